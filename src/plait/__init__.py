@@ -1,0 +1,27 @@
+"""plait: concurrent workflows with structured concurrency, on Trio and on asyncio.
+
+    events     classes with `@step` methods that take and return typed events; most names are here
+    errors     every error class          lowlevel   the records of a run
+    abc        the ports                  testing    runs on a mock clock (imported by itself)
+
+The layers, each of which imports only what is below it:
+
+    façades → testing → _strands → _engine → _abc, _event → _kernel → _errors, _ids
+"""
+
+from plait import errors as errors
+from plait import events as events
+from plait._engine.runtime import Runtime as Runtime
+from plait._engine.runtime import open_runtime as open_runtime
+from plait._event import Event as Event
+from plait._event import HumanResponseEvent as HumanResponseEvent
+from plait._event import InputRequiredEvent as InputRequiredEvent
+from plait._event import StartEvent as StartEvent
+from plait._event import StopEvent as StopEvent
+from plait._strands._events.context import Context as Context
+from plait._strands._events.run import Run as Run
+from plait._strands._events.script import run as run
+from plait._strands._events.step import step as step
+from plait._strands._events.workflow import Workflow as Workflow
+
+WorkflowHandler = Run

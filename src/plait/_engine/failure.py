@@ -1,0 +1,148 @@
+"""How the end of a run is raised: one failure as it is, several as a group, none lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from plait._errors import (
+    PlaitInternalError,
+    WorkflowCancelledByUser,
+    WorkflowStalledError,
+    WorkflowTimeoutError,
+)
+from plait._event import (
+    StopEvent,
+    WorkflowCancelledEvent,
+    WorkflowFailedEvent,
+    WorkflowTimedOutEvent,
+)
+from plait._kernel import records
+from plait._kernel.explain import waiting
+from plait._kernel.life import Phase
+from plait._kernel.state import Failure, RunState
+
+#: Characters of an input event in a note.
+MOST_OF_AN_EVENT: Final = 200
+
+
+@attrs.frozen
+class Conclusion:
+    """What a run came to: its result, or what is raised instead; and its last event."""
+
+    result: object
+    error: BaseException | None
+    last_event: StopEvent
+    #: Was it ended by a cancellation and nothing else?
+    cancelled: bool = False
+
+
+def split(
+    error: BaseException, cancelled: type[BaseException]
+) -> tuple[BaseException | None, BaseException | None]:
+    """Part what the backend's cancellation raised from what failed beside it.
+
+    The cancellation comes back as a single exception, never a group of them: AnyIO takes only that
+    for a cancellation.
+    """
+    if isinstance(error, cancelled):
+        return error, None
+    if not isinstance(error, BaseExceptionGroup):
+        return None, error
+    ours, rest = error.split(cancelled)
+    while isinstance(ours, BaseExceptionGroup):
+        ours = ours.exceptions[0]
+    return ours, unwrap(rest)
+
+
+def unwrap(error: BaseException | None) -> BaseException | None:
+    """Take a lone exception out of the groups that nurseries have put around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def annotate(state: RunState, failure: Failure) -> BaseException:
+    """Say in the notes of a failure where it happened, and on what input."""
+    event = repr(failure.event)
+    if len(event) > MOST_OF_AN_EVENT:
+        event = event[: MOST_OF_AN_EVENT - 1] + "…"
+    failure.error.add_note(
+        f"in step {failure.step!r} of workflow {state.plan.name!r} "
+        f"(run {state.run_id}, delivery {failure.delivery}, attempt 1)"
+    )
+    failure.error.add_note(f"input event: {event}")
+    return failure.error
+
+
+def conclude(
+    state: RunState, *, timeout: float | None, story: str, crash: BaseException | None
+) -> Conclusion:
+    """Say what a run that is over came to.
+
+    `story` is how it stood when it was decided; `crash` what came out of the engine itself.
+    """
+    failures = [annotate(state, failure) for failure in state.failures]
+    if crash is not None:
+        failures.append(crash)
+    match state.outcome:
+        case records.Stopped(event) if not failures:
+            assert isinstance(event, StopEvent)
+            result = event.result if type(event) is StopEvent else event
+            return Conclusion(result, None, event)
+        case records.Stopped(event):
+            for failure in failures:
+                failure.add_note(f"raised while cleaning up; the run had stopped with {event!r}")
+            error = _together(state, failures)
+            return Conclusion(None, error, _failed(state, error))
+        case records.Crashed():
+            error = _together(state, failures)
+            return Conclusion(None, error, _failed(state, error))
+        case records.Stalled():
+            error = _together(state, [WorkflowStalledError(story, waiting(state)), *failures])
+            return Conclusion(None, error, _failed(state, error))
+        case records.TimedOut(active):
+            assert timeout is not None
+            names = ", ".join(active)
+            where = f"Currently active steps: {names}" if active else "No steps active"
+            late = WorkflowTimeoutError(
+                f"Operation timed out after {timeout} seconds. {where}\n{story}"
+            )
+            last = WorkflowTimedOutEvent(timeout=timeout, active_steps=list(active))
+            return Conclusion(None, _together(state, [late, *failures]), last)
+        case records.Cancelled(by_owner):
+            if by_owner and failures:
+                return Conclusion(None, _together(state, failures), WorkflowCancelledEvent())
+            error = _together(state, [_ended(state), *failures])
+            return Conclusion(None, error, WorkflowCancelledEvent(), cancelled=not failures)
+        case None if state.phase is Phase.NEW:  # it was cancelled while it was queued
+            return Conclusion(None, _ended(state), WorkflowCancelledEvent(), cancelled=True)
+        case None:
+            bug = PlaitInternalError(f"run {state.run_id} ended without a decision")
+            error = _together(state, [*failures] or [bug])
+            return Conclusion(None, error, _failed(state, error))
+
+
+def _ended(state: RunState) -> WorkflowCancelledByUser:
+    return WorkflowCancelledByUser(
+        f"Run {state.run_id} of workflow {state.plan.name!r} was cancelled."
+    )
+
+
+def _together(state: RunState, errors: Sequence[BaseException]) -> BaseException:
+    if len(errors) == 1:
+        return errors[0]
+    text = f"{len(errors)} steps of workflow {state.plan.name!r} failed"
+    return BaseExceptionGroup(text, errors)
+
+
+def _failed(state: RunState, error: BaseException) -> WorkflowFailedEvent:
+    first = state.failures[0] if state.failures else None
+    return WorkflowFailedEvent(
+        step_name=first.step if first else None,
+        exception=error,
+        attempts=1 if first else 0,
+        elapsed_seconds=first.elapsed if first else 0.0,
+    )

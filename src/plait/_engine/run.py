@@ -1,0 +1,373 @@
+"""A run as its user holds it: started in one of four ways, awaited by anyone, cancelled by anyone.
+
+Rule 1: nothing runs before it is started, and what is started has an owner: the task that awaits
+    it, the block that was entered, the nursery it was given, or the open runtime.
+Rule 2: the run is inside its owner's scope. Cancelling the owner cancels it; leaving waits for it.
+Rule 3: everyone who awaits a run gets the same result or the same exception, however often.
+Rule 4: a failure comes out once at least: raised to who awaits, or else on leaving the owner.
+
+What happens inside is the shell's; the strand that made the run knows what it means.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar, cast
+
+from plait._abc import Observer
+from plait._errors import Waiting, WorkflowRuntimeError
+from plait._event import Event, StopEvent, WorkflowCancelledEvent
+from plait._ids import RunId
+from plait._kernel.explain import explain, waiting
+from plait._kernel.life import Phase
+from plait._kernel.records import Stopped
+
+from . import native
+from .attempt import current_attempt
+from .block import Block
+from .runtime import Runtime
+from .shell import Shell
+from .stream import EventStream
+
+if TYPE_CHECKING:
+    from .native import Nursery
+
+R = TypeVar("R")
+
+State: TypeAlias = Literal[
+    "created", "queued", "running", "idle", "completed", "failed", "cancelled"
+]
+
+
+class Run(Generic[R]):
+    """One run of a workflow, not yet started.
+
+    Start it by `await run` (in this task and cancel scope), by `async with run` (in a nursery that
+    belongs to the block), or by `run.start_soon(nursery)`; inside `open_runtime()` it has started
+    when you get it. A run that is dropped without having been started gives a `ResourceWarning`.
+
+    Example:
+        ```python
+        result = await Flow().run(topic="x")
+        ```
+    """
+
+    def __init__(self, shell: Shell, runtime: Runtime | None = None) -> None:
+        self._shell = shell
+        self._runtime = runtime
+        self._started = False
+        self._ended: native.Event | None = None
+        self._seen = False
+        self._block: Block | None = None
+        self._error_traceback: TracebackType | None = None
+        if runtime is not None:
+            self._claim()
+            runtime.adopt(self)
+
+    # ------------------------------------------------------------ starting
+
+    def __await__(self) -> Generator[None, None, R]:
+        """Run to the end, or wait for the end if it has started, and return the result.
+
+        A checkpoint. If the awaiting task is cancelled, a run that this `await` started is cancelled
+        with it; a run that has another owner goes on.
+
+        Raises:
+            Exception: What a step raised, with notes on where; several in an `ExceptionGroup`.
+            WorkflowTimeoutError: The timeout passed.
+            WorkflowStalledError: The run could go no further.
+            WorkflowCancelledByUser: The run was cancelled, and not this task.
+        """
+        return self._result().__await__()
+
+    async def _result(self) -> R:
+        if self._started:
+            return await self.result()
+        self._claim()
+        await self.host()
+        return self._outcome()
+
+    def start_soon(self, nursery: Nursery) -> Self:
+        """Start in a nursery or task group of yours, and return at once.
+
+        A failure is raised into the nursery, as by any child task.
+
+        Args:
+            nursery: A `trio.Nursery` under Trio, an `anyio.abc.TaskGroup` on asyncio.
+
+        Raises:
+            WorkflowRuntimeError: It has already been started.
+        """
+        self._claim()
+        nursery.start_soon(self._as_child, name=f"run {self.run_id}")
+        return self
+
+    async def _as_child(self) -> None:
+        await self.host()
+        if self.unseen is not None:
+            self._outcome()
+
+    async def __aenter__(self) -> Self:
+        """Start in a nursery that belongs to the block.
+
+        Not a checkpoint: no step runs before the body's first one.
+
+        Raises:
+            WorkflowRuntimeError: It has already been started.
+        """
+        if self._runtime is None:
+            self._claim()
+            self._block = Block()
+            nursery = await self._block.open()
+            nursery.start_soon(self.host, name=f"run {self.run_id}")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait for the end; after an exception of the body, cancel first.
+
+        Raises:
+            Exception: The run's failure, unless the body has already been given it.
+        """
+        if exc is not None:
+            self._shell.abandon()
+        try:
+            await self._leave(shield=exc is not None)
+        except native.current().cancelled:
+            if exc is None:
+                raise
+        conclusion = self._shell.conclusion
+        if conclusion is None or conclusion.cancelled or self._seen:
+            return
+        if exc is None:
+            self._outcome()
+        elif isinstance(exc, native.current().cancelled):
+            self._outcome()  # a failure goes out instead of the cancellation
+        elif conclusion.error is not None:
+            text = f"the body of the block and workflow {self._shell.plan.name!r} failed"
+            raise BaseExceptionGroup(text, [exc, conclusion.error]) from None
+
+    async def _leave(self, *, shield: bool) -> None:
+        if self._block is not None:
+            await self._block.close()
+            return
+        with native.current().cancel_scope(shield=shield):
+            await self._wait()
+
+    def _claim(self) -> None:
+        if self._started:
+            raise WorkflowRuntimeError(
+                f"Run {self.run_id} of workflow {self._shell.plan.name!r} "
+                "has already been started."
+            )
+        backend = native.current()
+        self._started = True
+        self._ended = backend.event()
+
+    async def host(self) -> None:
+        """Run to the end, keeping the outcome. For the owner, once."""
+        assert self._ended is not None
+        try:
+            await self._shell.host()
+        finally:
+            self._ended.set()
+
+    # ------------------------------------------------------------ the end
+
+    def _outcome(self) -> R:
+        conclusion = self._shell.conclusion
+        assert conclusion is not None
+        error = conclusion.error
+        if error is None:
+            return cast("R", conclusion.result)
+        if not self._seen:
+            self._seen = True
+            self._error_traceback = error.__traceback__
+        # Each raise adds frames to the one exception: start again from those of the step.
+        raise error.with_traceback(self._error_traceback)
+
+    @property
+    def unseen(self) -> BaseException | None:
+        """The failure that nobody has been given yet."""
+        conclusion = self._shell.conclusion
+        if conclusion is None or self._seen or conclusion.cancelled:
+            return None
+        return conclusion.error
+
+    async def _wait(self) -> None:
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.shell is self._shell and not self.is_done():
+            raise WorkflowRuntimeError(
+                f"Step {attempt.delivery.step!r} cannot wait for its own run."
+            )
+        assert self._ended is not None
+        await self._ended.wait()
+
+    async def result(self) -> R:
+        """Wait for the end of a started run and return its result.
+
+        For a plain `StopEvent` that is its `result`, for an instance of a subclass the instance. A
+        checkpoint; cancelling the caller leaves the run alone.
+
+        Raises:
+            Exception: As `await run` does.
+            WorkflowRuntimeError: It has not been started.
+        """
+        self._need_start("await run.result()")
+        await self._wait()
+        return self._outcome()
+
+    async def stop_event_result(self) -> R:
+        """Do as `result` does: the name that older programs use."""
+        return await self.result()
+
+    def get_stop_event(self) -> StopEvent | None:
+        """Return the stop event with which the run ended, or `None`."""
+        outcome = self._shell.state.outcome
+        if not isinstance(outcome, Stopped):
+            return None
+        assert isinstance(outcome.event, StopEvent)
+        return outcome.event
+
+    def is_done(self) -> bool:
+        """Say whether nothing of the run is left."""
+        return self._shell.conclusion is not None
+
+    def cancel(self) -> None:
+        """Ask for the run to end. Returns at once; may be repeated.
+
+        Every step sees `Cancelled`; their clean-up is awaited by the owner. Asked of a run that has
+        not been started, it is remembered. `await run` then raises `WorkflowCancelledByUser`.
+        """
+        self._shell.cancel()
+
+    async def cancel_run(self) -> None:
+        """Cancel, then wait for the end. A checkpoint.
+
+        Raises:
+            WorkflowRuntimeError: It has not been started.
+        """
+        self._need_start("await run.cancel_run()")
+        self.cancel()
+        await self._wait()
+
+    # ------------------------------------------------------------ meanwhile
+
+    @property
+    def run_id(self) -> RunId:
+        """The run's name."""
+        return self._shell.run_id
+
+    @property
+    def state(self) -> State:
+        """Where the run is: created, queued, running, idle, completed, failed or cancelled."""
+        shell = self._shell
+        if (end := shell.conclusion) is not None:
+            if end.error is None:
+                return "completed"
+            return "cancelled" if isinstance(end.last_event, WorkflowCancelledEvent) else "failed"
+        if not self._started:
+            return "created"
+        if shell.queued:
+            return "queued"
+        return "idle" if shell.state.idle else "running"
+
+    @property
+    def undelivered(self) -> tuple[Event, ...]:
+        """Events that were accepted and reached no body or no batch, the oldest first."""
+        return cast("tuple[Event, ...]", self._shell.state.undelivered)
+
+    def send_event(self, event: Event, step: str | None = None) -> None:
+        """Send an event into the run. Takes effect at once; not a checkpoint.
+
+        Args:
+            event: What to send.
+            step: The one step that shall get it; by default every step that accepts it.
+
+        Raises:
+            WorkflowRuntimeError: Nobody takes it, or the run has not been started or has ended.
+        """
+        self._need_start("run.send_event(...)")
+        self._shell.send(event, step)
+
+    def stream_events(self) -> EventStream:
+        """Open a stream of the run's events, from the first on, also after the end.
+
+        Raises:
+            WorkflowRuntimeError: It has not been started.
+        """
+        self._need_start("async for event in run.stream_events(): ...")
+        return EventStream(self._shell.feed, native.current())
+
+    def observe(self, observer: Observer) -> Self:
+        """Have `observer` called with each record of the run, synchronously.
+
+        Args:
+            observer: Takes one record. If it raises, it is logged and removed.
+
+        Raises:
+            WorkflowRuntimeError: The run has already been started.
+        """
+        if self._shell.state.phase is not Phase.NEW:
+            text = f"Run {self.run_id} has already been started. Observe it before that."
+            raise WorkflowRuntimeError(text)
+        self._shell.observers.append(observer)
+        return self
+
+    async def wait_idle(self) -> None:
+        """Wait until the run is idle or has ended. A checkpoint.
+
+        Raises:
+            WorkflowRuntimeError: It has not been started.
+        """
+        self._need_start("await run.wait_idle()")
+        backend = native.current()
+        await backend.checkpoint()
+        while not (self.is_done() or self._shell.state.idle):
+            rest = backend.event()
+            self._shell.on_rest.append(rest.set)
+            await rest.wait()
+
+    def running_steps(self) -> list[str]:
+        """List the steps that have a running body, in the order of the workflow."""
+        return [*self._shell.state.active]
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """List who in the run waits for which events."""
+        return waiting(self._shell.state)
+
+    def explain(self) -> str:
+        """Say in words how the run stands: who waits for what."""
+        return explain(self._shell.state)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_id} of {self._shell.plan.name!r}: {self.state}>"
+
+    def __del__(self) -> None:
+        if not getattr(self, "_started", True):
+            name = self._shell.plan.name
+            warnings.warn(
+                f"workflow {name!r}: run() was called but the run was never started. Write "
+                f'"result = await {name}().run()" or "async with {name}().run() as run:".',
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    def _need_start(self, call: str) -> None:
+        if self._started:
+            return
+        name = self._shell.plan.name
+        raise WorkflowRuntimeError(
+            "This run has not been started, so it has no events yet.\n"
+            f"  wrong:  run = {name}().run()\n"
+            f"          {call}\n"
+            f"  right:  async with {name}().run() as run:\n"
+            f"              {call}"
+        )

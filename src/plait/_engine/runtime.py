@@ -1,0 +1,83 @@
+"""`open_runtime`: a block in which runs start at once, as in older frameworks, and end with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, final
+
+from .block import Block
+
+if TYPE_CHECKING:
+    from .native import Nursery
+    from .run import Run
+
+
+@final
+class Runtime:
+    """The runs that were started in an `open_runtime()` block."""
+
+    def __init__(self, nursery: Nursery) -> None:
+        self._nursery = nursery
+        self._runs: list[Run[Any]] = []
+
+    @property
+    def runs(self) -> tuple[Run[Any], ...]:
+        """The runs that have not ended, and those whose failure nobody has been told yet."""
+        self._runs = [run for run in self._runs if not run.is_done() or run.unseen is not None]
+        return tuple(self._runs)
+
+    def cancel(self) -> None:
+        """Cancel every run. Returns at once; may be repeated."""
+        for run in self.runs:
+            run.cancel()
+
+    def adopt(self, run: Run[Any]) -> None:
+        """Start a run here. `Workflow.run()` calls it."""
+        self._runs = [*self.runs, run]
+        self._nursery.start_soon(run.host, name=f"run {run.run_id}")
+
+
+current_runtime: Final[ContextVar[Runtime | None]] = ContextVar("current_runtime", default=None)
+
+
+@asynccontextmanager
+async def open_runtime() -> AsyncGenerator[Runtime]:
+    """Open a block in which `Workflow.run()` starts its run at once.
+
+    It is in force in the block and in the tasks started there, not inside steps. Leaving waits for
+    all runs; leaving by an exception cancels them first. Cancelling a task that awaits a run leaves
+    the run alone.
+
+    Yields:
+        The runtime, which lists its runs and can cancel them.
+
+    Raises:
+        Exception: The failure of a run that nobody awaited, on leaving; several in an
+            `ExceptionGroup`.
+
+    Example:
+        ```python
+        async with plait.open_runtime():
+            first, second = Flow().run(topic="x"), Flow().run(topic="y")
+            print(await first, await second)
+        ```
+    """
+    block = Block()
+    runtime = Runtime(await block.open())
+    token = current_runtime.set(runtime)
+    try:
+        yield runtime
+    except BaseException:
+        runtime.cancel()
+        raise
+    finally:
+        current_runtime.reset(token)
+        await block.close()
+    unseen = [run.unseen for run in runtime.runs]
+    errors = [error for error in unseen if error is not None]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise BaseExceptionGroup(f"{len(errors)} runs failed", errors)

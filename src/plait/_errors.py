@@ -1,0 +1,153 @@
+"""Every error that plait raises, and whose fault each one is. A leaf.
+
+Three kinds of fault, three kinds of class. What the user wrote cannot work: `WorkflowValidationError`,
+raised before anything runs and with every fault at once. What happened while running:
+`WorkflowRuntimeError`, `WorkflowTimeoutError`, `WorkflowCancelledByUser`. Our own bug:
+`PlaitInternalError`, which says so and asks for a report. A step's own exception is none of these:
+it comes out as it was raised, with notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import final
+
+import attrs
+
+
+class PlaitError(Exception):
+    """The base of every exception class of plait."""
+
+
+@final
+@attrs.frozen
+class Fault:
+    """One thing wrong with a workflow, and the place to mend it.
+
+    Attributes:
+        text: What is wrong.
+        file: The source file, if it is known.
+        line: The line in it, counted from 1.
+        step: The step concerned, if it is one step.
+    """
+
+    text: str
+    file: str | None = None
+    line: int | None = None
+    step: str | None = None
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return self.text
+        where = f"{self.file}:{self.line}" if self.line is not None else self.file
+        return f"{self.text}\n    at {where}" + (f", step {self.step!r}" if self.step else "")
+
+
+class WorkflowValidationError(PlaitError):
+    """The workflow as it is written cannot work.
+
+    Attributes:
+        faults: Every fault found, each with text, file, line and step.
+    """
+
+    def __init__(self, *faults: Fault | str, workflow: str | None = None) -> None:
+        self.faults = tuple(Fault(f) if isinstance(f, str) else f for f in faults)
+        if len(self.faults) == 1:
+            text = str(self.faults[0])
+        else:
+            head = f"{len(self.faults)} faults" + (f" in workflow {workflow!r}" if workflow else "")
+            text = "\n".join([f"{head}:", *map(str, self.faults)])
+        super().__init__(text)
+
+
+class WorkflowConfigurationError(WorkflowValidationError):
+    """The workflow has no usable start or stop event."""
+
+
+class WorkflowRuntimeError(PlaitError):
+    """A run or a call on it could not do what was asked."""
+
+
+class WorkflowStepDoesNotExistError(WorkflowRuntimeError):
+    """A step was named that the workflow does not have."""
+
+
+class StreamFullError(WorkflowRuntimeError):
+    """An event was written to a stream whose backlog is full."""
+
+
+@final
+@attrs.frozen
+class Waiting:
+    """Somebody in a run who waits for events, and how far that has come.
+
+    Attributes:
+        step: The step that waits.
+        kind: `"collect"`, `"join"` or `"wait"`.
+        have: How many events of each class are there, by the name of the class.
+        need: How many are needed.
+        buffer_id: The buffer of a `collect_events`.
+        key: Its key, if it has one.
+        waiter_id: The name of a `wait_for_event`.
+        since: When the wait began, in seconds on the run's clock.
+    """
+
+    step: str
+    kind: str
+    have: Mapping[str, int]
+    need: Mapping[str, int]
+    buffer_id: str | None = None
+    key: object = None
+    waiter_id: str | None = None
+    since: float = 0.0
+
+
+class WorkflowStalledError(WorkflowRuntimeError):
+    """A run that can go no further: nothing is queued, running or due, and nothing can come.
+
+    Attributes:
+        waiting: Who waits for what, step by step.
+    """
+
+    def __init__(self, text: str, waiting: Iterable[Waiting] = ()) -> None:
+        super().__init__(text)
+        self.waiting = tuple(waiting)
+
+
+class WorkflowTimeoutError(PlaitError, TimeoutError):
+    """A run did not end within its timeout."""
+
+
+class StepTimeoutError(WorkflowTimeoutError):
+    """An attempt of a step did not end within the step's timeout."""
+
+
+class WorkflowCancelledByUser(PlaitError):  # noqa: N818 - the field's name for it
+    """The run was cancelled: by `run.cancel()`, or by the end of the scope that owned it."""
+
+
+class ContextStateError(PlaitError):
+    """A method of a context was called at a time, or from a place, where it has no meaning."""
+
+
+class ContextSerdeError(PlaitError, ValueError):
+    """A context, checkpoint or stored event could not be written or read."""
+
+
+class WorkflowDone(PlaitError):  # noqa: N818 - a name that older programs import
+    """Never raised. It exists for programs that catch it."""
+
+
+class UnreconstructedException(PlaitError):  # noqa: N818 - the field's name for it
+    """Stands in for an exception that was stored and could not be built again."""
+
+
+class MissingExtra(PlaitError, ImportError):  # noqa: N818 - reads as what it says
+    """A part of plait was used whose libraries are not installed."""
+
+
+class PlaitInternalError(PlaitError):
+    """A bug in plait itself, never the user's fault. Please report it with its traceback."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text}\nThis is a bug in plait. Please report it with this traceback.")

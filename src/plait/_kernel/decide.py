@@ -1,0 +1,314 @@
+"""Stimulus -> records and effects. The whole behaviour of a run, as one pure function.
+
+`decide` looks at the state and never touches it; `apply` changes the state and never judges. So a
+live run and a recovery cannot disagree, and an illegal stimulus raises before anything has changed.
+
+Rule 1: *Every startable delivery has been offered exactly once.* A step's `startable` count is
+    min(queued, free slots). Whenever a stimulus raises it by one, one `Offer` goes out; a worker
+    that accepts lowers it by one, by taking the oldest delivery at the moment in which it really
+    runs. So bodies begin in the order of the queue whatever the scheduler does, no wake-up can be
+    lost, and a worker that comes in vain is told so and goes back to wait.
+Rule 2: *What a body returns is in the record of its completion.* Both are kept or neither is.
+Rule 3: *The first decision stands.* After it nothing starts. What bodies do while they are being
+    cleaned up is recorded and no longer routed; what they raise is added to the failures.
+Rule 4: *A quiet run is never silent.* When nothing is queued and nothing is running, the same
+    stimulus that made it so says whether the run is idle (the outside can move it on) or stalled.
+
+Where the rest will go, with no new mechanism:
+
+- **Joins** are buffers in front of a queue: an event for a joining step goes into its slot, and the
+  event that fills the last slot makes a delivery of all. **`list[E]` streams**: a returned list
+  opens a stream record; deliveries carry their branch; `Completed` of the last branch fires the
+  fan-in as an ordinary delivery.
+- **Waits**: a stimulus "waits for E" moves a delivery from `running` to the step's waiters, which
+  frees its slot (rule 1 sends the offer); the event that resolves it, or the mailbox, moves it to a
+  queue of its own that has precedence, and the effect is "resume" instead of `Begin`.
+- **Retries and step timeouts**: `Raised` asks the step's policy, a pure function of the failures, the
+  elapsed time and a seed. A delay is a record, and an effect that sets a timer; the timer is a
+  stimulus that puts the delivery at the back of its queue. **`catch_error`** makes a delivery for the
+  handler instead of the decision.
+- **Snapshots** write the state out. A **journal** takes the records of a stimulus in one append,
+  before the effects are performed; the shell holds effects and observers back until it is on disk.
+- **Durable steps** are records of a delivery (its calls and their outcomes), asked for by
+  stimuli like `Contributed` and answered like it. **Flow dependencies** are joins over the completion
+  events of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, assert_never
+
+from plait._errors import PlaitInternalError
+from plait._ids import OUTSIDE, DeliveryId
+
+from . import effects, records, refusals, stimuli
+from .collecting import Buffer, BufferKey
+from .effects import Effect
+from .life import Phase
+from .records import Outcome, Record
+from .state import Delivery, RunState
+from .stimuli import Stimulus
+
+Decision: TypeAlias = tuple[Sequence[Record], Sequence[Effect]]
+
+NOTHING: Decision = ((), ())
+
+
+class ImpossibleStimulus(PlaitInternalError):
+    """The shell reported what cannot have happened."""
+
+    def __init__(self, state: RunState, stimulus: Stimulus) -> None:
+        super().__init__(f"{stimulus} in phase {state.phase.value!r}")
+
+
+def decide(state: RunState, stimulus: Stimulus) -> Decision:
+    """Say what this stimulus means in this state.
+
+    Raises:
+        ImpossibleStimulus: The shell is wrong; nothing has changed.
+    """
+    match stimulus:
+        case stimuli.Ready():
+            return _ready(state, stimulus)
+        case stimuli.Returned():
+            return _returned(state, stimulus)
+        case stimuli.Sent():
+            return _sent(state, stimulus)
+        case stimuli.Contributed():
+            return _contributed(state, stimulus)
+        case stimuli.Wrote():
+            return _wrote(state, stimulus)
+        case stimuli.Raised():
+            return _ended_badly(
+                state, stimulus, records.Failed(stimulus.now, stimulus.delivery, stimulus.error)
+            )
+        case stimuli.Unwound():
+            return _ended_badly(
+                state, stimulus, records.Interrupted(stimulus.now, stimulus.delivery)
+            )
+        case stimuli.Opened():
+            return _opened(state, stimulus)
+        case stimuli.Expired():
+            return _end(state, stimulus, records.TimedOut(state.active))
+        case stimuli.CancelAsked():
+            return _end(state, stimulus, records.Cancelled(by_owner=False))
+        case stimuli.Abandoned():
+            return _end(state, stimulus, records.Cancelled(by_owner=True))
+        case stimuli.Settled():
+            if state.phase is not Phase.WINDING_UP or state.running:
+                raise ImpossibleStimulus(state, stimulus)
+            return (records.Closed(stimulus.now),), ()
+        case _:
+            assert_never(stimulus)
+
+
+# ---------------------------------------------------------------- deliveries
+
+
+def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
+    step = state.steps[stimulus.step]
+    if state.phase is not Phase.GOING or not step.startable:
+        return NOTHING  # it came in vain: the run is winding up, or the slot has gone elsewhere
+    delivery = step.queue[0]
+    worker = step.free[0] if step.free else step.workers
+    return (
+        (records.Started(stimulus.now, delivery.number, stimulus.step, worker),),
+        (effects.Begin(delivery),),
+    )
+
+
+def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
+    delivery = _running(state, stimulus)
+    value = stimulus.value
+    now, number, first = stimulus.now, stimulus.delivery, state.next_delivery
+    if value is None:
+        completed = records.Completed(now, number, None, first, ())
+        return _leaving(state, delivery, completed)
+    route = state.plan.routes[type(value)]
+    if state.phase is Phase.WINDING_UP:
+        return _leaving(state, delivery, records.Completed(now, number, value, first, ()))
+    if not route.deliverable:
+        return _ended_badly(
+            state, stimulus, records.Failed(now, number, _undeliverable(state, delivery, value))
+        )
+    completed = records.Completed(now, number, value, first, route.to)
+    if route.stops:
+        return _with_end(state, now, completed, records.Stopped(value), leaving=1)
+    return _leaving(state, delivery, completed, publish=route.observable)
+
+
+def _undeliverable(state: RunState, delivery: Delivery, value: object) -> Exception:
+    if not isinstance(value, state.plan.kinds.event):
+        return refusals.not_an_event(delivery.step, value)
+    kind = type(value)
+    return refusals.no_receiver(state, f"Step {delivery.step!r} returned {kind.__name__}", kind)
+
+
+def _ended_badly(
+    state: RunState,
+    stimulus: stimuli.Returned | stimuli.Raised | stimuli.Unwound,
+    record: records.Failed | records.Interrupted,
+) -> Decision:
+    delivery = _running(state, stimulus)
+    if isinstance(record, records.Failed) and state.phase is Phase.GOING:
+        return _with_end(state, stimulus.now, record, records.Crashed(), leaving=1)
+    return _leaving(state, delivery, record)
+
+
+def _leaving(
+    state: RunState,
+    delivery: Delivery,
+    record: records.Completed | records.Failed | records.Interrupted,
+    *,
+    publish: bool = False,
+) -> Decision:
+    """A body has ended and the run goes on: who can start now, or is it quiet?"""
+    to = record.to if isinstance(record, records.Completed) else ()
+    if state.phase is Phase.WINDING_UP:
+        drained = state.plan.on_stop == "drain" and len(state.running) == 1
+        return (record,), ((effects.Wind(),) if drained else ())
+    follow: list[Effect] = []
+    if publish and isinstance(record, records.Completed):
+        follow.append(effects.Publish(record.event))
+    _offer(state, follow, to, freed=delivery.step)
+    if state.busy == 1 and not to:
+        return _quiet(state, record, follow)
+    return (record,), follow
+
+
+def _offer(
+    state: RunState, follow: list[Effect], to: Sequence[str], freed: str | None = None
+) -> None:
+    """Rule 1: one offer for each step whose startable count this stimulus raises."""
+    for name in to:
+        step = state.steps[name]
+        if name == freed or len(step.queue) < step.plan.num_workers - step.running:
+            follow.append(effects.Offer(name))
+    if freed is not None and freed not in to:
+        step = state.steps[freed]
+        if len(step.queue) > step.plan.num_workers - step.running:
+            follow.append(effects.Offer(freed))
+
+
+def _running(
+    state: RunState,
+    stimulus: stimuli.Returned | stimuli.Raised | stimuli.Unwound | stimuli.Contributed,
+) -> Delivery:
+    try:
+        return state.running[stimulus.delivery]
+    except KeyError:
+        raise ImpossibleStimulus(state, stimulus) from None
+
+
+# ---------------------------------------------------------------- sending, collecting, writing
+
+
+def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
+    event, sender = stimulus.event, state.running.get(stimulus.sender)
+    draining = state.phase is Phase.WINDING_UP and state.plan.on_stop == "drain"
+    if state.phase is not Phase.GOING and not (draining and sender):
+        return (), (effects.Refuse(refusals.over(state, event)),)
+    route = state.plan.routes[type(event)]
+    to = route.to
+    if stimulus.step is not None and not route.stops:
+        if stimulus.step not in state.steps:
+            return (), (effects.Refuse(refusals.no_such_step(state, stimulus.step)),)
+        if stimulus.step not in to:
+            return (), (effects.Refuse(refusals.not_accepted(stimulus.step, event)),)
+        to = (stimulus.step,)
+    if not route.deliverable:
+        name = route.kind.__name__
+        who = f"Step {sender.step!r} sent {name}" if sender else f"{name} was sent"
+        return (), (effects.Refuse(refusals.no_receiver(state, who, route.kind)),)
+    now, cause, first = stimulus.now, stimulus.sender, state.next_delivery
+    if draining:
+        return (records.Emitted(now, cause, event, first, ()),), ()
+    emitted = records.Emitted(now, cause, event, first, to)
+    if route.stops:
+        return _with_end(state, now, emitted, records.Stopped(event))
+    follow: list[Effect] = [effects.Publish(event)] if route.observable else []
+    _offer(state, follow, to)
+    return (emitted,), follow
+
+
+def _contributed(state: RunState, stimulus: stimuli.Contributed) -> Decision:
+    delivery = _running(state, stimulus)
+    step = state.steps[delivery.step]
+    shape = stimulus.shape
+    if stimulus.event is not delivery.event:
+        return (), (effects.Refuse(refusals.not_an_input(delivery.step)),)
+    if not shape.runs:
+        return (), (effects.Give(()),)
+    key = BufferKey(stimulus.buffer_id, shape.wants, stimulus.key)
+    if delivery.answers and key in delivery.answers:
+        answer = delivery.answers[key]
+        return (), (() if answer is None else (effects.Give(answer),))
+    kind = step.plan.counts_as(type(delivery.event), shape.need)
+    if kind is None:
+        return NOTHING
+    record = records.Collected(
+        stimulus.now, stimulus.delivery, kind, shape, stimulus.buffer_id, stimulus.key
+    )
+    buffer = step.buffers.get(key) or Buffer(shape.need, stimulus.now)
+    if not buffer.completes(kind):
+        return (record,), ()
+    return (record,), (effects.Give(buffer.batch(shape.runs, kind, delivery.event)),)
+
+
+def _wrote(state: RunState, stimulus: stimuli.Wrote) -> Decision:
+    if state.phase not in {Phase.GOING, Phase.WINDING_UP}:
+        raise ImpossibleStimulus(state, stimulus)
+    return (
+        (records.Streamed(stimulus.now, stimulus.sender, stimulus.event),),
+        (effects.Publish(stimulus.event),),
+    )
+
+
+# ---------------------------------------------------------------- the run
+
+
+def _opened(state: RunState, stimulus: stimuli.Opened) -> Decision:
+    if state.phase is not Phase.NEW:
+        raise ImpossibleStimulus(state, stimulus)
+    started = records.RunStarted(stimulus.now, state.run_id)
+    to = state.plan.routes[type(stimulus.event)].to
+    emitted = records.Emitted(stimulus.now, OUTSIDE, stimulus.event, DeliveryId(1), to)
+    follow: list[Effect] = []
+    _offer(state, follow, to)
+    return (started, emitted), follow
+
+
+def _quiet(state: RunState, record: Record, follow: list[Effect]) -> Decision:
+    """Rule 4. With `record` the last pending delivery has gone."""
+    if state.plan.asks:
+        return (record, records.Idled(record.at)), [*follow, effects.Rest()]
+    return (
+        (record, records.Decided(record.at, records.Stalled())),
+        [*follow, effects.Wind()],
+    )
+
+
+def _end(
+    state: RunState,
+    stimulus: stimuli.Expired | stimuli.CancelAsked | stimuli.Abandoned,
+    outcome: Outcome,
+) -> Decision:
+    match state.phase:
+        case Phase.GOING:
+            return (records.Decided(stimulus.now, outcome),), (effects.Wind(),)
+        case Phase.WINDING_UP:
+            return (), (effects.Wind(),)  # a drain that is going on is cut short
+        case Phase.OVER:
+            return NOTHING
+        case Phase.NEW:
+            raise ImpossibleStimulus(state, stimulus)
+
+
+def _with_end(
+    state: RunState, now: float, record: Record, outcome: Outcome, *, leaving: int = 0
+) -> Decision:
+    """Record what happened and, with it, how the run ends."""
+    draining = isinstance(outcome, records.Stopped) and state.plan.on_stop == "drain"
+    waits = draining and len(state.running) > leaving
+    return (record, records.Decided(now, outcome)), (() if waits else (effects.Wind(),))

@@ -1,0 +1,86 @@
+"""Who waits for what, in words: for the stall, the timeout, and whoever asks a run.
+
+One head and at most twenty lines, so that the text of an error stays readable at any size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from plait._errors import Waiting
+
+from .collecting import Buffer, BufferKey
+from .life import Phase
+from .state import RunState
+
+MOST_LINES: Final = 20
+
+
+def waiting(state: RunState) -> tuple[Waiting, ...]:
+    """List who waits for events: one entry for each buffer that is not yet whole."""
+    return tuple(
+        Waiting(
+            step=name,
+            kind="collect",
+            have={kind.__name__: len(buffer.have.get(kind, ())) for kind in buffer.need},
+            need={kind.__name__: count for kind, count in buffer.need.items()},
+            buffer_id=key.buffer_id,
+            key=key.key,
+            since=buffer.since,
+        )
+        for name, step in state.steps.items()
+        for key, buffer in step.buffers.items()
+    )
+
+
+def explain(state: RunState) -> str:
+    """Say in words how the run stands."""
+    lines = [*_lines(state)]
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES:] = [f"  ... and {len(lines) - MOST_LINES} more"]
+    return "\n".join([_head(state), *lines])
+
+
+def _head(state: RunState) -> str:
+    name = f"Workflow {state.plan.name!r}"
+    if state.phase is Phase.NEW:
+        return f"{name} has not been started."
+    if state.phase is Phase.OVER:
+        return f"{name} has ended."
+    if state.busy:
+        return f"{name} is running."
+    if state.plan.asks:
+        return f"{name} is idle: it waits for an event from outside."
+    return (
+        f"{name} is stalled: nothing is queued, running or due, and no step returned StopEvent."
+    )
+
+
+def _lines(state: RunState) -> Iterator[str]:
+    for name, step in state.steps.items():
+        if step.running or step.queue:
+            yield f"  step {name!r}: {step.running} running, {len(step.queue)} queued"
+    for name, step in state.steps.items():
+        for key, buffer in step.buffers.items():
+            yield f"  step {name!r}: collect_events({_buffer(key)}) has {_counts(buffer)}"
+    for name, step in state.steps.items():
+        for kind in step.streamed_only:
+            yield f"  streamed only: {kind.__name__} from step {name!r}; no step accepts it"
+    for kind, count in Counter(type(event).__name__ for _, event in state.mailbox).items():
+        yield f"  mailbox: {kind} x {count}"
+    if none := [f"step {name!r}" for name, step in state.steps.items() if step.returned_none]:
+        yield f"  last returned None: {', '.join(none)}"
+
+
+def _buffer(key: BufferKey) -> str:
+    text = f"buffer {key.buffer_id!r}"
+    return text if key.key is None else f"{text}, key {key.key!r}"
+
+
+def _counts(buffer: Buffer) -> str:
+    return ", ".join(
+        f"{kind.__name__} {len(buffer.have.get(kind, ()))}/{count}"
+        for kind, count in buffer.need.items()
+    )

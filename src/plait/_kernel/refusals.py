@@ -1,0 +1,63 @@
+"""What the kernel says when it refuses: who did what, what is accepted, and what to write."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from plait._errors import WorkflowRuntimeError, WorkflowStepDoesNotExistError
+
+from .state import RunState
+
+
+def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
+    """`who` is "Step 's' returned B", "Step 's' sent B" or "B was sent"."""
+    plan = state.plan
+    lines = [f"{who}, but no step of workflow {plan.name!r} accepts it."]
+    accepted = {k.__name__: step.name for step in plan.steps for k in step.accepts}
+    for step in plan.steps:
+        for base in step.accepts:
+            if base is not kind and issubclass(kind, base):
+                lines.append(
+                    f"Step {step.name!r} accepts its base {base.__name__}: "
+                    "use @step(accept_event_subclasses=True)."
+                )
+    lines.append("  accepted: " + ", ".join(f"{k} ({s})" for k, s in accepted.items()))
+    name = kind.__name__
+    near = get_close_matches(name, [k for k in accepted if k != name], n=1)
+    hint = f"Did you mean {near[0]}? Otherwise add" if near else "Add"
+    lines.append(f"  {hint} a step:  @step async def ...(self, ev: {name})")
+    return WorkflowRuntimeError("\n".join(lines))
+
+
+def not_an_event(step: str, value: object) -> WorkflowRuntimeError:
+    """A body returned something that cannot travel."""
+    return WorkflowRuntimeError(
+        f"Step function {step} returned {type(value).__name__} instead of an Event instance."
+    )
+
+
+def no_such_step(state: RunState, name: str) -> WorkflowRuntimeError:
+    """An event was addressed to a step that does not exist."""
+    near = get_close_matches(name, state.steps, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return WorkflowStepDoesNotExistError(f"Step {name} does not exist.{hint}")
+
+
+def not_accepted(step: str, event: object) -> WorkflowRuntimeError:
+    """An event was addressed to a step that does not accept it."""
+    return WorkflowRuntimeError(f"Step {step} does not accept event of type {type(event)}")
+
+
+def over(state: RunState, event: object) -> WorkflowRuntimeError:
+    """An event was sent after the run was decided."""
+    return WorkflowRuntimeError(
+        f"Run {state.run_id} of workflow {state.plan.name!r} has ended; "
+        f"{type(event).__name__} was not sent."
+    )
+
+
+def not_an_input(step: str) -> WorkflowRuntimeError:
+    """`collect_events` was given another event than the delivery's own."""
+    return WorkflowRuntimeError(
+        f"Step {step!r} called collect_events with an event that is not its input."
+    )

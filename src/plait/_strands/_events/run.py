@@ -1,0 +1,28 @@
+"""`Run`, as the events strand hands it out: the engine's run, with its context."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from plait._engine.run import Run as EngineRun
+from plait._engine.runtime import Runtime
+from plait._engine.shell import Shell
+
+from .context import Context
+
+R = TypeVar("R")
+
+
+class Run(EngineRun[R]):
+    __doc__ = EngineRun.__doc__
+
+    def __init__(
+        self, shell: Shell, context: Context[Any], runtime: Runtime | None = None
+    ) -> None:
+        self._context = context
+        super().__init__(shell, runtime)
+
+    @property
+    def ctx(self) -> Context[Any]:
+        """The run's context, as code outside the steps sees it: `run.ctx.store`, for instance."""
+        return self._context

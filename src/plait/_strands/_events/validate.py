@@ -1,0 +1,191 @@
+"""The checks of a whole workflow: every fault at once, each with its place.
+
+Nothing here runs a step. What can be known before a run is said before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from plait._errors import Fault
+from plait._event import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+
+from .signature import Signature
+from .step import StepSpec
+
+Steps: TypeAlias = Sequence[tuple[StepSpec, Signature]]
+
+
+@attrs.frozen
+class Graph:
+    """The steps of one workflow, with their signatures read."""
+
+    name: str
+    steps: Steps
+    skip: frozenset[str]
+
+    def accepts(self, spec: StepSpec, signature: Signature, event: type[Event]) -> bool:
+        """Say whether a step takes events of this class."""
+        if event in signature.accepts:
+            return True
+        return spec.accept_event_subclasses and issubclass(event, signature.accepts)
+
+
+def start_and_stop(graph: Graph) -> Iterator[Fault]:
+    """Check that there is one start class and one stop class."""
+    name = graph.name
+    starts = unique(e for _, s in graph.steps for e in s.accepts if issubclass(e, StartEvent))
+    stops = unique(e for _, s in graph.steps for e in s.returned_events if issubclass(e, StopEvent))
+    if not starts:
+        yield Fault(
+            "At least one Event of type StartEvent must be received by any step. "
+            f"(Workflow {name!r} has no @step that accepts StartEvent.)"
+        )
+    if not stops and "terminal_event" not in graph.skip:
+        yield Fault(
+            "At least one Event of type StopEvent must be returned by any step. "
+            f"(Workflow {name!r} has no @step that returns StopEvent.)"
+        )
+    for kind, found in (("StartEvent", starts), ("StopEvent", stops)):
+        if len(found) > 1:
+            names = ", ".join(e.__name__ for e in found)
+            yield Fault(
+                f"Only one type of {kind} is allowed per workflow, found {len(found)}: {names} "
+                f"in workflow {name!r}."
+            )
+
+
+def graph_faults(graph: Graph) -> Iterator[Fault]:
+    """Check that events meet steps, and that steps are reached and lead somewhere."""
+    yield from _stop_is_not_accepted(graph)
+    yield from _produced_and_consumed(graph)
+    yield from _reachability(graph)
+    yield from _wire_names(graph)
+
+
+def asks_a_human(graph: Graph) -> bool:
+    """Say whether the workflow asks for, or takes, an answer from outside."""
+    return any(
+        issubclass(event, InputRequiredEvent | HumanResponseEvent)
+        for _, signature in graph.steps
+        for event in (*signature.accepts, *signature.returned_events)
+    )
+
+
+def unique(events: Iterable[type[Event]]) -> list[type[Event]]:
+    """Drop what is there already, keeping the order."""
+    return [*dict.fromkeys(events)]
+
+
+def _at(spec: StepSpec, text: str) -> Fault:
+    return spec.fault(text).faults[0]
+
+
+def _stop_is_not_accepted(graph: Graph) -> Iterator[Fault]:
+    for spec, signature in graph.steps:
+        if any(issubclass(event, StopEvent) for event in signature.accepts):
+            yield _at(
+                spec,
+                f"Step {spec.name!r} cannot accept StopEvent. StopEvent signals the end of the "
+                "workflow. Use a different Event type instead.",
+            )
+
+
+def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
+    produced = unique(event for _, signature in graph.steps for event in signature.returned_events)
+    for spec, signature in graph.steps:
+        orphans = [
+            getattr(returned, "__name__", str(returned))
+            for returned in signature.returns
+            if not _is_consumed(graph, returned)
+        ]
+        if orphans:
+            text = "The following events are produced but never consumed: " + ", ".join(orphans)
+            yield _at(spec, text)
+    for spec, signature in graph.steps:
+        wanting = [
+            event.__name__
+            for event in signature.accepts
+            if not issubclass(event, StartEvent | HumanResponseEvent | StopEvent)
+            and not any(
+                p is event or (spec.accept_event_subclasses and issubclass(p, event))
+                for p in produced
+            )
+        ]
+        if wanting:
+            text = "The following events are consumed but never produced: " + ", ".join(wanting)
+            yield _at(spec, text)
+
+
+def _is_consumed(graph: Graph, returned: object) -> bool:
+    if not (isinstance(returned, type) and issubclass(returned, Event)):
+        return False
+    if issubclass(returned, StopEvent | InputRequiredEvent) or returned.__plait_observable__:
+        return True
+    return any(graph.accepts(spec, signature, returned) for spec, signature in graph.steps)
+
+
+def _reachability(graph: Graph) -> Iterator[Fault]:
+    after: dict[str, list[str]] = {spec.name: [] for spec, _ in graph.steps}
+    before: dict[str, list[str]] = {spec.name: [] for spec, _ in graph.steps}
+    entries, exits = list[str](), list[str]()
+    for spec, signature in graph.steps:
+        if any(issubclass(e, StartEvent | HumanResponseEvent) for e in signature.accepts):
+            entries.append(spec.name)
+        if any(issubclass(e, StopEvent | InputRequiredEvent) for e in signature.returned_events):
+            exits.append(spec.name)
+        for other, taken in graph.steps:
+            if any(graph.accepts(other, taken, event) for event in signature.returned_events):
+                after[spec.name].append(other.name)
+                before[other.name].append(spec.name)
+    reached, leading = _closure(entries, after), _closure(exits, before)
+    yield from _unmet(
+        graph,
+        "reachability",
+        lambda spec: spec.name not in reached,
+        "Unreachable steps: {}",
+        "Steps must be reachable from StartEvent or HumanResponseEvent.",
+    )
+    yield from _unmet(
+        graph,
+        "dead_end",
+        lambda spec: spec.name not in leading,
+        "Dead-end steps: {}",
+        "Steps must have a path to StopEvent or InputRequiredEvent.",
+    )
+
+
+def _unmet(
+    graph: Graph, check: str, bad: Callable[[StepSpec], bool], text: str, rule: str
+) -> Iterator[Fault]:
+    if check in graph.skip:
+        return
+    found = [s for s, _ in graph.steps if bad(s) and check not in s.skip_graph_checks]
+    if found:
+        names = text.format(", ".join(spec.name for spec in found))
+        yield _at(found[0], f"Graph validation failed:\n  - [{check}] {names}\n    {rule}")
+
+
+def _closure(roots: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+    found, todo = set[str](), [*roots]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo.extend(edges[name])
+    return found
+
+
+def _wire_names(graph: Graph) -> Iterator[Fault]:
+    owner: dict[str, type[Event]] = {}
+    events = (e for _, s in graph.steps for e in (*s.accepts, *s.returned_events))
+    for event in unique(events):
+        other = owner.setdefault(event.__plait_name__, event)
+        if other is not event:
+            a, b = (f"{e.__module__}.{e.__qualname__}" for e in (other, event))
+            yield Fault(
+                f"Two event classes claim the name {event.__plait_name__!r}: {a} and {b}."
+            )

@@ -1,0 +1,389 @@
+"""`Workflow`: a class with steps, compiled to a plan and run on the engine."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from typing import Any, ClassVar, Final, Generic, Literal, cast
+from weakref import WeakValueDictionary
+
+from typing_extensions import TypeVar
+
+from plait._engine import native
+from plait._engine.attempt import Attempt, current_attempt
+from plait._engine.gate import Gate
+from plait._engine.lane import Body
+from plait._engine.runtime import current_runtime
+from plait._engine.shell import Shell
+from plait._errors import (
+    ContextStateError,
+    Fault,
+    WorkflowConfigurationError,
+    WorkflowRuntimeError,
+    WorkflowValidationError,
+)
+from plait._event import Event, HumanResponseEvent, StartEvent, StopEvent
+from plait._ids import RunId
+from plait._kernel.plan import Kinds, Plan, StepPlan
+
+from .context import Context
+from .run import Run
+from .signature import Signature, UnresolvedAnnotation, fault_maker, visible_names
+from .step import StepSpec, check_names, spec_of
+from .validate import Graph, asks_a_human, graph_faults, start_and_stop, unique
+
+R = TypeVar("R", default=Any)
+
+RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+#: Options of `run()` in older frameworks, and what to write instead.
+FORMER_OPTIONS: Final = {
+    "checkpoint_callback": "run.on_checkpoint(callback)",
+    "stepwise": "run.stepwise()",
+}
+
+
+def _observable(kind: type) -> bool:
+    return bool(getattr(kind, "__plait_observable__", False))
+
+
+KINDS: Final = Kinds(
+    event=Event, stop=StopEvent, answer=HumanResponseEvent, observable=_observable
+)
+
+
+class Workflow(Generic[R]):
+    """A class whose `@step` methods take and return events.
+
+    `run()` begins with a `StartEvent`; the first `StopEvent` ends it. One object may have any
+    number of runs at once: `self` is shared by them, `ctx.store` is each run's own. A subclass with
+    an `__init__` of its own must call this one.
+
+    Args:
+        timeout: Seconds that a run may take; `None` for as long as it needs. A run that can go no
+            further ends at once with an error, so nothing needs a timeout in order to end.
+        disable_validation: Do not check the graph of steps and events before a run.
+        num_concurrent_runs: How many runs of this object may be live at once; others queue, first
+            come, first served. `None`: any number.
+        workflow_name: The name in messages and journals; `module.qualname` by default.
+        skip_graph_checks: Checks of the graph to leave out: `"dead_end"`, `"reachability"`,
+            `"terminal_event"`.
+        on_stop: What a `StopEvent` does to the bodies that are running: `"cancel"` them, or
+            `"drain"`: let them finish.
+
+    Raises:
+        WorkflowValidationError: An option is not usable.
+        WorkflowConfigurationError: No step accepts the start event, or none returns a stop event.
+
+    Example:
+        ```python
+        class Hello(Workflow):
+            @step
+            async def greet(self, ev: StartEvent) -> StopEvent:
+                return StopEvent(result=f"Hello {ev.name}")
+
+
+        print(plait.run(Hello(), name="world"))
+        ```
+    """
+
+    #: The steps that this very class declares; `None` drops an inherited one.
+    __plait_steps__: ClassVar[dict[str, StepSpec | None]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherited = cls._steps()
+        cls.__plait_steps__ = {}
+        names = visible_names(1)
+        for name, value in vars(cls).items():
+            spec = spec_of(value)
+            if spec is not None:
+                _try_to_read(spec, names)
+                cls.__plait_steps__[name] = spec
+            elif name in inherited and value is None:
+                cls.__plait_steps__[name] = None
+            elif name in inherited and callable(value):
+                owner = next(b.__name__ for b in cls.__mro__[1:] if name in vars(b))
+                raise fault_maker(value, step=name)(
+                    f"Method {name!r} of {cls.__name__!r} overrides step {name!r} of {owner!r} "
+                    "but has no @step decorator."
+                )
+
+    def __init__(
+        self,
+        timeout: float | None = None,
+        disable_validation: bool = False,  # noqa: FBT001, FBT002 - the peer's signature
+        num_concurrent_runs: int | None = None,
+        workflow_name: str | None = None,
+        skip_graph_checks: Collection[str] | None = None,
+        on_stop: Literal["cancel", "drain"] = "cancel",
+    ) -> None:
+        fault = fault_maker(type(self).__init__)
+        if timeout is not None and (not _is_number(timeout) or not timeout > 0):
+            raise fault("timeout must be a number greater than 0 or None")
+        if num_concurrent_runs is not None and (
+            type(num_concurrent_runs) is not int or num_concurrent_runs < 1
+        ):
+            raise fault("num_concurrent_runs must be an integer greater than 0 or None")
+        if on_stop not in ("cancel", "drain"):
+            raise fault("on_stop must be 'cancel' or 'drain'")
+        self._timeout = timeout
+        self._disable_validation = disable_validation
+        self._on_stop: Literal["cancel", "drain"] = on_stop
+        self._skip = check_names(skip_graph_checks, fault)
+        self._gate = None if num_concurrent_runs is None else Gate(num_concurrent_runs)
+        self._name = workflow_name
+        self._runs: WeakValueDictionary[str, Shell] = WeakValueDictionary()
+        self._compiled: tuple[tuple[StepSpec, ...], Graph, Plan] | None = None
+        graph, _ = self._compile()
+        if faults := [*start_and_stop(graph)]:
+            raise WorkflowConfigurationError(*faults, workflow=self._short_name)
+
+    # ------------------------------------------------------------ steps
+
+    @classmethod
+    def _steps(cls) -> dict[str, StepSpec]:
+        """All steps: those of the bases first, then in the order of definition."""
+        steps: dict[str, StepSpec | None] = {}
+        for base in reversed(cls.__mro__):
+            own: dict[str, StepSpec | None] = vars(base).get("__plait_steps__", {})
+            steps.update(own)
+        return {name: spec for name, spec in steps.items() if spec is not None}
+
+    @classmethod
+    def add_step(cls, func: Callable[..., Any]) -> None:
+        """Make a free function a step of this class and of its subclasses.
+
+        Args:
+            func: A function with `@step(workflow=...)` or whose decorator names another class.
+
+        Raises:
+            WorkflowValidationError: It has no `@step`, or a step of its name is there.
+        """
+        spec = spec_of(func)
+        if spec is None:
+            raise fault_maker(func)(f"Step function {func.__name__} is missing the `@step` decorator.")
+        if spec.name in cls._steps():
+            raise spec.fault(
+                f"A step {spec.name} is already part of this workflow, please choose another name."
+            )
+        if "__plait_steps__" not in vars(cls):
+            cls.__plait_steps__ = {}
+        cls.__plait_steps__[spec.name] = spec
+
+    def _compile(self) -> tuple[Graph, Plan]:
+        """Read the steps and make the plan, once per set of steps."""
+        specs = tuple(self._steps().values())
+        if self._compiled is not None and self._compiled[0] == specs:
+            return self._compiled[1:]
+        faults: list[Fault] = []
+        read: list[tuple[StepSpec, Signature]] = []
+        for spec in specs:
+            try:
+                read.append((spec, spec.signature()))
+            except UnresolvedAnnotation as missing:
+                faults += spec.fault(
+                    f"Step {spec.name!r}: cannot resolve the annotation "
+                    f"{str(missing.annotation)!r} of parameter {missing.parameter!r}."
+                ).faults
+            except WorkflowValidationError as error:
+                faults += error.faults
+        if faults:
+            raise WorkflowValidationError(*faults, workflow=self._short_name)
+        graph = Graph(self._short_name, read, self._skip)
+        steps = tuple(
+            StepPlan(spec.name, s.accepts, spec.num_workers, spec.accept_event_subclasses)
+            for spec, s in read
+        )
+        plan = Plan(self._short_name, steps, KINDS, self._on_stop)
+        self._compiled = (specs, graph, plan)
+        return graph, plan
+
+    @property
+    def _short_name(self) -> str:
+        return self._name or type(self).__name__
+
+    # ------------------------------------------------------------ looking at it
+
+    @property
+    def workflow_name(self) -> str:
+        """The name in messages and journals."""
+        cls = type(self)
+        return self._name or f"{cls.__module__}.{cls.__qualname__}"
+
+    @property
+    def start_event_class(self) -> type[StartEvent]:
+        """The class of event with which a run begins."""
+        graph, _ = self._compile()
+        accepted = (event for _, s in graph.steps for event in s.accepts)
+        return next(event for event in accepted if issubclass(event, StartEvent))
+
+    @property
+    def stop_event_class(self) -> type[StopEvent]:
+        """The class of event that ends a run."""
+        graph, _ = self._compile()
+        returned = (event for _, s in graph.steps for event in s.returned_events)
+        return next((event for event in returned if issubclass(event, StopEvent)), StopEvent)
+
+    @property
+    def events(self) -> list[type[Event]]:
+        """Every event class that a step accepts or returns."""
+        graph, _ = self._compile()
+        return unique(e for _, s in graph.steps for e in (*s.accepts, *s.returned_events))
+
+    def validate(self) -> bool:
+        """Check the workflow, as `run()` does.
+
+        Returns:
+            Whether it asks a human.
+
+        Raises:
+            WorkflowValidationError: With every fault found, each with file and line.
+        """
+        graph, _ = self._compile()
+        if faults := [*graph_faults(graph)]:
+            raise WorkflowValidationError(*faults, workflow=self._short_name)
+        return asks_a_human(graph)
+
+    # ------------------------------------------------------------ running it
+
+    def run(
+        self,
+        ctx: Context[Any] | None = None,
+        start_event: StartEvent | None = None,
+        *,
+        run_id: str | None = None,
+        **start_fields: Any,
+    ) -> Run[R]:
+        """Make a run, which nothing has started yet.
+
+        Await it, enter it with `async with`, or give it to a nursery. Inside `open_runtime()` it
+        starts at once.
+
+        Args:
+            ctx: A context whose store the run shall use and leave its values in.
+            start_event: The start event, made by the caller.
+            run_id: A name for the run, `[A-Za-z0-9_-]{1,64}`; by default a new UUID.
+            **start_fields: Fields of the start event, made here.
+
+        Raises:
+            WorkflowValidationError: The workflow cannot work as it is written.
+            WorkflowRuntimeError: The start event cannot be made or is of another class, or the run
+                id is not usable.
+            ContextStateError: The context is in use.
+
+        Example:
+            ```python
+            result = await Flow().run(topic="x")
+            ```
+        """
+        graph, plan = self._compile()
+        if not self._disable_validation:
+            self.validate()
+        event = self._start_event(start_event, start_fields)
+        name = self._new_id(run_id)
+        if ctx is None:
+            ctx = Context(self)
+        elif ctx._attempt is not None:  # noqa: SLF001 - two halves of one strand
+            raise ContextStateError("Cannot start workflow from a step function context")
+        elif ctx.is_running:
+            raise ContextStateError(
+                "Cannot start a new run while context is already running. "
+                "Wait for completion or use a new Context."
+            )
+        shell = Shell(
+            plan, partial(self._bodies, ctx, graph), event, name, self._timeout, self._gate
+        )
+        shell.context = ctx
+        ctx._bind(shell)  # noqa: SLF001
+        self._runs[name] = shell
+        runtime = None if current_attempt.get() else current_runtime.get()
+        return Run(shell, ctx, runtime)
+
+    def _start_event(self, event: StartEvent | None, fields: Mapping[str, Any]) -> StartEvent:
+        kind = self.start_event_class
+        if event is not None:
+            if fields:
+                names = ", ".join(fields)
+                raise TypeError(f"run() got a start_event and also fields for one: {names}")
+            if not isinstance(event, StartEvent):
+                raise ValueError("The 'start_event' argument must be an instance of 'StartEvent'.")
+            if type(event) is not kind:
+                raise WorkflowRuntimeError(
+                    f"Workflow {self._short_name!r} starts with {kind.__name__}, "
+                    f"not {type(event).__name__}."
+                )
+            return event
+        for name, instead in FORMER_OPTIONS.items():
+            if name in fields and not hasattr(kind, name):
+                raise TypeError(
+                    f"run() has no option {name!r}. Write run = wf.run(...); {instead}"
+                )
+        try:
+            return kind(**fields)
+        except (TypeError, ValueError) as error:
+            raise WorkflowRuntimeError(
+                f"Failed creating a start event of type {kind.__name__!r} with the keyword "
+                f"arguments: {fields}\n  {error}"
+            ) from error
+
+    def _new_id(self, run_id: str | None) -> RunId:
+        if run_id is None:
+            return RunId(str(uuid.uuid4()))
+        if not RUN_ID.fullmatch(run_id):
+            raise WorkflowRuntimeError(f"run_id must match [A-Za-z0-9_-]{{1,64}}, not {run_id!r}")
+        known = self._runs.get(run_id)
+        if known is not None and known.conclusion is None:
+            raise WorkflowRuntimeError(f"Workflow run with run_id {run_id!r} already exists.")
+        return RunId(run_id)
+
+    def _bodies(self, ctx: Context[Any], graph: Graph, _shell: Shell) -> Mapping[str, Body]:
+        return {spec.name: _body(self, ctx, spec, signature) for spec, signature in graph.steps}
+
+
+def _try_to_read(spec: StepSpec, names: Mapping[str, Any]) -> None:
+    """Read a signature again with the names that are known when the class is complete."""
+    try:
+        spec.signature(names)
+    except UnresolvedAnnotation:
+        pass  # reported by `run()` and `validate()`, with all other faults
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _body(
+    workflow: Workflow[Any], ctx: Context[Any], spec: StepSpec, signature: Signature
+) -> Body:
+    """Make of a step what a worker calls: no wrapper coroutine, no look-up per delivery."""
+    func: Callable[..., Any] = spec.func if spec.free else partial(spec.func, workflow)
+    call = _call(func, ctx, signature)
+    if inspect.iscoroutinefunction(inspect.unwrap(spec.func)):
+        return cast("Body", call)
+
+    async def in_thread(attempt: Attempt) -> object:
+        attempt.threaded = True
+        return await native.current().run_in_thread(call, attempt)
+
+    return in_thread
+
+
+def _call(
+    func: Callable[..., Any], ctx: Context[Any], signature: Signature
+) -> Callable[[Attempt], Any]:
+    of_attempt = ctx._of_attempt  # noqa: SLF001 - two halves of one strand
+    kinds = tuple(kind for _, kind in signature.parameters)
+    if signature.positional and kinds == ("event",):
+        return lambda attempt: func(attempt.delivery.event)
+    if signature.positional and kinds == ("context", "event"):
+        return lambda attempt: func(of_attempt(attempt), attempt.delivery.event)
+
+    def by_name(attempt: Attempt) -> Awaitable[object]:
+        fill = {"context": of_attempt, "event": lambda attempt: attempt.delivery.event}
+        return func(**{name: fill[kind](attempt) for name, kind in signature.parameters})
+
+    return by_name

@@ -1,0 +1,3 @@
+"""The ports: what plait asks of code that others may write."""
+
+from plait._abc import Observer as Observer
