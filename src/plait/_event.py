@@ -128,8 +128,10 @@ class Event(_Attrs):
         super().__init_subclass__()
         cls.__plait_name__ = f"{cls.__module__}.{cls.__qualname__}" if name is None else name
         cls.__plait_version__ = version
-        cls.__plait_observable__ = observable or cls.__plait_observable__
-        cls.__plait_extra__ = extra or cls.__plait_extra__
+        if observable:
+            cls.__plait_observable__ = True
+        if extra:
+            cls.__plait_extra__ = True
         attrs.define(
             cls,
             slots=False,  # with slots attrs makes a second class, which nobody holds
@@ -302,7 +304,9 @@ def _make_init(cls: type[Event]) -> Any:
         "__name__": cls.__module__,
         "__NOTHING": attrs.NOTHING,
         "__attrs_init": cls.__attrs_init__,
-        "__defaults": {p.name: attrs.NOTHING if p.name in needed else p.default for p in parameters},
+        "__defaults": {
+            p.name: attrs.NOTHING if p.default is p.empty else p.default for p in parameters
+        },
         "__keep": _keep,
         "__refusal": _refusal,
     }
@@ -315,13 +319,13 @@ def _make_init(cls: type[Event]) -> Any:
     return scope["__init__"]
 
 
-def _keep(event: Event, carried: Mapping[str, Any], more: dict[str, Any]) -> _Undeclared:
+def _keep(event: Event, carried: dict[str, Any], more: dict[str, Any]) -> _Undeclared:
     """Put undeclared fields into *event*, both ways of rule 3. `evolve` passes those *carried*."""
     # With an alias or `init=False` a declared field is no keyword, and yet its name is taken.
-    if not more.keys().isdisjoint(declared := type(event).__plait_fields__):
-        raise _refusal(event, (), [name for name in more if name in declared], {})
-    undeclared = _Undeclared(carried)
-    undeclared.update(more)
+    for name in type(event).__plait_fields__:
+        if name in more:
+            raise _refusal(event, (), [name], {})
+    undeclared = _Undeclared(carried | more if carried else more)
     vars(event).update(undeclared)
     return undeclared
 

@@ -70,9 +70,7 @@ class Attempt:
 
     def _enter(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn` on the event loop, from this body's worker thread."""
-        thread = self.shell.native.from_thread
-        thread.check_cancelled()
-        return thread.run_sync(lambda: fn(*args, **kwargs))
+        return self.shell.native.enter_loop(lambda: fn(*args, **kwargs))
 
 
 current_attempt: Final[ContextVar[Attempt | None]] = ContextVar("current_attempt", default=None)

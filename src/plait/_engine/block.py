@@ -34,6 +34,6 @@ class Block:
         """Wait for every child. A checkpoint."""
         try:
             await self._manager.__aexit__(None, None, None)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - parted, and raised again
             cancelled, rest = split(error, self._backend.cancelled)
             raise rest or cancelled or error from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -51,17 +51,25 @@ def split(
         return error, None
     if not isinstance(error, BaseExceptionGroup):
         return None, error
-    ours, rest = error.split(cancelled)
-    while isinstance(ours, BaseExceptionGroup):
-        ours = ours.exceptions[0]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    ours: BaseException | None
+    ours, rest = group.split(cancelled)
+    while inner := _parts(ours):
+        ours = inner[0]
     return ours, unwrap(rest)
 
 
 def unwrap(error: BaseException | None) -> BaseException | None:
     """Take a lone exception out of the groups that nurseries have put around it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    while len(inner := _parts(error)) == 1:
+        error = inner[0]
     return error
+
+
+def _parts(error: BaseException | None) -> Sequence[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 def annotate(state: RunState, failure: Failure) -> BaseException:

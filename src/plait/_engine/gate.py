@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import native
+
+if TYPE_CHECKING:
+    from .native import Limiter
 
 
 class Gate:
@@ -10,9 +15,9 @@ class Gate:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._limiters: dict[str, native.Limiter] = {}
+        self._limiters: dict[str, Limiter] = {}
 
-    def _limiter(self) -> native.Limiter:
+    def _limiter(self) -> Limiter:
         backend = native.current()
         limiter = self._limiters.get(backend.name)
         if limiter is None:

@@ -28,8 +28,8 @@ from .attempt import Attempt, current_attempt
 from .failure import split
 
 if TYPE_CHECKING:
-    from .native import Nursery
-    from .shell import Shell
+    from .native import Inlet, Nursery, Outlet
+    from .shell import Answer, Shell
 
 Body: TypeAlias = Callable[[Attempt], Awaitable[object]]
 
@@ -46,6 +46,8 @@ class Lane:
         self._name = name
         self._body = body
         self._limiter = shell.native.limiter(num_workers)
+        self._send: Inlet
+        self._receive: Outlet
         self._send, self._receive = shell.native.open_channel()
         self._nursery: Nursery | None = None
         #: Workers parked at the inbox; offers that lie in it; workers on their way to it.
@@ -67,8 +69,7 @@ class Lane:
         self._send.send_nowait(None)
 
     def _spawn(self, nursery: Nursery) -> None:
-        # A task copies the context of whoever calls `start_soon`: be the run, not the sender.
-        self._shell.base.run(nursery.start_soon, self._work, name="worker")
+        self._shell.spawn_in(nursery, self._work, name="worker")
 
     async def _open(self) -> None:
         with self._send, self._receive:
@@ -78,46 +79,62 @@ class Lane:
                 self._nursery = nursery
 
     async def _work(self) -> None:
-        """Work until the run is wound up, or until a body leaves this task's context dirty."""
-        shell, name = self._shell, self._name
-        hear, clock, limiter = shell.hear, shell.clock, self._limiter
-        budget = BUDGET
-        while True:
-            if not budget:
-                budget = BUDGET
-                await shell.native.checkpoint()
+        """Come to the inbox, work while there is work, and come again."""
+        shell = self._shell
+        stays = True
+        while stays:
+            self._coming -= 1
             if self._lying:
-                self._coming -= 1
                 self._lying -= 1
                 self._receive.receive_nowait()
-                budget -= 1
             else:
-                self._coming -= 1
                 self._parked += 1
                 await self._receive.receive()
-                budget = BUDGET
-            answer = hear(stimuli.Ready(clock(), name))
-            if not isinstance(answer, effects.Begin):
+            begin = shell.hear(stimuli.Ready(shell.clock(), self._name))
+            if not isinstance(begin, effects.Begin):
                 self._coming += 1
                 continue
-            attempt = Attempt(shell, answer.delivery)
-            current_attempt.set(attempt)
-            clean = copy_context()
-            limiter.acquire_on_behalf_of_nowait(attempt)
-            try:
-                value = await self._body(attempt)
-            except BaseException as error:  # noqa: BLE001 - the kernel hears of every end
-                limiter.release_on_behalf_of(attempt)
-                stays = copy_context() == clean
-                self._coming += stays
-                self._ended_badly(attempt, error)
-            else:
-                limiter.release_on_behalf_of(attempt)
-                stays = copy_context() == clean
-                self._coming += stays
-                hear(stimuli.Returned(clock(), attempt.delivery.number, value))
-            if not stays:
-                return
+            stays = await self._stretch(begin)
+            if stays and self._lying:
+                await shell.native.checkpoint()
+
+    async def _stretch(self, begin: Answer) -> bool:
+        """Work on one delivery after the other; say whether this task comes back to the inbox.
+
+        A token is held for the whole stretch: nobody else runs between two deliveries, so nobody
+        can see that it was not given back. The task does not come back if a body has left its
+        context dirty.
+        """
+        shell, body, running = self._shell, self._body, self._shell.state.running
+        budget = BUDGET
+        self._limiter.acquire_on_behalf_of_nowait(begin)
+        holder = begin
+        try:
+            while isinstance(begin, effects.Begin):
+                attempt = Attempt(shell, running[begin.delivery])
+                current_attempt.set(attempt)
+                before = copy_context()
+                try:
+                    value = await body(attempt)
+                except BaseException as error:  # noqa: BLE001 - the kernel hears of every end
+                    clean = copy_context() == before
+                    self._coming += clean
+                    self._ended_badly(attempt, error)
+                    return clean
+                clean = copy_context() == before
+                budget -= 1
+                stays = clean and budget > 0
+                if not stays:
+                    self._coming += clean
+                begin = shell.hear(
+                    stimuli.Returned(shell.clock(), attempt.delivery.number, value, stays)
+                )
+                if not stays:
+                    return clean
+            self._coming += 1
+            return True
+        finally:
+            self._limiter.release_on_behalf_of(holder)
 
     def _ended_badly(self, attempt: Attempt, error: BaseException) -> None:
         shell, number = self._shell, attempt.delivery.number

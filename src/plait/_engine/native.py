@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     import anyio
     import anyio.abc
     import trio
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     Nursery: TypeAlias = trio.Nursery | anyio.abc.TaskGroup
     CancelScope: TypeAlias = trio.CancelScope | anyio.CancelScope
-    Event: TypeAlias = trio.Event | anyio.Event
+    Happening: TypeAlias = trio.Event | anyio.Event
     Limiter: TypeAlias = trio.CapacityLimiter | anyio.CapacityLimiter
+    Inlet: TypeAlias = trio.MemorySendChannel[None] | MemoryObjectSendStream[None]
+    Outlet: TypeAlias = trio.MemoryReceiveChannel[None] | MemoryObjectReceiveStream[None]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +47,7 @@ class TrioBackend:
         self.checkpoint = trio.lowlevel.checkpoint
         self.deadline = trio.current_effective_deadline
         self._to_thread = trio.to_thread
-        self.from_thread = trio.from_thread
+        self._from_thread = trio.from_thread
         self._current_clock = trio.lowlevel.current_clock
 
     def clock(self) -> Callable[[], float]:
@@ -55,6 +58,14 @@ class TrioBackend:
         """Run in a worker thread; a cancellation waits for it. The caller bounds how many."""
         call = functools.partial(fn, *args, **kwargs)
         return await self._to_thread.run_sync(call, limiter=self.limiter(1))
+
+    def enter_loop(self, fn: Callable[[], T]) -> T:
+        """Call `fn` on the event loop, from a thread of `run_in_thread`.
+
+        Raises the backend's `Cancelled` if the thread's task has been cancelled.
+        """
+        self._from_thread.check_cancelled()
+        return self._from_thread.run_sync(fn)
 
 
 class AnyioBackend:
@@ -81,7 +92,7 @@ class AnyioBackend:
         self.checkpoint = anyio.lowlevel.checkpoint
         self.deadline = anyio.current_effective_deadline
         self._to_thread = anyio.to_thread
-        self.from_thread = anyio.from_thread
+        self._from_thread = anyio.from_thread
         self._running_loop = asyncio.get_running_loop
 
     def clock(self) -> Callable[[], float]:
@@ -92,6 +103,14 @@ class AnyioBackend:
         """Run in a worker thread; a cancellation waits for it. The caller bounds how many."""
         call = functools.partial(fn, *args, **kwargs)
         return await self._to_thread.run_sync(call, limiter=self.limiter(1))
+
+    def enter_loop(self, fn: Callable[[], T]) -> T:
+        """Call `fn` on the event loop, from a thread of `run_in_thread`.
+
+        Raises the backend's `Cancelled` if the thread's task has been cancelled.
+        """
+        self._from_thread.check_cancelled()
+        return self._from_thread.run_sync(fn)
 
 
 Backend: TypeAlias = TrioBackend | AnyioBackend

@@ -32,7 +32,7 @@ from .shell import Shell
 from .stream import EventStream
 
 if TYPE_CHECKING:
-    from .native import Nursery
+    from .native import Happening, Nursery
 
 R = TypeVar("R")
 
@@ -58,7 +58,7 @@ class Run(Generic[R]):
         self._shell = shell
         self._runtime = runtime
         self._started = False
-        self._ended: native.Event | None = None
+        self._ended: Happening | None = None
         self._seen = False
         self._block: Block | None = None
         self._error_traceback: TracebackType | None = None
@@ -163,8 +163,7 @@ class Run(Generic[R]):
     def _claim(self) -> None:
         if self._started:
             raise WorkflowRuntimeError(
-                f"Run {self.run_id} of workflow {self._shell.plan.name!r} "
-                "has already been started."
+                f"Run {self.run_id} of workflow {self._shell.plan.name!r} has already been started."
             )
         backend = native.current()
         self._started = True

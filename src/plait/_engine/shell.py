@@ -19,9 +19,9 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
 
 from plait._abc import Observer
 from plait._event import Event
@@ -43,7 +43,7 @@ from .lane import Body, Lane
 from .stream import Feed
 
 if TYPE_CHECKING:
-    from .native import Backend, CancelScope, Nursery
+    from .native import Backend, CancelScope, Happening, Nursery
 
 Answer: TypeAlias = effects.Begin | effects.Give | None
 
@@ -59,7 +59,7 @@ class Shell:
     base: Context
     _scope: CancelScope
     _nursery: Nursery
-    _wound: native.Event
+    _wound: Happening
 
     def __init__(
         self,
@@ -82,6 +82,8 @@ class Shell:
         #: What is called when the run comes to rest: idle, or over.
         self.on_rest: list[Callable[[], object]] = []
         self.queued = False
+        self._bodies: Mapping[str, Body] = {}
+        self._lanes: dict[str, Lane] = {}
         self._start_event = start_event
         self._gate = gate
         self._bind = bodies
@@ -98,7 +100,6 @@ class Shell:
         self.clock = self.native.clock()
         self.base = copy_context()
         self._bodies = self._bind(self)
-        self._lanes: dict[str, Lane] = {}
         self._wound = self.native.event()
         if self._gate is None:
             await self._run()
@@ -158,18 +159,25 @@ class Shell:
             self.hear(stimuli.Abandoned(self.clock()))
         if self.state.phase is Phase.WINDING_UP and not self.state.running:
             self.hear(stimuli.Settled(self.clock()))
-        self.conclusion = conclude(
-            self.state, timeout=self.timeout, story=self._story, crash=crash
-        )
+        self.conclusion = conclude(self.state, timeout=self.timeout, story=self._story, crash=crash)
         self.feed.close(self.conclusion.last_event)
         self._rest()
         self._bodies = {}
         self._lanes = {}
         return self.conclusion
 
-    def spawn(self, fn: Callable[[], Awaitable[object]], *, name: str) -> None:
-        """Start a task of the run's own, in the context of the run's start."""
-        self.base.run(self._nursery.start_soon, fn, name=name)
+    def spawn(self, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        """Start a task of the run's own."""
+        self.spawn_in(self._nursery, fn, name=name)
+
+    def spawn_in(
+        self, nursery: Nursery, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str
+    ) -> None:
+        """Start a task in the context variables of the run's start.
+
+        A task copies the context of whoever calls `start_soon`, and that may be any body.
+        """
+        self.base.run(lambda: nursery.start_soon(fn, name=name))
 
     # ------------------------------------------------------------ the kernel's ear and hands
 

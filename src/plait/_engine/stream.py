@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 from plait._event import Event
 
 if TYPE_CHECKING:
-    from . import native
-    from .native import Backend
+    from .native import Backend, Happening
 
 #: Events that a reader takes without a checkpoint.
 BURST: Final = 64
@@ -25,7 +24,7 @@ class Feed:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.closed = False
-        self._sleepers: list[native.Event] = []
+        self._sleepers: list[Happening] = []
 
     def publish(self, event: Event) -> None:
         """Add an event and wake the readers that have seen all others."""

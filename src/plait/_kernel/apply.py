@@ -40,7 +40,7 @@ def apply(state: RunState, record: Record) -> None:
             state.running[record.delivery] = delivery
         case records.Emitted():
             sender = state.running.get(record.cause)
-            _emit(state, sender and sender.step, record)
+            _emit(state, sender.step if sender else None, record)
         case records.Collected():
             _collect(state, record)
         case records.Streamed():
@@ -78,9 +78,7 @@ def _leave(state: RunState, number: DeliveryId) -> Delivery:
     return delivery
 
 
-def _emit(
-    state: RunState, step: str | None, record: records.Emitted | records.Completed
-) -> None:
+def _emit(state: RunState, step: str | None, record: records.Emitted | records.Completed) -> None:
     if not record.to:
         _keep(state, step, record)
         return
@@ -93,9 +91,7 @@ def _emit(
     state.busy += len(record.to)
 
 
-def _keep(
-    state: RunState, step: str | None, record: records.Emitted | records.Completed
-) -> None:
+def _keep(state: RunState, step: str | None, record: records.Emitted | records.Completed) -> None:
     """Do with an event what is done when no step gets it."""
     route = state.plan.routes[type(record.event)]
     if route.stops:

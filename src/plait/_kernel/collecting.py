@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import groupby, islice
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import attrs
 
@@ -37,8 +37,10 @@ class Shape:
     @classmethod
     def of(cls, expected: Iterable[type] | Mapping[type, int]) -> Shape:
         """Take `[A, B, A]`, or `{A: 1000}` for a thousand times `A`."""
+        runs: Runs
         if isinstance(expected, Mapping):
-            runs = tuple((kind, count) for kind, count in expected.items() if count)
+            counts = cast("Mapping[type, int]", expected)
+            runs = tuple((kind, count) for kind, count in counts.items() if count)
         else:
             runs = tuple((kind, sum(1 for _ in same)) for kind, same in groupby(expected))
         need: dict[type, int] = {}
@@ -74,9 +76,12 @@ class Buffer:
 
     def batch(self, runs: Runs, kind: type, event: object) -> tuple[object, ...]:
         """Look at the batch that this event completes, without taking it."""
-        queues = {k: iter([*islice(self.have.get(k, ()), n)]) for k, n in self.need.items()}
-        queues[kind] = iter([*queues[kind], (0, event)])
-        return tuple(kept[1] for k, count in runs for kept in islice(queues[k], count))
+        queues = {
+            k: iter([held for _, held in islice(self.have.get(k, ()), n)])
+            for k, n in self.need.items()
+        }
+        queues[kind] = iter([*queues[kind], event])
+        return tuple(held for k, count in runs for held in islice(queues[k], count))
 
     def add(self, kind: type, kept: Kept) -> None:
         """Put an event in."""

@@ -3,11 +3,11 @@
 `decide` looks at the state and never touches it; `apply` changes the state and never judges. So a
 live run and a recovery cannot disagree, and an illegal stimulus raises before anything has changed.
 
-Rule 1: *Every startable delivery has been offered exactly once.* A step's `startable` count is
-    min(queued, free slots). Whenever a stimulus raises it by one, one `Offer` goes out; a worker
-    that accepts lowers it by one, by taking the oldest delivery at the moment in which it really
-    runs. So bodies begin in the order of the queue whatever the scheduler does, no wake-up can be
-    lost, and a worker that comes in vain is told so and goes back to wait.
+Rule 1: *Every startable delivery has been offered to a worker.* A step's `startable` count is
+    min(queued, free slots). Whenever a stimulus raises it by one, one `Offer` goes out. A worker
+    takes the oldest delivery at the moment in which it really runs: when it comes, or when it has
+    returned and stays. So bodies begin in the order of the queue whatever the scheduler does, no
+    wake-up can be lost, and a worker that comes in vain is told so and goes back to wait.
 Rule 2: *What a body returns is in the record of its completion.* Both are kept or neither is.
 Rule 3: *The first decision stands.* After it nothing starts. What bodies do while they are being
     cleaned up is recorded and no longer routed; what they raise is added to the failures.
@@ -47,7 +47,7 @@ from .collecting import Buffer, BufferKey
 from .effects import Effect
 from .life import Phase
 from .records import Outcome, Record
-from .state import Delivery, RunState
+from .state import Delivery, RunState, StepState
 from .stimuli import Stimulus
 
 Decision: TypeAlias = tuple[Sequence[Record], Sequence[Effect]]
@@ -55,7 +55,7 @@ Decision: TypeAlias = tuple[Sequence[Record], Sequence[Effect]]
 NOTHING: Decision = ((), ())
 
 
-class ImpossibleStimulus(PlaitInternalError):
+class ImpossibleStimulus(PlaitInternalError):  # noqa: N818 - says what it is
     """The shell reported what cannot have happened."""
 
     def __init__(self, state: RunState, stimulus: Stimulus) -> None:
@@ -109,13 +109,11 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
 def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
     step = state.steps[stimulus.step]
     if state.phase is not Phase.GOING or not step.startable:
-        return NOTHING  # it came in vain: the run is winding up, or the slot has gone elsewhere
-    delivery = step.queue[0]
+        return NOTHING  # it came in vain: the run is winding up, or the delivery is taken
+    number = step.queue[0].number
     worker = step.free[0] if step.free else step.workers
-    return (
-        (records.Started(stimulus.now, delivery.number, stimulus.step, worker),),
-        (effects.Begin(delivery),),
-    )
+    started = records.Started(stimulus.now, number, stimulus.step, worker)
+    return (started,), (effects.Begin(number),)
 
 
 def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
@@ -124,7 +122,7 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     now, number, first = stimulus.now, stimulus.delivery, state.next_delivery
     if value is None:
         completed = records.Completed(now, number, None, first, ())
-        return _leaving(state, delivery, completed)
+        return _leaving(state, delivery, completed, stays=stimulus.stays)
     route = state.plan.routes[type(value)]
     if state.phase is Phase.WINDING_UP:
         return _leaving(state, delivery, records.Completed(now, number, value, first, ()))
@@ -135,7 +133,7 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     completed = records.Completed(now, number, value, first, route.to)
     if route.stops:
         return _with_end(state, now, completed, records.Stopped(value), leaving=1)
-    return _leaving(state, delivery, completed, publish=route.observable)
+    return _leaving(state, delivery, completed, publish=route.observable, stays=stimulus.stays)
 
 
 def _undeliverable(state: RunState, delivery: Delivery, value: object) -> Exception:
@@ -162,33 +160,45 @@ def _leaving(
     record: records.Completed | records.Failed | records.Interrupted,
     *,
     publish: bool = False,
+    stays: bool = False,
 ) -> Decision:
     """A body has ended and the run goes on: who can start now, or is it quiet?"""
-    to = record.to if isinstance(record, records.Completed) else ()
     if state.phase is Phase.WINDING_UP:
         drained = state.plan.on_stop == "drain" and len(state.running) == 1
         return (record,), ((effects.Wind(),) if drained else ())
+    to = record.to if isinstance(record, records.Completed) else ()
     follow: list[Effect] = []
     if publish and isinstance(record, records.Completed):
         follow.append(effects.Publish(record.event))
-    _offer(state, follow, to, freed=delivery.step)
-    if state.busy == 1 and not to:
+    if not to and state.busy == 1:
         return _quiet(state, record, follow)
-    return (record,), follow
-
-
-def _offer(
-    state: RunState, follow: list[Effect], to: Sequence[str], freed: str | None = None
-) -> None:
-    """Rule 1: one offer for each step whose startable count this stimulus raises."""
+    step = state.steps[delivery.step]
     for name in to:
-        step = state.steps[name]
-        if name == freed or len(step.queue) < step.plan.num_workers - step.running:
-            follow.append(effects.Offer(name))
-    if freed is not None and freed not in to:
-        step = state.steps[freed]
-        if len(step.queue) > step.plan.num_workers - step.running:
-            follow.append(effects.Offer(freed))
+        if name != delivery.step:
+            _offer(state.steps[name], follow)
+    if not (step.queue or delivery.step in to):
+        return (record,), follow
+    if not stays:
+        follow.append(step.offer)
+        return (record,), follow
+    heir = step.queue[0].number if step.queue else _numbered(record, delivery.step)
+    worker = min(step.free[0], delivery.worker) if step.free else delivery.worker
+    follow.append(effects.Begin(heir))
+    return (record, records.Started(record.at, heir, delivery.step, worker)), follow
+
+
+def _numbered(
+    record: records.Completed | records.Failed | records.Interrupted, step: str
+) -> DeliveryId:
+    """The number that this step's delivery of a returned event will have."""
+    assert isinstance(record, records.Completed)
+    return DeliveryId(record.first + record.to.index(step))
+
+
+def _offer(step: StepState, follow: list[Effect]) -> None:
+    """Rule 1: the step is about to have one delivery more. Can it start at once?"""
+    if len(step.queue) < step.plan.num_workers - step.running:
+        follow.append(step.offer)
 
 
 def _running(
@@ -228,7 +238,8 @@ def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
     if route.stops:
         return _with_end(state, now, emitted, records.Stopped(event))
     follow: list[Effect] = [effects.Publish(event)] if route.observable else []
-    _offer(state, follow, to)
+    for name in to:
+        _offer(state.steps[name], follow)
     return (emitted,), follow
 
 
@@ -275,7 +286,8 @@ def _opened(state: RunState, stimulus: stimuli.Opened) -> Decision:
     to = state.plan.routes[type(stimulus.event)].to
     emitted = records.Emitted(stimulus.now, OUTSIDE, stimulus.event, DeliveryId(1), to)
     follow: list[Effect] = []
-    _offer(state, follow, to)
+    for name in to:
+        _offer(state.steps[name], follow)
     return (started, emitted), follow
 
 

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
+from plait._ids import DeliveryId
 
-from .state import Delivery
+from .value import value
 
 
-@attrs.frozen
+@value
 class Offer:
     """Let one worker more of this step stand ready: there is a delivery and a free slot for it."""
 
     step: str
 
 
-@attrs.frozen
+@value
 class Begin:
-    """Run the step's body on this delivery. The answer to `Ready`."""
+    """Run the step's body on this delivery: the answer to a worker that stands ready."""
 
-    delivery: Delivery
+    delivery: DeliveryId
 
 
-@attrs.frozen
+@value
 class Give:
     """Hand this batch to the caller. The answer to `Contributed`; none means not yet complete."""
 
     batch: tuple[object, ...]
 
 
-@attrs.frozen
+@value
 class Refuse:
     """Raise this in whoever reported: what was asked cannot be done, and nothing has changed."""
 
     error: Exception
 
 
-@attrs.frozen
+@value
 class Publish:
     """Put this event on the run's stream."""
 
     event: object
 
 
-@attrs.frozen
+@value
 class Rest:
     """Tell whoever waits for it that the run is idle: only the outside can move it on."""
 
 
-@attrs.frozen
+@value
 class Wind:
     """Wind the run up: cancel its scope, one round of the scheduler from now."""
 

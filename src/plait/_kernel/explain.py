@@ -53,9 +53,7 @@ def _head(state: RunState) -> str:
         return f"{name} is running."
     if state.plan.asks:
         return f"{name} is idle: it waits for an event from outside."
-    return (
-        f"{name} is stalled: nothing is queued, running or due, and no step returned StopEvent."
-    )
+    return f"{name} is stalled: nothing is queued, running or due, and no step returned StopEvent."
 
 
 def _lines(state: RunState) -> Iterator[str]:
@@ -68,8 +66,8 @@ def _lines(state: RunState) -> Iterator[str]:
     for name, step in state.steps.items():
         for kind in step.streamed_only:
             yield f"  streamed only: {kind.__name__} from step {name!r}; no step accepts it"
-    for kind, count in Counter(type(event).__name__ for _, event in state.mailbox).items():
-        yield f"  mailbox: {kind} x {count}"
+    for letter, count in Counter(type(event).__name__ for _, event in state.mailbox).items():
+        yield f"  mailbox: {letter} x {count}"
     if none := [f"step {name!r}" for name, step in state.steps.items() if step.returned_none]:
         yield f"  last returned None: {', '.join(none)}"
 

@@ -9,42 +9,41 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeAlias
 
-import attrs
-
 from plait._ids import DeliveryId, RunId
 
 from .collecting import Shape
+from .value import value
 
 # ---------------------------------------------------------------- how a run can end
 
 
-@attrs.frozen
+@value
 class Stopped:
     """A step returned a stop event, or somebody sent one."""
 
     event: object
 
 
-@attrs.frozen
+@value
 class Crashed:
     """A body failed for good."""
 
 
-@attrs.frozen
+@value
 class TimedOut:
     """The deadline passed while these steps were running."""
 
     active: tuple[str, ...]
 
 
-@attrs.frozen
+@value
 class Cancelled:
     """Somebody asked for it, or the scope that owns the run was cancelled."""
 
     by_owner: bool
 
 
-@attrs.frozen
+@value
 class Stalled:
     """Nothing is queued, running or due, and nothing can come from outside."""
 
@@ -54,7 +53,7 @@ Outcome: TypeAlias = Stopped | Crashed | TimedOut | Cancelled | Stalled
 # ---------------------------------------------------------------- the run
 
 
-@attrs.frozen
+@value
 class RunStarted:
     """The run begins."""
 
@@ -62,14 +61,14 @@ class RunStarted:
     run_id: RunId
 
 
-@attrs.frozen
+@value
 class Idled:
     """Nothing is left to do until something comes from outside."""
 
     at: float
 
 
-@attrs.frozen
+@value
 class Decided:
     """How the run ends. The first decision stands; what follows is clean-up."""
 
@@ -77,7 +76,7 @@ class Decided:
     outcome: Outcome
 
 
-@attrs.frozen
+@value
 class Closed:
     """Nothing of the run is left."""
 
@@ -87,7 +86,7 @@ class Closed:
 # ---------------------------------------------------------------- events and deliveries
 
 
-@attrs.frozen
+@value
 class Emitted:
     """An event was sent: by a delivery, or from outside.
 
@@ -101,7 +100,7 @@ class Emitted:
     to: tuple[str, ...]
 
 
-@attrs.frozen
+@value
 class Started:
     """A worker began on a delivery: a body runs."""
 
@@ -111,7 +110,7 @@ class Started:
     worker: int
 
 
-@attrs.frozen
+@value
 class Completed:
     """A body returned. What it returned is in the same record: both happened, or neither did."""
 
@@ -122,7 +121,7 @@ class Completed:
     to: tuple[str, ...]
 
 
-@attrs.frozen
+@value
 class Failed:
     """A body failed for good."""
 
@@ -131,7 +130,7 @@ class Failed:
     error: BaseException
 
 
-@attrs.frozen
+@value
 class Interrupted:
     """A body was cancelled, and its clean-up is over."""
 
@@ -139,7 +138,7 @@ class Interrupted:
     delivery: DeliveryId
 
 
-@attrs.frozen
+@value
 class Collected:
     """A delivery gave its input to a collection, where it counts as `kind`."""
 
@@ -151,7 +150,7 @@ class Collected:
     key: Hashable
 
 
-@attrs.frozen
+@value
 class Streamed:
     """An event was written to the stream."""
 

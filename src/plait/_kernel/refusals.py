@@ -14,13 +14,13 @@ def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
     plan = state.plan
     lines = [f"{who}, but no step of workflow {plan.name!r} accepts it."]
     accepted = {k.__name__: step.name for step in plan.steps for k in step.accepts}
-    for step in plan.steps:
-        for base in step.accepts:
-            if base is not kind and issubclass(kind, base):
-                lines.append(
-                    f"Step {step.name!r} accepts its base {base.__name__}: "
-                    "use @step(accept_event_subclasses=True)."
-                )
+    lines += [
+        f"Step {step.name!r} accepts its base {base.__name__}: "
+        "use @step(accept_event_subclasses=True)."
+        for step in plan.steps
+        for base in step.accepts
+        if base is not kind and issubclass(kind, base)
+    ]
     lines.append("  accepted: " + ", ".join(f"{k} ({s})" for k, s in accepted.items()))
     name = kind.__name__
     near = get_close_matches(name, [k for k in accepted if k != name], n=1)

@@ -14,6 +14,7 @@ import attrs
 from plait._ids import OUTSIDE, DeliveryId, RunId
 
 from .collecting import Buffer, BufferKey
+from .effects import Offer
 from .life import Phase
 from .plan import Plan, StepPlan
 from .records import Outcome
@@ -60,6 +61,10 @@ class StepState:
     workers: int = 0
     buffers: dict[BufferKey, Buffer] = attrs.field(factory=dict[BufferKey, Buffer])
     returned_none: bool = False
+    #: Made once: an offer is the commonest effect.
+    offer: Offer = attrs.field(
+        default=attrs.Factory(lambda self: Offer(self.plan.name), takes_self=True), repr=False
+    )
     #: Classes of events that this step emitted and that only the stream took.
     streamed_only: dict[type, None] = attrs.field(factory=dict[type, None])
 
@@ -90,9 +95,7 @@ class RunState:
         factory=deque[tuple[DeliveryId, object]]
     )
     #: Emitted after the decision, while draining: kept to be reported, never routed.
-    unrouted: list[tuple[DeliveryId, object]] = attrs.field(
-        factory=list[tuple[DeliveryId, object]]
-    )
+    unrouted: list[tuple[DeliveryId, object]] = attrs.field(factory=list[tuple[DeliveryId, object]])
     outcome: Outcome | None = None
     failures: list[Failure] = attrs.field(factory=list[Failure])
 

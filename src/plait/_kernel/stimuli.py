@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeAlias
 
-import attrs
-
 from plait._ids import DeliveryId
 
 from .collecting import Shape
+from .value import value
 
 
-@attrs.frozen
+@value
 class Opened:
     """The run begins, with its start event."""
 
@@ -24,24 +23,25 @@ class Opened:
     event: object
 
 
-@attrs.frozen
+@value
 class Ready:
-    """A worker of this step stands ready, in answer to an `Offer`."""
+    """A worker of this step has come, in answer to an `Offer`."""
 
     now: float
     step: str
 
 
-@attrs.frozen
+@value
 class Returned:
-    """A body returned an event, or `None`."""
+    """A body returned an event, or `None`; its worker stands ready again, or leaves."""
 
     now: float
     delivery: DeliveryId
     value: object
+    stays: bool = False
 
 
-@attrs.frozen
+@value
 class Raised:
     """A body raised."""
 
@@ -50,7 +50,7 @@ class Raised:
     error: BaseException
 
 
-@attrs.frozen
+@value
 class Unwound:
     """A body was cancelled, and its clean-up is over."""
 
@@ -58,7 +58,7 @@ class Unwound:
     delivery: DeliveryId
 
 
-@attrs.frozen
+@value
 class Sent:
     """A delivery, or code outside the run, sent an event; `step` narrows it to one receiver."""
 
@@ -68,7 +68,7 @@ class Sent:
     step: str | None = None
 
 
-@attrs.frozen
+@value
 class Contributed:
     """A delivery gave its input to a collection."""
 
@@ -80,7 +80,7 @@ class Contributed:
     key: Hashable
 
 
-@attrs.frozen
+@value
 class Wrote:
     """An event was written to the stream."""
 
@@ -89,28 +89,28 @@ class Wrote:
     event: object
 
 
-@attrs.frozen
+@value
 class Expired:
     """The run's deadline has passed."""
 
     now: float
 
 
-@attrs.frozen
+@value
 class CancelAsked:
     """Somebody asked for the run to be cancelled."""
 
     now: float
 
 
-@attrs.frozen
+@value
 class Abandoned:
     """The scope that owns the run was cancelled, or its block was left by an exception."""
 
     now: float
 
 
-@attrs.frozen
+@value
 class Settled:
     """Nothing of the run is left: every body, clean-up and child has ended."""
 

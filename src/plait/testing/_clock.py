@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import trio
 import trio.testing
-from typing_extensions import TypeVarTuple, Unpack
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 
-def run(async_fn: Callable[[Unpack[Ts]], Awaitable[T]], *args: Unpack[Ts]) -> T:
+def run(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
     """Run an async function under Trio, on a clock that jumps to the next deadline when all wait.
 
     Time starts at 0, so `trio.current_time()` is the virtual time that has passed. Works under

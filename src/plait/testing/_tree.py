@@ -10,8 +10,8 @@ import trio
 def task_tree() -> str:
     """Return the names of the live tasks, each indented below the task whose nursery it is in.
 
-    Trio's own system tasks are left out. Compare it before and after: what a run has started has
-    ended with it.
+    It begins with the main task; Trio's own system tasks are left out. Compare it before and
+    after: what a run has started has ended with it.
 
     Raises:
         RuntimeError: Not called from within `trio.run`.
@@ -24,9 +24,10 @@ def task_tree() -> str:
         ```
     """
     root = trio.lowlevel.current_root_task()
-    assert root is not None
-    main = [task for nursery in root.child_nurseries[:1] for task in nursery.child_tasks]
-    return "\n".join(line for task in sorted(main, key=_name) for line in _lines(task, 0))
+    top = trio.lowlevel.current_task()
+    while top.parent_nursery is not None and top.parent_nursery.parent_task is not root:
+        top = top.parent_nursery.parent_task
+    return "\n".join(_lines(top, 0))
 
 
 def _name(task: trio.lowlevel.Task) -> str:

@@ -7,7 +7,7 @@ outside (`run.ctx`); of one attempt, as a step's parameter. What a face cannot d
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from typing_extensions import TypeVar
@@ -64,19 +64,30 @@ class Context(Generic[S]):
 
     # ------------------------------------------------------------ the three faces
 
-    def _bind(self, shell: Shell) -> None:
-        """Become the context of a run."""
+    def bind(self, shell: Shell) -> None:
+        """Become the context of a run. The strand's, not for users.
+
+        Raises:
+            ContextStateError: It is a step's, or a run of it is under way.
+        """
+        if self._attempt is not None:
+            raise ContextStateError("Cannot start workflow from a step function context")
+        if self._shell is not None and self._shell.conclusion is None:
+            raise ContextStateError(
+                "Cannot start a new run while context is already running. "
+                "Wait for completion or use a new Context."
+            )
         self._shell = shell
         self._shapes = {}
 
-    def _of_attempt(self, attempt: Attempt) -> Self:
-        """Make the context of one attempt; it shares everything with that of its run."""
+    def of_attempt(self, attempt: Attempt) -> Self:
+        """Make the context of one attempt. The strand's, not for users."""
         context = object.__new__(type(self))
-        context._workflow = self._workflow  # noqa: SLF001
-        context._store = self._store  # noqa: SLF001
-        context._shell = attempt.shell  # noqa: SLF001
-        context._attempt = attempt  # noqa: SLF001
-        context._shapes = self._shapes  # noqa: SLF001
+        context._workflow = self._workflow
+        context._store = self._store
+        context._shell = attempt.shell
+        context._attempt = attempt
+        context._shapes = self._shapes
         attempt.context = context
         return context
 
@@ -92,9 +103,7 @@ class Context(Generic[S]):
             text = "Context.get_step_context() may only be called from within a step function"
             raise WorkflowRuntimeError(text)
         if attempt.context is None:
-            run_context = attempt.shell.context
-            assert isinstance(run_context, Context)
-            cast("Context[Any]", run_context)._of_attempt(attempt)
+            cast("Context[Any]", attempt.shell.context).of_attempt(attempt)
         return cast("Context[Any]", attempt.context)
 
     # ------------------------------------------------------------ what it knows
@@ -310,10 +319,16 @@ class Context(Generic[S]):
 
 
 def _shape(expected: Any) -> Shape:
-    shape = Shape.of(expected)
-    for kind, count in shape.runs:
+    if not isinstance(expected, list | tuple | Mapping):
+        raise TypeError(
+            "collect_events expects a list, a tuple or a mapping of Event classes, "
+            f"not {expected!r}. Write collect_events(ev, [E] * 3) or collect_events(ev, {{E: 3}})."
+        )
+    for kind in cast("Iterable[Any]", expected):
         if not (isinstance(kind, type) and issubclass(kind, Event)):
             raise TypeError(f"collect_events expects Event classes, not {kind!r}")
-        if type(count) is not int or count < 0:
-            raise TypeError(f"collect_events expects how many {kind.__name__}, not {count!r}")
-    return shape
+    if isinstance(expected, Mapping):
+        for kind, count in cast("Mapping[type, Any]", expected).items():
+            if type(count) is not int or count < 0:
+                raise TypeError(f"collect_events expects how many {kind.__name__}, not {count!r}")
+    return Shape.of(cast("Iterable[type]", expected))

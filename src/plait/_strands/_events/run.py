@@ -16,9 +16,7 @@ R = TypeVar("R")
 class Run(EngineRun[R]):
     __doc__ = EngineRun.__doc__
 
-    def __init__(
-        self, shell: Shell, context: Context[Any], runtime: Runtime | None = None
-    ) -> None:
+    def __init__(self, shell: Shell, context: Context[Any], runtime: Runtime | None = None) -> None:
         self._context = context
         super().__init__(shell, runtime)
 

@@ -8,7 +8,6 @@ resolved then is tried again when the workflow is used.
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -65,12 +64,12 @@ def is_method(func: Callable[..., Any]) -> bool:
 def visible_names(depth: int) -> dict[str, Any]:
     """Collect the local names that an annotation may use: of the class, and of what encloses it."""
     names: dict[str, Any] = {}
-    frame = sys._getframe(depth + 1)  # noqa: SLF001 - the only way to a caller's local names
     frames: list[types.FrameType] = []
-    while frame.f_code.co_name != "<module>" and len(frames) < 3:
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame and frame.f_back
+    while frame and frame.f_code.co_name != "<module>" and len(frames) < 3:
         frames.append(frame)
-        if frame.f_back is None:
-            break
         frame = frame.f_back
     for each in reversed(frames):
         names.update(each.f_locals)
@@ -151,7 +150,7 @@ def place(func: Callable[..., Any]) -> tuple[str | None, int | None]:
 
 def _resolve(
     func: Callable[..., Any], name: str, annotation: object, names: Mapping[str, Any]
-) -> Any:  # noqa: ANN401 - an annotation can be anything
+) -> Any:
     if annotation is _NOT_GIVEN:
         return annotation
     holder = types.SimpleNamespace(__annotations__={name: annotation})

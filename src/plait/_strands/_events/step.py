@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import attrs
-
-from plait._errors import WorkflowValidationError
 
 from .signature import (
     FaultMaker,
@@ -85,6 +84,7 @@ def step(
     step's context. A plain `def` runs in a worker thread. The function stays callable.
 
     Args:
+        func: The function, when the decorator is written without parentheses.
         num_workers: How many of its bodies may run at once in one run.
         workflow: The class that a free function becomes a step of, and its subclasses.
         accept_event_subclasses: Take instances of subclasses of the declared classes as well.
@@ -120,10 +120,8 @@ def step(
             raise fault(
                 f"To decorate {spec.name} please pass a workflow class to the @step decorator."
             )
-        try:
+        with suppress(UnresolvedAnnotation):  # tried again later: the name may be defined below
             spec.signature()
-        except UnresolvedAnnotation:
-            pass  # tried again when the workflow is used: the name may be defined below
         setattr(func, MARK, spec)
         if workflow is not None:
             workflow.add_step(func)
@@ -157,6 +155,3 @@ def spec_of(func: object) -> StepSpec | None:
     """Find what `@step` said about a function, if it did."""
     spec = getattr(func, "__dict__", {}).get(MARK)
     return spec if isinstance(spec, StepSpec) else None
-
-
-__all__ = ["GRAPH_CHECKS", "StepSpec", "WorkflowValidationError", "check_names", "spec_of", "step"]

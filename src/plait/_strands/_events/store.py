@@ -5,7 +5,7 @@ It begins before its run and outlives it: a context that is used for a second ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Generic, TypeVar, cast
 
 from plait._engine import native
@@ -125,7 +125,7 @@ def _step_into(place: Any, segment: str) -> Any:
     if isinstance(place, list | tuple):
         if not segment.lstrip("-").isdigit():
             raise LookupError(segment)
-        return cast("list[Any]", place)[int(segment)]
+        return cast("Sequence[Any]", place)[int(segment)]
     try:
         return getattr(place, segment)
     except AttributeError:
@@ -137,9 +137,12 @@ def _put(place: Any, segment: str, value: Any, path: str) -> None:
         if isinstance(place, MutableMapping):
             cast("MutableMapping[str, Any]", place)[segment] = value
         elif isinstance(place, list):
-            cast("list[Any]", place)[int(segment)] = value
+            items: list[Any] = place
+            items[int(segment)] = value
         else:
             setattr(place, segment, value)
     except (AttributeError, IndexError, TypeError, ValueError) as error:
-        text = f"Path {path!r} cannot be set: {type(place).__name__} has no place for {segment!r}"
-        raise ValueError(text) from error
+        kind = cast("object", place).__class__.__name__
+        raise ValueError(
+            f"Path {path!r} cannot be set: {kind} has no place for {segment!r}"
+        ) from error

@@ -186,6 +186,4 @@ def _wire_names(graph: Graph) -> Iterator[Fault]:
         other = owner.setdefault(event.__plait_name__, event)
         if other is not event:
             a, b = (f"{e.__module__}.{e.__qualname__}" for e in (other, event))
-            yield Fault(
-                f"Two event classes claim the name {event.__plait_name__!r}: {a} and {b}."
-            )
+            yield Fault(f"Two event classes claim the name {event.__plait_name__!r}: {a} and {b}.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Final, Generic, Literal, cast
 from weakref import WeakValueDictionary
@@ -19,7 +20,6 @@ from plait._engine.lane import Body
 from plait._engine.runtime import current_runtime
 from plait._engine.shell import Shell
 from plait._errors import (
-    ContextStateError,
     Fault,
     WorkflowConfigurationError,
     WorkflowRuntimeError,
@@ -50,9 +50,7 @@ def _observable(kind: type) -> bool:
     return bool(getattr(kind, "__plait_observable__", False))
 
 
-KINDS: Final = Kinds(
-    event=Event, stop=StopEvent, answer=HumanResponseEvent, observable=_observable
-)
+KINDS: Final = Kinds(event=Event, stop=StopEvent, answer=HumanResponseEvent, observable=_observable)
 
 
 class Workflow(Generic[R]):
@@ -101,7 +99,8 @@ class Workflow(Generic[R]):
         for name, value in vars(cls).items():
             spec = spec_of(value)
             if spec is not None:
-                _try_to_read(spec, names)
+                with suppress(UnresolvedAnnotation):  # reported by `run()`, with all other faults
+                    spec.signature(names)
                 cls.__plait_steps__[name] = spec
             elif name in inherited and value is None:
                 cls.__plait_steps__[name] = None
@@ -165,7 +164,9 @@ class Workflow(Generic[R]):
         """
         spec = spec_of(func)
         if spec is None:
-            raise fault_maker(func)(f"Step function {func.__name__} is missing the `@step` decorator.")
+            raise fault_maker(func)(
+                f"Step function {func.__name__} is missing the `@step` decorator."
+            )
         if spec.name in cls._steps():
             raise spec.fault(
                 f"A step {spec.name} is already part of this workflow, please choose another name."
@@ -287,23 +288,16 @@ class Workflow(Generic[R]):
         name = self._new_id(run_id)
         if ctx is None:
             ctx = Context(self)
-        elif ctx._attempt is not None:  # noqa: SLF001 - two halves of one strand
-            raise ContextStateError("Cannot start workflow from a step function context")
-        elif ctx.is_running:
-            raise ContextStateError(
-                "Cannot start a new run while context is already running. "
-                "Wait for completion or use a new Context."
-            )
         shell = Shell(
             plan, partial(self._bodies, ctx, graph), event, name, self._timeout, self._gate
         )
         shell.context = ctx
-        ctx._bind(shell)  # noqa: SLF001
+        ctx.bind(shell)
         self._runs[name] = shell
         runtime = None if current_attempt.get() else current_runtime.get()
         return Run(shell, ctx, runtime)
 
-    def _start_event(self, event: StartEvent | None, fields: Mapping[str, Any]) -> StartEvent:
+    def _start_event(self, event: object, fields: Mapping[str, Any]) -> StartEvent:
         kind = self.start_event_class
         if event is not None:
             if fields:
@@ -319,9 +313,7 @@ class Workflow(Generic[R]):
             return event
         for name, instead in FORMER_OPTIONS.items():
             if name in fields and not hasattr(kind, name):
-                raise TypeError(
-                    f"run() has no option {name!r}. Write run = wf.run(...); {instead}"
-                )
+                raise TypeError(f"run() has no option {name!r}. Write run = wf.run(...); {instead}")
         try:
             return kind(**fields)
         except (TypeError, ValueError) as error:
@@ -344,21 +336,11 @@ class Workflow(Generic[R]):
         return {spec.name: _body(self, ctx, spec, signature) for spec, signature in graph.steps}
 
 
-def _try_to_read(spec: StepSpec, names: Mapping[str, Any]) -> None:
-    """Read a signature again with the names that are known when the class is complete."""
-    try:
-        spec.signature(names)
-    except UnresolvedAnnotation:
-        pass  # reported by `run()` and `validate()`, with all other faults
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _body(
-    workflow: Workflow[Any], ctx: Context[Any], spec: StepSpec, signature: Signature
-) -> Body:
+def _body(workflow: Workflow[Any], ctx: Context[Any], spec: StepSpec, signature: Signature) -> Body:
     """Make of a step what a worker calls: no wrapper coroutine, no look-up per delivery."""
     func: Callable[..., Any] = spec.func if spec.free else partial(spec.func, workflow)
     call = _call(func, ctx, signature)
@@ -375,15 +357,18 @@ def _body(
 def _call(
     func: Callable[..., Any], ctx: Context[Any], signature: Signature
 ) -> Callable[[Attempt], Any]:
-    of_attempt = ctx._of_attempt  # noqa: SLF001 - two halves of one strand
+    of_attempt = ctx.of_attempt
     kinds = tuple(kind for _, kind in signature.parameters)
     if signature.positional and kinds == ("event",):
         return lambda attempt: func(attempt.delivery.event)
     if signature.positional and kinds == ("context", "event"):
         return lambda attempt: func(of_attempt(attempt), attempt.delivery.event)
 
-    def by_name(attempt: Attempt) -> Awaitable[object]:
-        fill = {"context": of_attempt, "event": lambda attempt: attempt.delivery.event}
-        return func(**{name: fill[kind](attempt) for name, kind in signature.parameters})
+    def by_name(attempt: Attempt) -> Any:
+        filled = {
+            name: of_attempt(attempt) if kind == "context" else attempt.delivery.event
+            for name, kind in signature.parameters
+        }
+        return func(**filled)
 
     return by_name

@@ -1,0 +1,20 @@
+"""Values: what the kernel's stimuli, records and effects are made of.
+
+A value is frozen for whoever writes code: the type checkers refuse every assignment. It is not
+frozen at run time, since that triples the price of making one (0.54 µs instead of 0.18 for four
+fields), and a hop makes about six.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, dataclass_transform
+
+import attrs
+
+C = TypeVar("C")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(attrs.field,))
+def value(cls: type[C]) -> type[C]:
+    """Make a class of values: slots, equality, a hash, a `repr`."""
+    return attrs.define(cls, unsafe_hash=True)
