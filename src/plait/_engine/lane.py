@@ -121,6 +121,7 @@ class Lane:
                     self._coming += clean
                     self._ended_badly(attempt, error)
                     return clean
+                attempt.context = None  # it refers back to the attempt
                 clean = copy_context() == before
                 budget -= 1
                 stays = clean and budget > 0

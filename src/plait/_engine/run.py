@@ -201,10 +201,11 @@ class Run(Generic[R]):
 
     async def _wait(self) -> None:
         attempt = current_attempt.get()
-        if attempt is not None and attempt.shell is self._shell and not self.is_done():
-            raise WorkflowRuntimeError(
-                f"Step {attempt.delivery.step!r} cannot wait for its own run."
-            )
+        while attempt is not None and not self.is_done():
+            if attempt.shell is self._shell:
+                text = f"Step {attempt.delivery.step!r} cannot wait for its own run."
+                raise WorkflowRuntimeError(text)
+            attempt = attempt.shell.parent
         assert self._ended is not None
         await self._ended.wait()
 

@@ -37,6 +37,7 @@ from plait._kernel.state import RunState
 from plait._kernel.stimuli import Stimulus
 
 from . import native
+from .attempt import Attempt, current_attempt
 from .failure import Conclusion, conclude, split, unwrap
 from .gate import Gate
 from .lane import Body, Lane
@@ -82,6 +83,8 @@ class Shell:
         #: What is called when the run comes to rest: idle, or over.
         self.on_rest: list[Callable[[], object]] = []
         self.queued = False
+        #: The attempt of another run in which this one runs.
+        self.parent: Attempt | None = None
         self._bodies: Mapping[str, Body] = {}
         self._lanes: dict[str, Lane] = {}
         self._start_event = start_event
@@ -97,6 +100,7 @@ class Shell:
     async def host(self) -> None:
         """Run to the end. Raises nothing but the backend's `Cancelled`; see `conclusion`."""
         self.native = native.current()
+        self.parent = current_attempt.get()
         self.clock = self.native.clock()
         self.base = copy_context()
         self._bodies = self._bind(self)

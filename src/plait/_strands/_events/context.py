@@ -72,7 +72,7 @@ class Context(Generic[S]):
         """
         if self._attempt is not None:
             raise ContextStateError("Cannot start workflow from a step function context")
-        if self._shell is not None and self._shell.conclusion is None:
+        if self.is_running or (self._shell is not None and self._shell.queued):
             raise ContextStateError(
                 "Cannot start a new run while context is already running. "
                 "Wait for completion or use a new Context."

@@ -137,8 +137,7 @@ def _put(place: Any, segment: str, value: Any, path: str) -> None:
         if isinstance(place, MutableMapping):
             cast("MutableMapping[str, Any]", place)[segment] = value
         elif isinstance(place, list):
-            items: list[Any] = place
-            items[int(segment)] = value
+            cast("Any", place)[int(segment)] = value
         else:
             setattr(place, segment, value)
     except (AttributeError, IndexError, TypeError, ValueError) as error:

@@ -115,6 +115,7 @@ class Workflow(Generic[R]):
         self,
         timeout: float | None = None,
         disable_validation: bool = False,  # noqa: FBT001, FBT002 - the peer's signature
+        *,
         num_concurrent_runs: int | None = None,
         workflow_name: str | None = None,
         skip_graph_checks: Collection[str] | None = None,
