@@ -21,7 +21,6 @@ from plait._event import (
 )
 from plait._kernel import records
 from plait._kernel.explain import waiting
-from plait._kernel.life import Phase
 from plait._kernel.state import Failure, RunState
 
 #: Characters of an input event in a note.
@@ -125,8 +124,6 @@ def conclude(
                 return Conclusion(None, _together(state, failures), WorkflowCancelledEvent())
             error = _together(state, [_ended(state), *failures])
             return Conclusion(None, error, WorkflowCancelledEvent(), cancelled=not failures)
-        case None if state.phase is Phase.NEW:  # it was cancelled while it was queued
-            return Conclusion(None, _ended(state), WorkflowCancelledEvent(), cancelled=True)
         case None:
             bug = PlaitInternalError(f"run {state.run_id} ended without a decision")
             error = _together(state, [*failures] or [bug])

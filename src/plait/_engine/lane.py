@@ -54,7 +54,10 @@ class Lane:
         self._parked = 0
         self._lying = 0
         self._coming = 0
-        self._shell.spawn(self._open, name=f"step {name}")
+
+    def open(self, nursery: Nursery) -> None:
+        """Open the step's own nursery, in a task of the run's."""
+        self._shell.spawn_in(nursery, self._open, name=f"step {self._name}")
 
     def offer(self) -> None:
         """Let one worker more stand ready."""

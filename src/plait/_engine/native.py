@@ -49,6 +49,11 @@ class TrioBackend:
         self._to_thread = trio.to_thread
         self._from_thread = trio.from_thread
         self._current_clock = trio.lowlevel.current_clock
+        self._protect = functools.cache(trio.lowlevel.enable_ki_protection)
+
+    def protect(self, fn: Callable[..., object]) -> None:
+        """Have Ctrl-C wait until `fn` is over: it must not fall between two statements of it."""
+        self._protect(fn)
 
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock: half the price of looking it up at each reading."""
@@ -94,6 +99,9 @@ class AnyioBackend:
         self._to_thread = anyio.to_thread
         self._from_thread = anyio.from_thread
         self._running_loop = asyncio.get_running_loop
+
+    def protect(self, fn: Callable[..., object]) -> None:
+        """Do nothing: asyncio turns Ctrl-C into a cancellation of the main task."""
 
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock."""

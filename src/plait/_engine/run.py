@@ -168,6 +168,7 @@ class Run(Generic[R]):
         backend = native.current()
         self._started = True
         self._ended = backend.event()
+        self._shell.start()
 
     async def host(self) -> None:
         """Run to the end, keeping the outcome. For the owner, once."""

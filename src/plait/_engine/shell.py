@@ -58,8 +58,6 @@ class Shell:
     clock: Callable[[], float]
     #: The context variables of the run's start; every body begins in a copy.
     base: Context
-    _scope: CancelScope
-    _nursery: Nursery
     _wound: Happening
 
     def __init__(
@@ -87,6 +85,8 @@ class Shell:
         self.parent: Attempt | None = None
         self._bodies: Mapping[str, Body] = {}
         self._lanes: dict[str, Lane] = {}
+        self._nursery: Nursery | None = None
+        self._scope: CancelScope | None = None
         self._start_event = start_event
         self._gate = gate
         self._bind = bodies
@@ -97,14 +97,22 @@ class Shell:
 
     # ------------------------------------------------------------ the host
 
-    async def host(self) -> None:
-        """Run to the end. Raises nothing but the backend's `Cancelled`; see `conclusion`."""
+    def start(self) -> None:
+        """Begin: from here on the run hears what is sent to it. Bodies begin when `host` runs."""
         self.native = native.current()
-        self.parent = current_attempt.get()
+        self.native.protect(Shell.hear)
         self.clock = self.native.clock()
         self.base = copy_context()
-        self._bodies = self._bind(self)
+        self.parent = current_attempt.get()
+        self.queued = self._gate is not None
         self._wound = self.native.event()
+        self._bodies = self._bind(self)
+        self.hear(stimuli.Opened(self.clock(), self._start_event))
+        if self._cancel_asked:
+            self.cancel()
+
+    async def host(self) -> None:
+        """Run to the end. Raises nothing but the backend's `Cancelled`; see `conclusion`."""
         if self._gate is None:
             await self._run()
         else:
@@ -112,21 +120,20 @@ class Shell:
 
     async def _queue(self, gate: Gate) -> None:
         """Wait for admission, first come, first served; the timeout has not begun."""
-        self.queued = True
         try:
-            with self.native.cancel_scope() as self._scope:
-                if not self._cancel_asked:
+            with self.native.cancel_scope() as scope:
+                self._scope = scope
+                if self.state.phase is Phase.GOING:
                     await gate.acquire(self)
         except self.native.cancelled:
             self._close(None)
             raise
-        self.queued = False
-        if self._cancel_asked:
-            gate.leave(self)
-            self._close(None)
-            return
         try:
-            await self._run()
+            if self.state.phase is Phase.GOING:
+                self.queued = False
+                await self._run()
+            else:
+                self._close(None)
         finally:
             gate.leave(self)
 
@@ -134,9 +141,11 @@ class Shell:
         deadline = math.inf if self.timeout is None else self.clock() + self.timeout
         crash = None
         try:
-            with self.native.cancel_scope(deadline=deadline) as self._scope:
-                async with self.native.open_nursery() as self._nursery:
-                    await self._guide()
+            with self.native.cancel_scope(deadline=deadline) as scope:
+                self._scope = scope
+                async with self.native.open_nursery() as nursery:
+                    await self._guide(nursery)
+                    scope.cancel()
         except BaseException as error:  # noqa: BLE001 - parted below, and nothing is swallowed
             cancelled, crash = split(error, self.native.cancelled)
             end = self._close(unwrap(crash))
@@ -145,16 +154,15 @@ class Shell:
             return  # a failure goes out instead of the cancellation, as from any nursery
         self._close(None)
 
-    async def _guide(self) -> None:
-        self.hear(stimuli.Opened(self.clock(), self._start_event))
-        if self._cancel_asked:
-            self.cancel()
+    async def _guide(self, nursery: Nursery) -> None:
+        self._nursery = nursery
+        for lane in self._lanes.values():
+            lane.open(nursery)
         try:
             await self._wound.wait()
         except self.native.cancelled:
             self.notice()
             raise
-        self._scope.cancel()
 
     def _close(self, crash: BaseException | None) -> Conclusion:
         """Rule 3: nothing of the run is left."""
@@ -169,10 +177,6 @@ class Shell:
         self._bodies = {}
         self._lanes = {}
         return self.conclusion
-
-    def spawn(self, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
-        """Start a task of the run's own."""
-        self.spawn_in(self._nursery, fn, name=name)
 
     def spawn_in(
         self, nursery: Nursery, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str
@@ -209,6 +213,8 @@ class Shell:
                 case effects.Wind():
                     self._story = self._story or explain(self.state)
                     self._wound.set()
+                    if self.queued and self._scope is not None:
+                        self._scope.cancel()
                 case _:
                     assert_never(effect)
         return answer
@@ -218,6 +224,8 @@ class Shell:
         if lane is None:
             plan = self.plan.step[step]
             lane = self._lanes[step] = Lane(self, step, plan.num_workers, self._bodies[step])
+            if self._nursery is not None:
+                lane.open(self._nursery)
         lane.offer()
 
     def _report(self, records: Sequence[Record]) -> None:
@@ -247,7 +255,7 @@ class Shell:
         """Say why there is a `Cancelled`; false if nobody asked for one."""
         if self.state.phase is not Phase.GOING:
             return True
-        if self._scope.cancel_called:
+        if self._scope is not None and self._scope.cancel_called:
             self.hear(stimuli.Expired(self.clock()))
         elif self.native.deadline() == -math.inf:
             self.hear(stimuli.Abandoned(self.clock()))
@@ -267,12 +275,10 @@ class Shell:
 
     def cancel(self) -> None:
         """Ask for the run to end. Remembered if it has not begun."""
-        if self.state.phase is not Phase.NEW:
+        if self.state.phase is Phase.NEW:
+            self._cancel_asked = True
+        else:
             self.hear(stimuli.CancelAsked(self.clock()))
-            return
-        self._cancel_asked = True
-        if self.queued:
-            self._scope.cancel()
 
     def abandon(self) -> None:
         """End the run because whoever owns it has gone."""
