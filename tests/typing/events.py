@@ -115,21 +115,21 @@ def texts(event: Query | Box[int]) -> str:
 
 # The open classes take anything; a field-less class of the user's takes nothing.
 
-Event()
-Event(anything=1)
-StartEvent(anything=1)
-InputRequiredEvent(anything=1)
-HumanResponseEvent(anything=1)
+assert_type(Event(), Event)
+assert_type(Event(anything=1), Event)
+assert_type(StartEvent(anything=1), StartEvent)
+assert_type(InputRequiredEvent(anything=1), InputRequiredEvent)
+assert_type(HumanResponseEvent(anything=1), HumanResponseEvent)
 Event(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Ping()
 Ping(anything=1)  # mypy says nothing # pyright: ignore[reportCallIssue]
-Begin(topic="a")
+assert_type(Begin(topic="a"), Begin)
 Begin()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 # Stop events.
 
 assert_type(StopEvent("a").result, Any)
-StopEvent()
+assert_type(StopEvent(), StopEvent)
 StopEvent(result=1, anything=2)
 StopEvent(1, 2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 assert_type(Report(total=1).total, int)
