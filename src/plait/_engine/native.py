@@ -137,8 +137,7 @@ def current() -> Backend:
     if trio is not None and trio.lowlevel.in_trio_run():
         return _trio()
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:
-        asyncio.get_running_loop()
+    if asyncio is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001 - it does not raise
         return _anyio()
     msg = "plait runs inside trio.run(...) or anyio.run(...). From plain code: plait.run(workflow)."
     raise RuntimeError(msg)

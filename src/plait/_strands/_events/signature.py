@@ -148,6 +148,14 @@ def place(func: Callable[..., Any]) -> tuple[str | None, int | None]:
     return (None, None) if code is None else (code.co_filename, code.co_firstlineno)
 
 
+def class_place(cls: type) -> tuple[str | None, int | None]:
+    """Find the file and line where a class is defined."""
+    try:
+        return inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):  # typed at a prompt, or made by a call
+        return None, None
+
+
 def _resolve(
     func: Callable[..., Any], name: str, annotation: object, names: Mapping[str, Any]
 ) -> Any:

@@ -105,13 +105,16 @@ def step(
 
     def decorate(func: F) -> F:
         fault = fault_maker(func)
-        check_workers(num_workers, fault)
+        if type(num_workers) is not int or num_workers < 1:
+            raise fault("num_workers must be an integer greater than 0")
+        if unknown := unknown_checks(skip_graph_checks):
+            raise fault(unknown)
         spec = StepSpec(
             name=func.__name__,
             func=func,
             num_workers=num_workers,
             accept_event_subclasses=accept_event_subclasses,
-            skip_graph_checks=check_names(skip_graph_checks, fault),
+            skip_graph_checks=check_names(skip_graph_checks),
             free=not is_method(func),
             fault=fault,
             names=visible_names(depth),
@@ -134,21 +137,18 @@ def step(
     return decorate
 
 
-def check_workers(num_workers: object, fault: FaultMaker) -> None:
-    """Refuse what is no number of workers."""
-    if type(num_workers) is not int or num_workers < 1:
-        raise fault("num_workers must be an integer greater than 0")
+def check_names(names: Collection[str] | None) -> frozenset[str]:
+    """Make a set of the names of graph checks; one may stand alone."""
+    return frozenset([names] if isinstance(names, str) else names or ())
 
 
-def check_names(names: Collection[str] | None, fault: FaultMaker) -> frozenset[str]:
-    """Refuse names that are no graph checks."""
-    given = frozenset([names] if isinstance(names, str) else names or ())
-    if unknown := sorted(given - {*GRAPH_CHECKS}):
-        raise fault(
-            f"Unknown graph check names: {', '.join(unknown)}. "
-            f"Valid names are: {', '.join(GRAPH_CHECKS)}"
-        )
-    return given
+def unknown_checks(names: Collection[str] | None) -> str | None:
+    """Say which names are no graph checks."""
+    unknown = sorted(check_names(names) - {*GRAPH_CHECKS})
+    if not unknown:
+        return None
+    valid = ", ".join(GRAPH_CHECKS)
+    return f"Unknown graph check names: {', '.join(unknown)}. Valid names are: {valid}"
 
 
 def spec_of(func: object) -> StepSpec | None:

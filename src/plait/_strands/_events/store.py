@@ -123,9 +123,11 @@ def _step_into(place: Any, segment: str) -> Any:
     if isinstance(place, Mapping):
         return cast("Mapping[str, Any]", place)[segment]
     if isinstance(place, list | tuple):
-        if not segment.lstrip("-").isdigit():
-            raise LookupError(segment)
-        return cast("Sequence[Any]", place)[int(segment)]
+        try:
+            index = int(segment)
+        except ValueError:
+            raise LookupError(segment) from None
+        return cast("Sequence[Any]", place)[index]
     try:
         return getattr(place, segment)
     except AttributeError:

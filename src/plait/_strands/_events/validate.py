@@ -34,25 +34,25 @@ class Graph:
         return spec.accept_event_subclasses and issubclass(event, signature.accepts)
 
 
-def start_and_stop(graph: Graph) -> Iterator[Fault]:
+def start_and_stop(graph: Graph) -> Iterator[str]:
     """Check that there is one start class and one stop class."""
     name = graph.name
     starts = unique(e for _, s in graph.steps for e in s.accepts if issubclass(e, StartEvent))
     stops = unique(e for _, s in graph.steps for e in s.returned_events if issubclass(e, StopEvent))
     if not starts:
-        yield Fault(
+        yield (
             "At least one Event of type StartEvent must be received by any step. "
             f"(Workflow {name!r} has no @step that accepts StartEvent.)"
         )
     if not stops and "terminal_event" not in graph.skip:
-        yield Fault(
+        yield (
             "At least one Event of type StopEvent must be returned by any step. "
             f"(Workflow {name!r} has no @step that returns StopEvent.)"
         )
     for kind, found in (("StartEvent", starts), ("StopEvent", stops)):
         if len(found) > 1:
             names = ", ".join(e.__name__ for e in found)
-            yield Fault(
+            yield (
                 f"Only one type of {kind} is allowed per workflow, found {len(found)}: {names} "
                 f"in workflow {name!r}."
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Final, Generic, Literal, cast
@@ -31,8 +31,8 @@ from plait._kernel.plan import Kinds, Plan, StepPlan
 
 from .context import Context
 from .run import Run
-from .signature import Signature, UnresolvedAnnotation, fault_maker, visible_names
-from .step import StepSpec, check_names, spec_of
+from .signature import Signature, UnresolvedAnnotation, class_place, fault_maker, visible_names
+from .step import StepSpec, check_names, spec_of, unknown_checks
 from .validate import Graph, asks_a_human, graph_faults, start_and_stop, unique
 
 R = TypeVar("R", default=Any)
@@ -121,26 +121,35 @@ class Workflow(Generic[R]):
         skip_graph_checks: Collection[str] | None = None,
         on_stop: Literal["cancel", "drain"] = "cancel",
     ) -> None:
-        fault = fault_maker(type(self).__init__)
+        faults: list[str] = []
         if timeout is not None and (not _is_number(timeout) or not timeout > 0):
-            raise fault("timeout must be a number greater than 0 or None")
+            faults.append("timeout must be a number greater than 0 or None")
         if num_concurrent_runs is not None and (
             type(num_concurrent_runs) is not int or num_concurrent_runs < 1
         ):
-            raise fault("num_concurrent_runs must be an integer greater than 0 or None")
+            faults.append("num_concurrent_runs must be an integer greater than 0 or None")
         if on_stop not in ("cancel", "drain"):
-            raise fault("on_stop must be 'cancel' or 'drain'")
+            faults.append("on_stop must be 'cancel' or 'drain'")
+        if unknown := unknown_checks(skip_graph_checks):
+            faults.append(unknown)
+        self._name = workflow_name
+        if faults:
+            raise WorkflowValidationError(*self._placed(faults), workflow=self._short_name)
         self._timeout = timeout
         self._disable_validation = disable_validation
         self._on_stop: Literal["cancel", "drain"] = on_stop
-        self._skip = check_names(skip_graph_checks, fault)
+        self._skip = check_names(skip_graph_checks)
         self._gate = None if num_concurrent_runs is None else Gate(num_concurrent_runs)
-        self._name = workflow_name
         self._runs: WeakValueDictionary[str, Shell] = WeakValueDictionary()
         self._compiled: tuple[tuple[StepSpec, ...], Graph, Plan] | None = None
         graph, _ = self._compile()
         if faults := [*start_and_stop(graph)]:
-            raise WorkflowConfigurationError(*faults, workflow=self._short_name)
+            raise WorkflowConfigurationError(*self._placed(faults), workflow=self._short_name)
+
+    def _placed(self, texts: Iterable[str]) -> list[Fault]:
+        """Make faults of the workflow as a whole: their place is its class."""
+        file, line = class_place(type(self))
+        return [Fault(text, file, line) for text in texts]
 
     # ------------------------------------------------------------ steps
 
