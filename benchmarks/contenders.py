@@ -29,6 +29,7 @@ CONTENDERS: Final = {
         Contender("plait_asyncio", "plait (asyncio)", "plait", "asyncio", ("plait", "anyio")),
         Contender("floor_a", "floor a", "floor", "trio", ("trio", "attrs")),
         Contender("floor_b", "floor b", "floor", "trio", ("trio", "attrs")),
+        Contender("floor_b_drain", "floor b, draining", "floor", "trio", ("trio", "attrs")),
         Contender("floor_c", "floor c", "floor", "trio", ("trio", "attrs")),
         Contender(
             "llamaindex", "LlamaIndex Workflows", "peer", "asyncio", ("llama-index-workflows",)

@@ -7,13 +7,13 @@ there to tell apart what Trio costs, what the design costs, and what plait adds.
 
 a  The design to the letter. Each step is a nursery with a limiter and a memory channel, each delivery a task that
    holds a token of the limiter while its body runs.
-b  The same tree without a task a delivery: `num_workers` long-lived workers a step take from the memory channel, first
-   by waiting, then for as long as something is there. The limiter lends its token on behalf of the delivery.
+b  The same tree without a task a delivery: `num_workers` long-lived workers a step wait on the memory channel. The
+   limiter lends its token on behalf of the delivery. A variant drains the channel before it waits again.
 c  One queue for all steps. A worker drives bodies by hand, so that it notices when one suspends; only then, and only
    if something is queued, a stand-by worker is started. A body that never suspends costs Trio nothing at all.
 
-b and c reach a checkpoint after `BUDGET` deliveries. Without it a chain of bodies that never suspend would starve
-every other task of the program.
+That variant and c reach a checkpoint after `BUDGET` deliveries. Without it a chain of bodies that never suspend
+would starve every other task of the program.
 """
 
 import types
@@ -83,7 +83,16 @@ async def run_a(steps: list[Step], first: object) -> object:
 
 
 async def run_b(steps: list[Step], first: object) -> object:
-    """A nursery a step, long-lived workers."""
+    """A nursery a step, long-lived workers, one wait for each delivery."""
+    return await _run_b(steps, first, budget=1)
+
+
+async def run_b_drain(steps: list[Step], first: object) -> object:
+    """The same, but a worker takes what is there before it waits again."""
+    return await _run_b(steps, first, budget=BUDGET)
+
+
+async def _run_b(steps: list[Step], first: object, *, budget: int) -> object:
     results: list[object] = []
     inboxes: dict[type, trio.MemorySendChannel[object]] = {}
 
@@ -97,7 +106,8 @@ async def run_b(steps: list[Step], first: object) -> object:
         acquire, release = limiter.acquire_on_behalf_of_nowait, limiter.release_on_behalf_of
         while True:
             event = await inbox.receive()
-            for spent in range(1, BUDGET + 1):
+            left = budget
+            while True:
                 acquire(delivery)
                 try:
                     returned = await body(event, send)
@@ -108,7 +118,8 @@ async def run_b(steps: list[Step], first: object) -> object:
                     run.cancel_scope.cancel()
                 elif returned is not None:
                     send(returned)
-                if spent == BUDGET:
+                left -= 1
+                if not left:
                     break
                 try:
                     event = inbox.receive_nowait()
@@ -144,18 +155,19 @@ async def run_c(steps: list[Step], first: object) -> object:
 
     @types.coroutine
     def inline(body: Coroutine[Any, Any, object]) -> Generator[Any, Any, object]:
-        step, value = body.send, None
+        resume: Callable[[Any], Any] = body.send
+        value: Any = None
         while True:
             try:
-                trap = step(value)
+                trap = resume(value)
             except StopIteration as stop:
                 return stop.value
             if queue and workers < width:
                 stand_by()
             try:
-                step, value = body.send, (yield trap)
-            except BaseException as error:  # noqa: BLE001  (Cancelled included: it is the body's to handle)
-                step, value = body.throw, error
+                resume, value = body.send, (yield trap)
+            except BaseException as error:  # `Cancelled` included: it is the body's to handle
+                resume, value = body.throw, error
 
     def stand_by() -> None:
         nonlocal workers
@@ -185,4 +197,9 @@ async def run_c(steps: list[Step], first: object) -> object:
     return results[0]
 
 
-FLOORS: Final[dict[str, Engine]] = {"floor_a": run_a, "floor_b": run_b, "floor_c": run_c}
+FLOORS: Final[dict[str, Engine]] = {
+    "floor_a": run_a,
+    "floor_b": run_b,
+    "floor_b_drain": run_b_drain,
+    "floor_c": run_c,
+}

@@ -9,8 +9,10 @@ from benchmarks.contenders import CONTENDERS
 
 #: Does the work of one sample at a size, and returns the answer.
 Program = Callable[[int], Awaitable[object]]
+#: `sleep` of the contender's event loop.
+Sleep = Callable[[float], Awaitable[object]]
 #: Imports what the program needs and defines its steps; not timed.
-Builder = Callable[[], Program]
+Builder = Callable[[Sleep], Program]
 
 #: Stands for the fastest peer of the scenario in a `Ratio`.
 FASTEST_PEER: Final = "fastest_peer"

@@ -2,23 +2,37 @@
 
 A sample runs the program as often as the session asks, each run timed alone and its answer checked outside of the
 timed part. The event loop is started afresh for a sample, and its start is not timed.
+
+What is timed is the time on the wall less the time that the process was ready to run and somebody else had the core:
+Linux counts that for each process. On a machine that others use it halves the noise or better. Processor time would
+not do: a contender that sleeps where it could work must pay for it.
 """
 
 import asyncio
 import gc
-import importlib
 import os
 import time
 import traceback
 from collections.abc import Coroutine
 from multiprocessing.connection import Connection
-from typing import assert_never
+from typing import Final, assert_never
 
 import attrs
 
 from benchmarks.contenders import CONTENDERS, Loop
-from benchmarks.scenario import Measured, Program, Scenario
+from benchmarks.scenario import Measured, Program, Scenario, Sleep
 from benchmarks.scenarios import SCENARIOS
+
+
+def _open_schedstat() -> int | None:
+    try:
+        return os.open("/proc/self/schedstat", os.O_RDONLY)
+    except OSError:
+        return None
+
+
+#: Where Linux counts how long this process has waited for a core.
+SCHEDSTAT: Final = _open_schedstat()
 
 
 @attrs.frozen
@@ -38,6 +52,7 @@ class Failed:
     """The contender raised, or gave a wrong answer."""
 
     reason: str
+    details: str
 
 
 @attrs.frozen
@@ -46,79 +61,123 @@ class Sample:
 
     #: In the scenario's unit.
     cost: float
-    #: Seconds that a run took by the clock on the wall.
+    #: Seconds of a run by the clock on the wall.
     wall: float
-    #: Seconds of the processor that a run used. Far below `wall` it waited, or somebody else used the core.
-    cpu: float
+    #: Those of them in which somebody else had the core.
+    stolen: float
+
+    @property
+    def own(self) -> float:
+        """Seconds of a run, had it had the core for itself."""
+        return self.wall - self.stolen
+
+
+@attrs.frozen
+class Prepare:
+    """Build the program of this scenario."""
+
+    scenario: str
 
 
 @attrs.frozen
 class Order:
-    """Run the program at this size, this many times."""
+    """Run the program at this size, this many times, on this core."""
 
     size: int
     repeat: int
+    core: int | None
 
 
+Command = Prepare | Order
 Reply = Ready | Missing | Failed | Sample
 
 
-def serve(pipe: Connection, scenario: str, contender: str, core: int | None) -> None:
-    """Build the program, then answer each `Order` with a `Sample` until the session hangs up."""
+def serve(pipe: Connection, contender: str) -> None:
+    """Do what the session says until it hangs up."""
     # A peer may greet or log on standard output, which belongs to the report.
     os.dup2(2, 1)
-    if core is not None:
-        os.sched_setaffinity(0, {core})
-    subject = SCENARIOS[scenario]
-    try:
-        program = subject.entries[contender].build()
-    except ModuleNotFoundError as error:
-        distribution = CONTENDERS[contender].distributions[0]
-        pipe.send(Missing(f"no module {error.name!r}; it comes with {distribution}"))
-        return
-    except Exception:
-        pipe.send(Failed(traceback.format_exc()))
-        return
-    pipe.send(Ready())
     loop = CONTENDERS[contender].loop
+    scenario, program = next(iter(SCENARIOS.values())), _no_program
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     while True:
         try:
-            order: Order = pipe.recv()
+            command: Command = pipe.recv()
         except EOFError:
             return
-        # What an earlier sample left behind is not this sample's cost.
-        gc.collect()
+        reply: Reply
         try:
-            pipe.send(_run(loop, _sample(subject, program, order)))
-        except Exception:
-            pipe.send(Failed(traceback.format_exc()))
+            match command:
+                case Prepare(name):
+                    # The imports of all contenders may use all cores.
+                    if cores is not None:
+                        os.sched_setaffinity(0, cores)
+                    scenario = SCENARIOS[name]
+                    program = scenario.entries[contender].build(_sleep(loop))
+                    reply = Ready()
+                case Order(core=core):
+                    if core is not None:
+                        os.sched_setaffinity(0, {core})
+                    # What an earlier sample left behind is not this sample's cost.
+                    gc.collect()
+                    reply = _run(loop, _sample(scenario, program, command))
+        except ModuleNotFoundError as error:
+            distribution = CONTENDERS[contender].distributions[0]
+            reply = Missing(f"no module {error.name!r}; it comes with {distribution}")
+        except Exception as error:
+            cause: BaseException = error
+            while isinstance(cause, BaseExceptionGroup):
+                cause = cause.exceptions[0]
+            reply = Failed(f"{type(cause).__name__}: {cause}", traceback.format_exc())
+        pipe.send(reply)
+
+
+async def _no_program(size: int) -> object:
+    raise AssertionError("an order before there is a program")
 
 
 async def _sample(scenario: Scenario, program: Program, order: Order) -> Sample:
     expected = scenario.expected(order.size)
-    wall = cpu = cost = 0.0
+    wall = lost = cost = 0.0
     for _ in range(order.repeat):
-        cpu_start, start = time.process_time(), time.perf_counter()
+        lost_before, start = stolen(), time.perf_counter()
         answer = await program(order.size)
-        seconds = time.perf_counter() - start
-        cpu += time.process_time() - cpu_start
-        wall += seconds
+        took = time.perf_counter() - start
+        lost_now = stolen() - lost_before
+        wall, lost = wall + took, lost + lost_now
         if scenario.scale is not None:
-            cost += scenario.scale(seconds, order.size)
+            cost += scenario.scale(took - lost_now, order.size)
         else:
             assert isinstance(answer, Measured), "a program without a clock measures itself"
             cost += answer.cost
             answer = answer.answer
         if answer != expected:
-            raise AssertionError(f"size {order.size}: expected {expected!r:.200}, got {answer!r:.200}")
-    return Sample(cost / order.repeat, wall / order.repeat, cpu / order.repeat)
+            raise AssertionError(
+                f"size {order.size}: expected {expected!r:.200}, got {answer!r:.200}"
+            )
+    return Sample(cost / order.repeat, wall / order.repeat, lost / order.repeat)
+
+
+def stolen() -> float:
+    """Seconds so far in which this process was ready to run and had to wait; 0 where nobody counts them."""
+    if SCHEDSTAT is None:
+        return 0.0
+    _, waited, _ = os.pread(SCHEDSTAT, 100, 0).split()
+    return int(waited) / 1e9
+
+
+def _sleep(loop: Loop) -> Sleep:
+    if loop == "asyncio":
+        return asyncio.sleep
+    # Here and below, not at the top: a contender on asyncio must not pay for Trio.
+    from trio import sleep
+
+    return sleep
 
 
 def _run(loop: Loop, sample: Coroutine[object, object, Sample]) -> Sample:
     match loop:
         case "trio":
-            # Not at the top: a contender on asyncio must not pay for Trio, nor the other way round.
-            trio = importlib.import_module("trio")
+            import trio
 
             async def run_sample() -> Sample:
                 return await sample

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -55,13 +56,13 @@ def children() -> frozenset[str]:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return frozenset()  # the usual case, and the cheap one
-    lists = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
-    return frozenset(sum(lists, [])) or frozenset({"unknown"})
+    lists = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
+    return frozenset(chain.from_iterable(lists)) or frozenset({"unknown"})
 
 
 def descriptors() -> frozenset[tuple[int, int, int]]:
     found = set()
-    for number in [int(name) for folder in FOLDERS for name in os.listdir(folder)]:
+    for number in [int(entry.name) for folder in FOLDERS for entry in folder.iterdir()]:
         try:
             stat = os.fstat(number)
         except OSError:  # the folder's own, open while it was read
@@ -72,6 +73,6 @@ def descriptors() -> frozenset[tuple[int, int, int]]:
 
 def target(number: int) -> str:
     try:
-        return os.readlink(FOLDERS[0] / str(number))
+        return str((FOLDERS[0] / str(number)).readlink())
     except OSError:
         return "gone by now"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+
 def here():
     if not trio.lowlevel.in_trio_task():
         assert asyncio.current_task()
@@ -65,7 +66,7 @@ async def test_a_week_of_mock_time(anyio_backend, days):
 
 @pytest.fixture
 async def where_a_fixture_runs(anyio_backend):
-    yield here()
+    return here()
 
 
 @pytest.mark.anyio
@@ -75,7 +76,7 @@ async def test_a_fixture_runs_where_its_test_does(where_a_fixture_runs):
 
 @pytest.fixture
 async def where_a_fixture_of_trio_runs():
-    yield here()
+    return here()
 
 
 async def test_a_fixture_of_a_trio_test_runs_on_trio(where_a_fixture_of_trio_runs):

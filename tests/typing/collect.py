@@ -31,7 +31,7 @@ class Flow(Workflow):
 
         # Several classes in a list: pyright infers their union, mypy must be told.
         both = ctx.collect_events(ev, [A, B])  # type: ignore[var-annotated]
-        assert_type(both, list[A | B] | None)
+        assert_type(both, list[A | B] | None)  # type: ignore[assert-type]
         told: list[A | B] | None = ctx.collect_events(ev, [A, B])
         del told
 

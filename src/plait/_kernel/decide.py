@@ -80,9 +80,7 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         case stimuli.Wrote():
             return _wrote(state, stimulus)
         case stimuli.Raised():
-            return _ended_badly(
-                state, stimulus, records.Failed(stimulus.now, stimulus.delivery, stimulus.error)
-            )
+            return _raised(state, stimulus)
         case stimuli.Unwound():
             return _ended_badly(
                 state, stimulus, records.Interrupted(stimulus.now, stimulus.delivery)
@@ -134,6 +132,15 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     if route.stops:
         return _with_end(state, now, completed, records.Stopped(value), leaving=1)
     return _leaving(state, delivery, completed, publish=route.observable, stays=stimulus.stays)
+
+
+def _raised(state: RunState, stimulus: stimuli.Raised) -> Decision:
+    error: BaseException | None = stimulus.error
+    if state.phase is Phase.WINDING_UP:
+        error = refusals.beside_over(stimulus.error)
+    if error is None:
+        return _ended_badly(state, stimulus, records.Interrupted(stimulus.now, stimulus.delivery))
+    return _ended_badly(state, stimulus, records.Failed(stimulus.now, stimulus.delivery, error))
 
 
 def _undeliverable(state: RunState, delivery: Delivery, value: object) -> Exception:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import cast
 
 from plait._errors import WorkflowRuntimeError, WorkflowStepDoesNotExistError
 
 from .state import RunState
+
+
+class Over(WorkflowRuntimeError):
+    """A body sent something when the run had just been decided.
+
+    It could not know. If this escapes from it, the body was interrupted; it has not failed.
+    """
+
+
+def beside_over(error: BaseException) -> BaseException | None:
+    """Take out of what a body raised whatever says no more than that the run was over."""
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).split(Over)[1]
+    return None if isinstance(error, Over) else error
 
 
 def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
@@ -50,7 +65,7 @@ def not_accepted(step: str, event: object) -> WorkflowRuntimeError:
 
 def over(state: RunState, event: object) -> WorkflowRuntimeError:
     """An event was sent after the run was decided."""
-    return WorkflowRuntimeError(
+    return Over(
         f"Run {state.run_id} of workflow {state.plan.name!r} has ended; "
         f"{type(event).__name__} was not sent."
     )
