@@ -20,8 +20,7 @@ from plait._event import StartEvent as StartEvent
 from plait._event import StopEvent as StopEvent
 from plait._strands._events.context import Context as Context
 from plait._strands._events.run import Run as Run
+from plait._strands._events.run import WorkflowHandler as WorkflowHandler
 from plait._strands._events.script import run as run
 from plait._strands._events.step import step as step
 from plait._strands._events.workflow import Workflow as Workflow
-
-WorkflowHandler = Run

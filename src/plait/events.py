@@ -20,10 +20,9 @@ from plait._event import WorkflowIdleEvent as WorkflowIdleEvent
 from plait._event import WorkflowTimedOutEvent as WorkflowTimedOutEvent
 from plait._strands._events.context import Context as Context
 from plait._strands._events.run import Run as Run
+from plait._strands._events.run import WorkflowHandler as WorkflowHandler
 from plait._strands._events.script import run as run
 from plait._strands._events.step import step as step
 from plait._strands._events.store import DictState as DictState
 from plait._strands._events.store import StateStore as StateStore
 from plait._strands._events.workflow import Workflow as Workflow
-
-WorkflowHandler = Run

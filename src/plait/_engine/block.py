@@ -36,4 +36,4 @@ class Block:
             await self._manager.__aexit__(None, None, None)
         except BaseException as error:  # noqa: BLE001 - parted, and raised again
             cancelled, rest = split(error, self._backend.cancelled)
-            raise rest or cancelled or error from None
+            raise rest or cancelled or error from None  # noqa: ASYNC104 - out of its group

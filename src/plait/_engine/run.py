@@ -122,9 +122,9 @@ class Run(Generic[R]):
             self._block = Block()
             nursery = await self._block.open()
             nursery.start_soon(self.host, name=f"run {self.run_id}")
-        return self
+        return self  # noqa: ASYNC910 - like a nursery's entry
 
-    async def __aexit__(
+    async def __aexit__(  # noqa: ASYNC910 - waits in `_leave`
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
@@ -138,13 +138,13 @@ class Run(Generic[R]):
         if exc is not None:
             self._shell.abandon()
         try:
-            await self._leave(shield=exc is not None)
+            await self._leave(shield=exc is not None)  # noqa: ASYNC102 - as a nursery does
         except native.current().cancelled:
             if exc is None:
                 raise
         conclusion = self._shell.conclusion
         if conclusion is None or conclusion.cancelled or self._seen:
-            return
+            return  # noqa: ASYNC910 - has waited in `_leave`
         if exc is None:
             self._outcome()
         elif isinstance(exc, native.current().cancelled):

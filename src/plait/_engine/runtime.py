@@ -74,7 +74,7 @@ async def open_runtime() -> AsyncGenerator[Runtime]:
         raise
     finally:
         current_runtime.reset(token)
-        await block.close()
+        await block.close()  # noqa: ASYNC102 - waits for the runs, as leaving a nursery does
     unseen = [run.unseen for run in runtime.runs]
     errors = [error for error in unseen if error is not None]
     if len(errors) == 1:

@@ -118,7 +118,7 @@ class Shell:
         else:
             await self._queue(self._gate)
 
-    async def _queue(self, gate: Gate) -> None:
+    async def _queue(self, gate: Gate) -> None:  # noqa: ASYNC910 - a decided run needs no place
         """Wait for admission, first come, first served; the timeout has not begun."""
         try:
             with self.native.cancel_scope() as scope:
@@ -146,12 +146,12 @@ class Shell:
                 async with self.native.open_nursery() as nursery:
                     await self._guide(nursery)
                     scope.cancel()
-        except BaseException as error:  # noqa: BLE001 - parted below, and nothing is swallowed
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - parted, and nothing is lost
             cancelled, crash = split(error, self.native.cancelled)
             end = self._close(unwrap(crash))
             if cancelled is not None and (end.error is None or end.cancelled):
-                raise cancelled from None
-            return  # a failure goes out instead of the cancellation, as from any nursery
+                raise cancelled from None  # noqa: ASYNC104 - the same one, out of its group
+            return  # noqa: ASYNC104, ASYNC910 - a failure goes out instead, as from any nursery
         self._close(None)
 
     async def _guide(self, nursery: Nursery) -> None:

@@ -10,7 +10,7 @@ from plait._errors import WorkflowRuntimeError, WorkflowStepDoesNotExistError
 from .state import RunState
 
 
-class Over(WorkflowRuntimeError):
+class Over(WorkflowRuntimeError):  # noqa: N818 - a signal, seldom seen
     """A body sent something when the run had just been decided.
 
     It could not know. If this escapes from it, the body was interrupted; it has not failed.

@@ -24,3 +24,6 @@ class Run(EngineRun[R]):
     def ctx(self) -> Context[Any]:
         """The run's context, as code outside the steps sees it: `run.ctx.store`, for instance."""
         return self._context
+
+
+WorkflowHandler = Run
