@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from . import native
-from .failure import split
+from .failure import split, unwrap
 
 if TYPE_CHECKING:
     from .native import Nursery
@@ -36,4 +36,4 @@ class Block:
             await self._manager.__aexit__(None, None, None)
         except BaseException as error:  # noqa: BLE001 - parted, and raised again
             cancelled, rest = split(error, self._backend.cancelled)
-            raise rest or cancelled or error from None  # noqa: ASYNC104 - out of its group
+            raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104 - out of its group

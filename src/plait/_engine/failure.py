@@ -53,9 +53,11 @@ def split(
     group = cast("BaseExceptionGroup[BaseException]", error)
     ours: BaseException | None
     ours, rest = group.split(cancelled)
+    if ours is None:
+        return None, error  # the very group that was raised
     while inner := _parts(ours):
         ours = inner[0]
-    return ours, unwrap(rest)
+    return ours, rest
 
 
 def unwrap(error: BaseException | None) -> BaseException | None:
@@ -63,6 +65,11 @@ def unwrap(error: BaseException | None) -> BaseException | None:
     while len(inner := _parts(error)) == 1:
         error = inner[0]
     return error
+
+
+def contains(error: BaseException, wanted: BaseException) -> bool:
+    """Say whether an exception is another one, or a group that has it inside."""
+    return error is wanted or any(contains(part, wanted) for part in _parts(error))
 
 
 def _parts(error: BaseException | None) -> Sequence[BaseException]:

@@ -1,35 +1,39 @@
-"""The gate in front of the runs of one workflow object: so many at a time, first come, first served."""
+"""The gate in front of the runs of one workflow object: so many at a time, first come, first served.
+
+A place in the line is taken when a run is started, not when its task first runs: Trio takes tasks in
+any order.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
-from . import native
-
 if TYPE_CHECKING:
-    from .native import Limiter
+    from .native import Happening
 
 
 class Gate:
-    """Bounds the runs that are live; a backend's limiter, made when it is first needed."""
+    """Bounds the runs that are live."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._limiters: dict[str, Limiter] = {}
+        #: Places that are free. Invariant: 0 while anybody waits.
+        self._free = limit
+        self._waiting: deque[Happening] = deque()
 
-    def _limiter(self) -> Limiter:
-        backend = native.current()
-        limiter = self._limiters.get(backend.name)
-        if limiter is None:
-            limiter = self._limiters[backend.name] = backend.limiter(self._limit)
-        return limiter
+    def enter(self, admission: Happening) -> None:
+        """Take a place in the line; `admission` is set when its turn has come."""
+        if self._free:
+            self._free -= 1
+            admission.set()
+        else:
+            self._waiting.append(admission)
 
-    async def acquire(self, borrower: object) -> None:
-        """Wait for a place. A checkpoint; cancelled, no place is taken."""
-        await self._limiter().acquire_on_behalf_of(borrower)
-
-    def leave(self, borrower: object) -> None:
-        """Give the place back, if there is one."""
-        limiter = self._limiter()
-        if borrower in limiter.statistics().borrowers:
-            limiter.release_on_behalf_of(borrower)
+    def leave(self, admission: Happening) -> None:
+        """Give the place back, or leave the line."""
+        if admission in self._waiting:
+            self._waiting.remove(admission)
+        elif self._waiting:
+            self._waiting.popleft().set()
+        else:
+            self._free += 1

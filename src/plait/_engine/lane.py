@@ -75,12 +75,16 @@ class Lane:
     def _spawn(self, nursery: Nursery) -> None:
         self._shell.spawn_in(nursery, self._work, name="worker")
 
+    def close(self) -> None:
+        """Close the inbox: the run is over, or was never admitted."""
+        self._send.close()
+        self._receive.close()
+
     async def _open(self) -> None:
-        with self._send, self._receive:
-            async with self._shell.native.open_nursery() as nursery:
-                for _ in range(self._coming):
-                    self._spawn(nursery)
-                self._nursery = nursery
+        async with self._shell.native.open_nursery() as nursery:
+            for _ in range(self._coming):
+                self._spawn(nursery)
+            self._nursery = nursery
 
     async def _work(self) -> None:  # noqa: ASYNC910 - the lint cannot see that `while` is entered
         """Come to the inbox, work while there is work, and come again."""

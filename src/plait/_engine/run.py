@@ -27,6 +27,7 @@ from plait._kernel.records import Stopped
 from . import native
 from .attempt import current_attempt
 from .block import Block
+from .failure import contains
 from .runtime import Runtime
 from .shell import Shell
 from .stream import EventStream
@@ -57,10 +58,13 @@ class Run(Generic[R]):
     def __init__(self, shell: Shell, runtime: Runtime | None = None) -> None:
         self._shell = shell
         self._runtime = runtime
+        self._tried = False
         self._started = False
         self._ended: Happening | None = None
         self._seen = False
         self._block: Block | None = None
+        self._block_task: object = None
+        self._told_block = False
         self._error_traceback: TracebackType | None = None
         if runtime is not None:
             self._claim()
@@ -117,6 +121,7 @@ class Run(Generic[R]):
         Raises:
             WorkflowRuntimeError: It has already been started.
         """
+        self._block_task = native.current().current_task()
         if self._runtime is None:
             self._claim()
             self._block = Block()
@@ -143,13 +148,11 @@ class Run(Generic[R]):
             if exc is None:
                 raise
         conclusion = self._shell.conclusion
-        if conclusion is None or conclusion.cancelled or self._seen:
+        if conclusion is None or conclusion.cancelled or self._told_block:
             return  # noqa: ASYNC910 - has waited in `_leave`
-        if exc is None:
-            self._outcome()
-        elif isinstance(exc, native.current().cancelled):
-            self._outcome()  # a failure goes out instead of the cancellation
-        elif conclusion.error is not None:
+        if exc is None or isinstance(exc, native.current().cancelled):
+            self._outcome()  # a failure goes out instead of a cancellation
+        elif conclusion.error is not None and not contains(exc, conclusion.error):
             text = f"the body of the block and workflow {self._shell.plan.name!r} failed"
             raise BaseExceptionGroup(text, [exc, conclusion.error]) from None
 
@@ -165,10 +168,10 @@ class Run(Generic[R]):
             raise WorkflowRuntimeError(
                 f"Run {self.run_id} of workflow {self._shell.plan.name!r} has already been started."
             )
-        backend = native.current()
-        self._started = True
-        self._ended = backend.event()
+        self._tried = True
+        self._ended = native.current().event()
         self._shell.start()
+        self._started = True
 
     async def host(self) -> None:
         """Run to the end, keeping the outcome. For the owner, once."""
@@ -189,6 +192,7 @@ class Run(Generic[R]):
         if not self._seen:
             self._seen = True
             self._error_traceback = error.__traceback__
+        self._told_block |= native.current().current_task() is self._block_task
         # Each raise adds frames to the one exception: start again from those of the step.
         raise error.with_traceback(self._error_traceback)
 
@@ -351,7 +355,7 @@ class Run(Generic[R]):
         return f"<Run {self.run_id} of {self._shell.plan.name!r}: {self.state}>"
 
     def __del__(self) -> None:
-        if not getattr(self, "_started", True):
+        if not getattr(self, "_tried", True):
             name = self._shell.plan.name
             warnings.warn(
                 f"workflow {name!r}: run() was called but the run was never started. Write "

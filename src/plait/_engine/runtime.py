@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, final
 
+from . import native
 from .block import Block
 
 if TYPE_CHECKING:
@@ -67,17 +68,27 @@ async def open_runtime() -> AsyncGenerator[Runtime]:
     block = Block()
     runtime = Runtime(await block.open())
     token = current_runtime.set(runtime)
+    raised: BaseException | None = None
     try:
         yield runtime
-    except BaseException:
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - raised again below, with the runs'
+        raised = error
         runtime.cancel()
-        raise
     finally:
         current_runtime.reset(token)
-        await block.close()  # noqa: ASYNC102 - waits for the runs, as leaving a nursery does
-    unseen = [run.unseen for run in runtime.runs]
+    try:
+        await block.close()
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - likewise
+        raised = raised or error
+    _raise_together(raised, [run.unseen for run in runtime.runs])
+
+
+def _raise_together(raised: BaseException | None, unseen: Sequence[BaseException | None]) -> None:
+    """Raise what the block raised and what its runs did; a failure replaces a cancellation."""
     errors = [error for error in unseen if error is not None]
+    if raised is not None and not (errors and isinstance(raised, native.current().cancelled)):
+        errors.insert(0, raised)
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise BaseExceptionGroup(f"{len(errors)} runs failed", errors)
+        raise BaseExceptionGroup(f"{len(errors)} failures in an open_runtime() block", errors)

@@ -59,6 +59,7 @@ class Shell:
     #: The context variables of the run's start; every body begins in a copy.
     base: Context
     _wound: Happening
+    _admission: Happening
 
     def __init__(
         self,
@@ -104,10 +105,13 @@ class Shell:
         self.clock = self.native.clock()
         self.base = copy_context()
         self.parent = current_attempt.get()
-        self.queued = self._gate is not None
         self._wound = self.native.event()
         self._bodies = self._bind(self)
         self.hear(stimuli.Opened(self.clock(), self._start_event))
+        if self._gate is not None:
+            self.queued = True
+            self._admission = self.native.event()
+            self._gate.enter(self._admission)
         if self._cancel_asked:
             self.cancel()
 
@@ -124,8 +128,9 @@ class Shell:
             with self.native.cancel_scope() as scope:
                 self._scope = scope
                 if self.state.phase is Phase.GOING:
-                    await gate.acquire(self)
+                    await self._admission.wait()
         except self.native.cancelled:
+            gate.leave(self._admission)
             self._close(None)
             raise
         try:
@@ -135,7 +140,7 @@ class Shell:
             else:
                 self._close(None)
         finally:
-            gate.leave(self)
+            gate.leave(self._admission)
 
     async def _run(self) -> None:
         deadline = math.inf if self.timeout is None else self.clock() + self.timeout
@@ -174,6 +179,8 @@ class Shell:
         self.conclusion = conclude(self.state, timeout=self.timeout, story=self._story, crash=crash)
         self.feed.close(self.conclusion.last_event)
         self._rest()
+        for lane in self._lanes.values():
+            lane.close()
         self._bodies = {}
         self._lanes = {}
         return self.conclusion

@@ -65,7 +65,17 @@ class Context(Generic[S]):
     # ------------------------------------------------------------ the three faces
 
     def bind(self, shell: Shell) -> None:
-        """Become the context of a run. The strand's, not for users.
+        """Become the context of a run that starts. The strand's, not for users.
+
+        Raises:
+            ContextStateError: A run of it is under way.
+        """
+        self.check_free()
+        self._shell = shell
+        self._shapes = {}
+
+    def check_free(self) -> None:
+        """Check that a run may use it. The strand's, not for users.
 
         Raises:
             ContextStateError: It is a step's, or a run of it is under way.
@@ -77,8 +87,6 @@ class Context(Generic[S]):
                 "Cannot start a new run while context is already running. "
                 "Wait for completion or use a new Context."
             )
-        self._shell = shell
-        self._shapes = {}
 
     def of_attempt(self, attempt: Attempt) -> Self:
         """Make the context of one attempt. The strand's, not for users."""

@@ -298,11 +298,11 @@ class Workflow(Generic[R]):
         name = self._new_id(run_id)
         if ctx is None:
             ctx = Context(self)
+        ctx.check_free()
         shell = Shell(
             plan, partial(self._bodies, ctx, graph), event, name, self._timeout, self._gate
         )
         shell.context = ctx
-        ctx.bind(shell)
         self._runs[name] = shell
         runtime = None if current_attempt.get() else current_runtime.get()
         return Run(shell, ctx, runtime)
@@ -342,7 +342,8 @@ class Workflow(Generic[R]):
             raise WorkflowRuntimeError(f"Workflow run with run_id {run_id!r} already exists.")
         return RunId(run_id)
 
-    def _bodies(self, ctx: Context[Any], graph: Graph, _shell: Shell) -> Mapping[str, Body]:
+    def _bodies(self, ctx: Context[Any], graph: Graph, shell: Shell) -> Mapping[str, Body]:
+        ctx.bind(shell)
         return {spec.name: _body(self, ctx, spec, signature) for spec, signature in graph.steps}
 
 
