@@ -148,7 +148,8 @@ class Lane:
     def _ended_badly(self, attempt: Attempt, error: BaseException) -> None:
         shell, number = self._shell, attempt.delivery.number
         cancelled, failure = split(error, shell.native.cancelled)
-        if cancelled is not None and not shell.notice():
+        asked = shell.notice()  # also if the clean-up has made a failure of the `Cancelled`
+        if cancelled is not None and not asked:
             failure = WorkflowRuntimeError(
                 f"Step {self._name!r} raised Cancelled, but nobody cancelled it."
             )

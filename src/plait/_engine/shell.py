@@ -156,6 +156,9 @@ class Shell:
             end = self._close(unwrap(crash))
             if cancelled is not None and (end.error is None or end.cancelled):
                 raise cancelled from None  # noqa: ASYNC104 - the same one, out of its group
+            if cancelled is not None and self.native.deadline() > -math.inf:
+                # No scope asked for it, but asyncio's runner, for Ctrl-C: it waits for just this.
+                raise cancelled from end.error  # noqa: ASYNC104
             return  # noqa: ASYNC104, ASYNC910 - a failure goes out instead, as from any nursery
         self._close(None)
 
