@@ -98,6 +98,8 @@ class Scenario:
     #: Growth is the cost at the largest size over the cost at this one; `None`: not of interest.
     growth_from: int | None = None
     targets: tuple[Target, ...] = ()
+    #: Whether a ratio says anything: not where most have next to nothing.
+    ratios: bool = True
     #: Whether figures can be compared across machines as µs-equivalent.
     equivalent: bool = True
     entries: dict[str, Entry] = attrs.field(factory=dict[str, Entry], init=False)

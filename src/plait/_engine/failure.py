@@ -54,7 +54,7 @@ def split(
     ours: BaseException | None
     ours, rest = group.split(cancelled)
     if ours is None:
-        return None, error  # the very group that was raised
+        return None, group  # the very one that was raised
     while inner := _parts(ours):
         ours = inner[0]
     return ours, rest
