@@ -156,8 +156,14 @@ def run(backend: str, fn: Callable[[], Awaitable[T]]) -> T:
 
         return trio.run(fn)
     if backend == "asyncio":
+        import asyncio
+
         import anyio
 
-        return anyio.run(fn, backend="asyncio")
+        try:
+            return anyio.run(fn, backend="asyncio")
+        except asyncio.CancelledError as cancelled:
+            # Nobody else can cancel the main task: it was Ctrl-C, which the runner failed to see.
+            raise KeyboardInterrupt from cancelled
     msg = f"backend must be 'trio' or 'asyncio', not {backend!r}"
     raise ValueError(msg)
