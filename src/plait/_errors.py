@@ -14,6 +14,8 @@ from typing import final
 
 import attrs
 
+from ._naming import publish
+
 
 class PlaitError(Exception):
     """The base of every exception class of plait."""
@@ -151,3 +153,24 @@ class PlaitInternalError(PlaitError):
 
     def __init__(self, text: str) -> None:
         super().__init__(f"{text}\nThis is a bug in plait. Please report it with this traceback.")
+
+
+publish(
+    "plait.errors",
+    PlaitError,
+    WorkflowValidationError,
+    WorkflowConfigurationError,
+    WorkflowRuntimeError,
+    WorkflowStepDoesNotExistError,
+    StreamFullError,
+    WorkflowStalledError,
+    WorkflowTimeoutError,
+    StepTimeoutError,
+    WorkflowCancelledByUser,
+    ContextStateError,
+    ContextSerdeError,
+    WorkflowDone,
+    UnreconstructedException,
+    MissingExtra,
+    PlaitInternalError,
+)

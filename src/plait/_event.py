@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, dataclass_transform
 import attrs
 
 from plait._errors import ContextSerdeError
+from plait._naming import publish
 
 #: The field of rule 3.
 UNDECLARED: Final = "__plait_undeclared__"
@@ -534,3 +535,18 @@ class WorkflowIdleEvent(InternalDispatchEvent, name="plait.events.WorkflowIdleEv
     """
 
     explanation: str
+
+
+publish("plait", Event, StartEvent, StopEvent, InputRequiredEvent, HumanResponseEvent)
+publish(
+    "plait.events",
+    WorkflowFailedEvent,
+    WorkflowTimedOutEvent,
+    WorkflowCancelledEvent,
+    StepFailedEvent,
+    ChildEvent,
+    InternalDispatchEvent,
+    StepState,
+    StepStateChanged,
+    WorkflowIdleEvent,
+)

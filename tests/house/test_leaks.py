@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -58,11 +59,17 @@ def test_a_descriptor_that_took_the_place_of_another_is_seen():
 
 def test_a_trio_thread_is_seen_while_it_works_and_not_while_it_is_idle():
     before = Belongings.now()
-    end = threading.Event()
+    begun, end = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        end.wait()
 
     async def abandon():
-        with trio.move_on_after(0.01):
-            await trio.to_thread.run_sync(end.wait, abandon_on_cancel=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(trio.to_thread.run_sync, work, abandon_on_cancel=True))
+            await trio.to_thread.run_sync(begun.wait)
+            nursery.cancel_scope.cancel()
 
     trio.run(abandon)
     assert len(before.left_behind(patience=0)) == 1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
+from plait._errors import ContextStateError
 from plait._kernel import effects, stimuli
 from plait._kernel.collecting import Shape
 from plait._kernel.state import Delivery
@@ -63,6 +64,10 @@ class Attempt:
         self, event: object, shape: Shape, buffer_id: str, key: Hashable
     ) -> tuple[object, ...] | None:
         shell = self.shell
+        if self.delivery.number not in shell.state.running:
+            raise ContextStateError(
+                f"collect_events: this delivery of step {self.delivery.step!r} has ended."
+            )
         answer = shell.hear(
             stimuli.Contributed(shell.clock(), self.delivery.number, event, shape, buffer_id, key)
         )

@@ -139,7 +139,7 @@ def current() -> Backend:
     if trio is not None and trio.lowlevel.in_trio_run():
         return _trio()
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001 - it does not raise
+    if asyncio is not None and asyncio._get_running_loop() is not None:
         return _anyio()
     msg = "plait runs inside trio.run(...) or anyio.run(...). From plain code: plait.run(workflow)."
     raise RuntimeError(msg)
@@ -164,6 +164,6 @@ def run(backend: str, fn: Callable[[], Awaitable[T]]) -> T:
             return anyio.run(fn, backend="asyncio")
         except asyncio.CancelledError as cancelled:
             # Nobody else can cancel the main task: it was Ctrl-C, which the runner failed to see.
-            raise KeyboardInterrupt from cancelled
+            raise KeyboardInterrupt from cancelled  # noqa: ASYNC104
     msg = f"backend must be 'trio' or 'asyncio', not {backend!r}"
     raise ValueError(msg)

@@ -68,7 +68,7 @@ class Run(Generic[R]):
         self._error_traceback: TracebackType | None = None
         if runtime is not None:
             self._claim()
-            runtime.adopt(self)
+            runtime._adopt(self)
 
     # ------------------------------------------------------------ starting
 
@@ -90,7 +90,7 @@ class Run(Generic[R]):
         if self._started:
             return await self.result()
         self._claim()
-        await self.host()
+        await self._host()
         return self._outcome()
 
     def start_soon(self, nursery: Nursery) -> Self:
@@ -109,8 +109,8 @@ class Run(Generic[R]):
         return self
 
     async def _as_child(self) -> None:
-        await self.host()
-        if self.unseen is not None:
+        await self._host()
+        if self._unseen is not None:
             self._outcome()
 
     async def __aenter__(self) -> Self:
@@ -126,7 +126,7 @@ class Run(Generic[R]):
             self._claim()
             self._block = Block()
             nursery = await self._block.open()
-            nursery.start_soon(self.host, name=f"run {self.run_id}")
+            nursery.start_soon(self._host, name=f"run {self.run_id}")
         return self  # noqa: ASYNC910 - like a nursery's entry
 
     async def __aexit__(  # noqa: ASYNC910 - waits in `_leave`
@@ -173,7 +173,7 @@ class Run(Generic[R]):
         self._shell.start()
         self._started = True
 
-    async def host(self) -> None:
+    async def _host(self) -> None:
         """Run to the end, keeping the outcome. For the owner, once."""
         assert self._ended is not None
         try:
@@ -197,7 +197,7 @@ class Run(Generic[R]):
         raise error.with_traceback(self._error_traceback)
 
     @property
-    def unseen(self) -> BaseException | None:
+    def _unseen(self) -> BaseException | None:
         """The failure that nobody has been given yet."""
         conclusion = self._shell.conclusion
         if conclusion is None or self._seen or conclusion.cancelled:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, final
 
+from plait._naming import publish
+
 from . import native
 from .block import Block
 
@@ -26,7 +28,7 @@ class Runtime:
     @property
     def runs(self) -> tuple[Run[Any], ...]:
         """The runs that have not ended, and those whose failure nobody has been told yet."""
-        self._runs = [run for run in self._runs if not run.is_done() or run.unseen is not None]
+        self._runs = [run for run in self._runs if not run.is_done() or run._unseen is not None]
         return tuple(self._runs)
 
     def cancel(self) -> None:
@@ -34,10 +36,10 @@ class Runtime:
         for run in self.runs:
             run.cancel()
 
-    def adopt(self, run: Run[Any]) -> None:
+    def _adopt(self, run: Run[Any]) -> None:
         """Start a run here. `Workflow.run()` calls it."""
         self._runs = [*self.runs, run]
-        self._nursery.start_soon(run.host, name=f"run {run.run_id}")
+        self._nursery.start_soon(run._host, name=f"run {run.run_id}")
 
 
 current_runtime: Final[ContextVar[Runtime | None]] = ContextVar("current_runtime", default=None)
@@ -80,7 +82,7 @@ async def open_runtime() -> AsyncGenerator[Runtime]:
         await block.close()
     except BaseException as error:  # noqa: ASYNC103, BLE001 - likewise
         raised = raised or error
-    _raise_together(raised, [run.unseen for run in runtime.runs])
+    _raise_together(raised, [run._unseen for run in runtime.runs])
 
 
 def _raise_together(raised: BaseException | None, unseen: Sequence[BaseException | None]) -> None:
@@ -92,3 +94,6 @@ def _raise_together(raised: BaseException | None, unseen: Sequence[BaseException
         raise errors[0]
     if errors:
         raise BaseExceptionGroup(f"{len(errors)} failures in an open_runtime() block", errors)
+
+
+publish("plait", Runtime)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, final
 
 from plait._event import Event
+from plait._naming import publish
 
 if TYPE_CHECKING:
     from .native import Backend, Happening
@@ -103,3 +104,6 @@ class EventStream:
         """Stop: iteration ends. Calling it twice is fine. A checkpoint."""
         self._closed = True
         await self._backend.checkpoint()
+
+
+publish("plait.events", EventStream)

@@ -275,8 +275,10 @@ def _contributed(state: RunState, stimulus: stimuli.Contributed) -> Decision:
 
 
 def _wrote(state: RunState, stimulus: stimuli.Wrote) -> Decision:
-    if state.phase not in {Phase.GOING, Phase.WINDING_UP}:
+    if state.phase is Phase.NEW:
         raise ImpossibleStimulus(state, stimulus)
+    if state.phase is Phase.OVER:
+        return (), (effects.Refuse(refusals.over(state, stimulus.event, "written")),)
     return (
         (records.Streamed(stimulus.now, stimulus.sender, stimulus.event),),
         (effects.Publish(stimulus.event),),
@@ -313,15 +315,13 @@ def _end(
     stimulus: stimuli.Expired | stimuli.CancelAsked | stimuli.Abandoned,
     outcome: Outcome,
 ) -> Decision:
-    match state.phase:
-        case Phase.GOING:
-            return (records.Decided(stimulus.now, outcome),), (effects.Wind(),)
-        case Phase.WINDING_UP:
-            return (), (effects.Wind(),)  # a drain that is going on is cut short
-        case Phase.OVER:
-            return NOTHING
-        case Phase.NEW:
-            raise ImpossibleStimulus(state, stimulus)
+    if state.phase is Phase.NEW:
+        raise ImpossibleStimulus(state, stimulus)
+    if state.phase is Phase.OVER:
+        return NOTHING
+    if state.phase is Phase.WINDING_UP:
+        return (), (effects.Wind(),)  # a drain that is going on is cut short
+    return (records.Decided(stimulus.now, outcome),), (effects.Wind(),)
 
 
 def _with_end(

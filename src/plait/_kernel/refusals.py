@@ -16,6 +16,9 @@ class Over(WorkflowRuntimeError):  # noqa: N818 - a signal, seldom seen
     It could not know. If this escapes from it, the body was interrupted; it has not failed.
     """
 
+    __module__ = "plait.errors"  # who catches or reads it need not know that there are two
+    __qualname__ = WorkflowRuntimeError.__qualname__
+
 
 def beside_over(error: BaseException) -> BaseException | None:
     """Take out of what a body raised whatever says no more than that the run was over."""
@@ -63,11 +66,11 @@ def not_accepted(step: str, event: object) -> WorkflowRuntimeError:
     return WorkflowRuntimeError(f"Step {step} does not accept event of type {type(event)}")
 
 
-def over(state: RunState, event: object) -> WorkflowRuntimeError:
-    """An event was sent after the run was decided."""
+def over(state: RunState, event: object, done: str = "sent") -> WorkflowRuntimeError:
+    """An event was sent after the run was decided, or written after its end."""
     return Over(
         f"Run {state.run_id} of workflow {state.plan.name!r} has ended; "
-        f"{type(event).__name__} was not sent."
+        f"{type(event).__name__} was not {done}."
     )
 
 

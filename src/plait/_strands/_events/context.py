@@ -19,6 +19,7 @@ from plait._event import Event
 from plait._ids import RunId
 from plait._kernel.collecting import Shape
 from plait._kernel.life import Phase
+from plait._naming import publish
 
 from .store import DictState, StateStore
 
@@ -64,17 +65,17 @@ class Context(Generic[S]):
 
     # ------------------------------------------------------------ the three faces
 
-    def bind(self, shell: Shell) -> None:
+    def _bind(self, shell: Shell) -> None:
         """Become the context of a run that starts. The strand's, not for users.
 
         Raises:
             ContextStateError: A run of it is under way.
         """
-        self.check_free()
+        self._check_free()
         self._shell = shell
         self._shapes = {}
 
-    def check_free(self) -> None:
+    def _check_free(self) -> None:
         """Check that a run may use it. The strand's, not for users.
 
         Raises:
@@ -88,7 +89,7 @@ class Context(Generic[S]):
                 "Wait for completion or use a new Context."
             )
 
-    def of_attempt(self, attempt: Attempt) -> Self:
+    def _of_attempt(self, attempt: Attempt) -> Self:
         """Make the context of one attempt. The strand's, not for users."""
         context = object.__new__(type(self))
         context._workflow = self._workflow
@@ -111,7 +112,7 @@ class Context(Generic[S]):
             text = "Context.get_step_context() may only be called from within a step function"
             raise WorkflowRuntimeError(text)
         if attempt.context is None:
-            cast("Context[Any]", attempt.shell.context).of_attempt(attempt)
+            cast("Context[Any]", attempt.shell.context)._of_attempt(attempt)
         return cast("Context[Any]", attempt.context)
 
     # ------------------------------------------------------------ what it knows
@@ -300,10 +301,13 @@ class Context(Generic[S]):
             ev: The event.
 
         Raises:
+            TypeError: It is no event.
             ContextStateError: There is no run yet.
+            WorkflowRuntimeError: The run has ended.
         """
         if ev is None:
             return
+        _check_event(ev, "write_event_to_stream()")
         if self._attempt is not None:
             self._attempt.write(ev)
         else:
@@ -326,6 +330,11 @@ class Context(Generic[S]):
         raise ContextStateError(f"{what} is only available from within step functions.")
 
 
+def _check_event(ev: object, where: str) -> None:
+    if not isinstance(ev, Event):
+        raise TypeError(f"{where} takes an Event, not {ev!r}")
+
+
 def _shape(expected: Any) -> Shape:
     if not isinstance(expected, list | tuple | Mapping):
         raise TypeError(
@@ -340,3 +349,6 @@ def _shape(expected: Any) -> Shape:
             if type(count) is not int or count < 0:
                 raise TypeError(f"collect_events expects how many {kind.__name__}, not {count!r}")
     return Shape.of(cast("Iterable[type]", expected))
+
+
+publish("plait", Context)

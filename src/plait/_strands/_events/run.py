@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from plait._engine.run import Run as EngineRun
 from plait._engine.runtime import Runtime
 from plait._engine.shell import Shell
+from plait._naming import publish
 
 from .context import Context
 
@@ -27,3 +28,6 @@ class Run(EngineRun[R]):
 
 
 WorkflowHandler = Run
+
+
+publish("plait", Run)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Generic, TypeVar, cast
 
 from plait._engine import native
+from plait._naming import publish
 
 S = TypeVar("S")
 
@@ -147,3 +148,6 @@ def _put(place: Any, segment: str, value: Any, path: str) -> None:
         raise ValueError(
             f"Path {path!r} cannot be set: {kind} has no place for {segment!r}"
         ) from error
+
+
+publish("plait.events", StateStore, DictState)

@@ -13,7 +13,7 @@ import attrs
 from plait._errors import Fault
 from plait._event import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 
-from .signature import Signature
+from .signature import Signature, class_place
 from .step import StepSpec
 
 Steps: TypeAlias = Sequence[tuple[StepSpec, Signature]]
@@ -186,4 +186,5 @@ def _wire_names(graph: Graph) -> Iterator[Fault]:
         other = owner.setdefault(event.__plait_name__, event)
         if other is not event:
             a, b = (f"{e.__module__}.{e.__qualname__}" for e in (other, event))
-            yield Fault(f"Two event classes claim the name {event.__plait_name__!r}: {a} and {b}.")
+            text = f"Two event classes claim the name {event.__plait_name__!r}: {a} and {b}."
+            yield Fault(text, *class_place(event))

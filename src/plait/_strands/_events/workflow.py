@@ -28,6 +28,7 @@ from plait._errors import (
 from plait._event import Event, HumanResponseEvent, StartEvent, StopEvent
 from plait._ids import RunId
 from plait._kernel.plan import Kinds, Plan, StepPlan
+from plait._naming import publish
 
 from .context import Context
 from .run import Run
@@ -298,7 +299,7 @@ class Workflow(Generic[R]):
         name = self._new_id(run_id)
         if ctx is None:
             ctx = Context(self)
-        ctx.check_free()
+        ctx._check_free()
         shell = Shell(
             plan, partial(self._bodies, ctx, graph), event, name, self._timeout, self._gate
         )
@@ -322,7 +323,7 @@ class Workflow(Generic[R]):
                 )
             return event
         for name, instead in FORMER_OPTIONS.items():
-            if name in fields and not hasattr(kind, name):
+            if name in fields and name not in kind.__plait_fields__:
                 raise TypeError(f"run() has no option {name!r}. Write run = wf.run(...); {instead}")
         try:
             return kind(**fields)
@@ -343,7 +344,7 @@ class Workflow(Generic[R]):
         return RunId(run_id)
 
     def _bodies(self, ctx: Context[Any], graph: Graph, shell: Shell) -> Mapping[str, Body]:
-        ctx.bind(shell)
+        ctx._bind(shell)
         return {spec.name: _body(self, ctx, spec, signature) for spec, signature in graph.steps}
 
 
@@ -368,7 +369,7 @@ def _body(workflow: Workflow[Any], ctx: Context[Any], spec: StepSpec, signature:
 def _call(
     func: Callable[..., Any], ctx: Context[Any], signature: Signature
 ) -> Callable[[Attempt], Any]:
-    of_attempt = ctx.of_attempt
+    of_attempt = ctx._of_attempt
     kinds = tuple(kind for _, kind in signature.parameters)
     if signature.positional and kinds == ("event",):
         return lambda attempt: func(attempt.delivery.event)
@@ -383,3 +384,6 @@ def _call(
         return func(**filled)
 
     return by_name
+
+
+publish("plait", Workflow)

@@ -1,0 +1,110 @@
+"""How a page of the documentation is run: its Python blocks, top to bottom, as if they were one script.
+
+What a page may say:
+
+    ```python           runs, in the page's one namespace, as `__main__`
+    <!-- output -->     the ```text block below it is what the block above it printed, line by line
+    <!-- skip: next --> the next Python block is not run; `skip: start` ... `skip: end` for several
+
+`trio.run` runs on a clock that jumps, so a page may sleep for a week.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import io
+import linecache
+import re
+import sys
+import types
+from contextlib import redirect_stdout
+
+import pytest
+import trio
+from sybil import Document, Region
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.myst import CodeBlockParser, SkipParser
+from trio.testing import MockClock
+
+MARK = re.compile(r"^<!--+\s*output\b.*$", re.MULTILINE)
+BLOCK = re.compile(
+    r"^<!--+\s*output\s*--+>\s*^```text\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+class Page:
+    """One document, and what its last block printed."""
+
+    def __init__(self, path) -> None:
+        self.printed: str | None = None
+        self._python = PythonEvaluator()
+        self.document = Document.parse(
+            str(path), CodeBlockParser("python", self._run), SkipParser(), self._outputs
+        )
+
+    def check(self) -> None:
+        """Run the blocks and compare the outputs; the first that fails ends the page."""
+        module = types.ModuleType("__main__")
+        module.__file__ = self.document.path
+        self.document.namespace = module.__dict__
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, "__main__", module)
+            patch.setitem(linecache.cache, self.document.path, self._as_python())
+            patch.setattr(trio, "run", functools.partial(run_on_a_mock_clock, trio.run))
+            for example in self.document:
+                example.evaluate()
+
+    def _run(self, example) -> None:
+        __tracebackhide__ = True
+        printed = io.StringIO()
+        try:
+            with redirect_stdout(printed):
+                self._python(example)
+        finally:
+            self.printed = printed.getvalue()
+            print(self.printed, end="")
+
+    def _outputs(self, document):
+        blocks = {match.start(): match for match in BLOCK.finditer(document.text)}
+        for mark in MARK.finditer(document.text):
+            if mark.start() not in blocks:
+                line = document.line_column(mark.start())
+                raise ValueError(f"{document.path}, {line}: no ```text block follows {mark[0]}")
+        for start, match in blocks.items():
+            yield Region(start, match.end(), match["text"], self._compare)
+
+    def _compare(self, example) -> None:
+        where = f"{example.path}:{example.line}"
+        if self.printed is None:
+            pytest.fail(f"{where}: no Python block before this output", pytrace=False)
+        says, prints = lines_of(example.parsed), lines_of(self.printed)
+        if says != prints:
+            diff = difflib.unified_diff(says, prints, "the page says", "it prints", lineterm="")
+            pytest.fail(
+                "\n".join([f"{where}: this is not what the block prints", *diff]), pytrace=False
+            )
+
+    def _as_python(self):
+        """Let `inspect.getsource` and tracebacks see a Python file, with each block in its lines."""
+        lines = ["\n"] * (self.document.text.count("\n") + 1)
+        for example in self.document:
+            if example.region.evaluator == self._run:
+                start = example.line + example.parsed.line_offset
+                for number, line in enumerate(example.parsed.splitlines(keepends=True), start):
+                    lines[number] = line
+        return sum(map(len, lines)), None, lines, self.document.path
+
+
+def run_on_a_mock_clock(run, async_fn, *args, clock=None, **options):
+    return run(async_fn, *args, clock=clock or MockClock(autojump_threshold=0), **options)
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.rstrip() for line in text.strip("\n").splitlines()]
+
+
+@pytest.fixture
+def check_page():
+    """Run one document."""
+    return lambda path: Page(path).check()

@@ -1,0 +1,105 @@
+"""The reference pages name everything that is public, and nothing that is not there."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import plait
+import plait.errors
+import plait.events
+import plait.lowlevel
+import plait.testing
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+EVENTS = (REFERENCE / "events.md").read_text(encoding="utf-8")
+ERRORS = (REFERENCE / "errors.md").read_text(encoding="utf-8")
+
+ERROR_CLASSES = [
+    value for value in vars(plait.errors).values() if inspect.isclass(value) and value.__doc__
+]
+
+
+def public(module):
+    return {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+
+
+def words(text):
+    """What stands in code: in backticks, or in a block."""
+    code = [*re.findall(r"```text\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)]
+    return set(re.findall(r"\w+", " ".join(code)))
+
+
+@pytest.mark.parametrize("name", sorted(public(plait) | public(plait.events)))
+def test_every_name_is_there(name):
+    assert name in words(EVENTS)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [plait.Workflow, plait.Run, plait.Runtime, plait.Context, plait.Event, plait.events.StateStore],
+    ids=lambda thing: thing.__name__,
+)
+def test_every_method_is_there(thing):
+    methods = {name for name in dir(thing) if not name.startswith("_")}
+    assert methods <= words(EVENTS)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        plait.step,
+        plait.run,
+        plait.Workflow.__init__,
+        plait.Workflow.run,
+        plait.Context.__init__,
+        plait.Context.send_event,
+        plait.Context.collect_events,
+        plait.Context.write_event_to_stream,
+        plait.Run.send_event,
+        plait.Run.start_soon,
+        plait.Event.__init_subclass__,
+        plait.events.StateStore.get,
+        plait.events.StateStore.set,
+        plait.testing.run,
+        plait.testing.task_tree,
+    ],
+    ids=lambda function: f"{function.__module__}.{function.__qualname__}",
+)
+def test_every_argument_is_there(function):
+    parameters = inspect.signature(function).parameters.values()
+    by_name = {p.name for p in parameters if p.kind != p.POSITIONAL_ONLY} - {"self"}
+    assert by_name <= words(EVENTS)
+
+
+def test_every_record_is_there():
+    records = {cls.__name__ for cls in plait.lowlevel.Record.__args__}
+    assert records <= words(EVENTS)
+
+
+@pytest.mark.parametrize("cls", ERROR_CLASSES, ids=lambda cls: cls.__name__)
+def test_every_error_is_explained(cls):
+    assert re.search(rf"^(#+ |\| )`{cls.__name__}`", ERRORS, re.MULTILINE)
+
+
+def test_the_tree_of_errors_is_what_it_is():
+    drawn = re.search(r"^PlaitError\n(.*?)```", ERRORS, re.MULTILINE | re.DOTALL)[1]
+    parents, at = ["PlaitError"], {}
+    for line in drawn.splitlines():
+        branch, name = re.match(r"([│├└─ ]*)(\w+)", line).groups()
+        depth = len(branch) // 4
+        parents[depth:] = [name]
+        at[name] = parents[depth - 1]
+    real = {
+        cls.__name__: cls.__base__.__name__
+        if len(cls.__bases__) == 1
+        else cls.__bases__[0].__name__
+        for cls in ERROR_CLASSES
+        if issubclass(cls, plait.errors.PlaitError) and cls is not plait.errors.PlaitError
+    }
+    assert at == real

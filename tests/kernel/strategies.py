@@ -1,0 +1,235 @@
+"""What the kernel is tested with: classes of events, plans, and every value that goes in or out.
+
+One module for all tests of the kernel. The tables at the end have one strategy for each stimulus,
+record, effect and outcome, and `test_values` compares them with the unions: a new one must join.
+
+Events of one class are equal here, whatever their number: nothing may know an event by equality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeVar
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from plait._ids import DeliveryId, RunId
+from plait._kernel import effects, records, stimuli
+from plait._kernel.collecting import Shape
+from plait._kernel.plan import Kinds, Plan, StepPlan
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------- chance
+
+
+class Dice:
+    """Choices out of a handful of bytes. When they are used up, everything is the first choice.
+
+    One draw instead of dozens: drawing is what costs time here, not the kernel.
+    """
+
+    def __init__(self, chance: bytes) -> None:
+        self._left = iter(chance)
+
+    def below(self, n: int) -> int:
+        """A number; 0 is the plainest."""
+        return next(self._left, 0) % n
+
+    def one_of(self, choices: Sequence[T]) -> T:
+        """One of them; the first is the plainest."""
+        return choices[self.below(len(choices))]
+
+    def rarely(self) -> bool:
+        """One time in eight."""
+        return self.below(8) == 7
+
+
+# ---------------------------------------------------------------- classes of events
+
+
+@attrs.frozen
+class Event:
+    """What may travel. The number is for whoever reads a failure."""
+
+    number: int = attrs.field(default=0, eq=False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.number})"
+
+
+class Start(Event):
+    """Begins a run."""
+
+
+class Stop(Event):
+    """Ends a run."""
+
+
+class FineStop(Stop):
+    """A class of a user's own, which ends a run as well."""
+
+
+class Answer(Event):
+    """Comes from outside."""
+
+
+class FineAnswer(Answer):
+    """An answer of a user's own class."""
+
+
+class Watched(Event):
+    """Is for whoever watches the stream."""
+
+
+class A(Event):
+    """Something that steps hand on."""
+
+
+class FineA(A):
+    """Goes where `A` goes only if a step accepts subclasses."""
+
+
+class FinestA(FineA):
+    """One level further down."""
+
+
+class B(Event):
+    """Something else."""
+
+
+class C(Event):
+    """Yet something else."""
+
+
+class Stray(Event):
+    """What hardly anybody accepts."""
+
+
+KINDS = Kinds(
+    event=Event, stop=Stop, answer=Answer, observable=lambda kind: issubclass(kind, Watched)
+)
+
+#: What a step may be written to accept.
+ACCEPTABLE = (A, B, C, FineA, FinestA, Watched, Answer, FineAnswer, Stray, Event)
+
+# ---------------------------------------------------------------- plans
+
+
+def step(name: str, *accepts: type, num_workers: int = 4, subclasses: bool = False) -> StepPlan:
+    """Write a step in one line."""
+    return StepPlan(name, accepts, num_workers, subclasses)
+
+
+def plan(
+    *steps: StepPlan, name: str = "Flow", on_stop: Literal["cancel", "drain"] = "cancel"
+) -> Plan:
+    """Write a plan in one line."""
+    return Plan(name, steps, KINDS, on_stop)
+
+
+def plans() -> SearchStrategy[Plan]:
+    """One to four steps, of which the first accepts `Start`, and so may others."""
+    return st.binary(min_size=24, max_size=24).map(_planned)
+
+
+def _planned(chance: bytes) -> Plan:
+    dice = Dice(chance)
+    steps = []
+    for n in range(1 + dice.below(4)):
+        kinds = [dice.one_of(ACCEPTABLE) for _ in range(1 + dice.below(3))]
+        first = [Start] if n == 0 or dice.rarely() else []
+        accepts = dict.fromkeys([*first, *kinds])
+        subclasses = bool(dice.below(2))
+        steps.append(step(f"s{n}", *accepts, num_workers=1 + dice.below(3), subclasses=subclasses))
+    return plan(*steps, on_stop=dice.one_of(["cancel", "drain"]))
+
+
+# ---------------------------------------------------------------- traffic
+
+#: Whatever a body may return or send.
+KINDS_OF_TRAFFIC = (Start, Stop, FineStop, *ACCEPTABLE)
+COLLECTABLE = (A, B, C, FineA)
+LETTERS = dict(zip("ABCF", COLLECTABLE, strict=True))
+
+events: SearchStrategy[Event] = st.builds(
+    lambda kind, number: kind(number), st.sampled_from(KINDS_OF_TRAFFIC), st.integers(0, 99)
+)
+#: What a body returns: mostly an event.
+returned: SearchStrategy[object] = st.one_of(events, st.none(), st.just("no event"))
+
+#: What is collected is drawn as a word: one draw instead of dozens, and "AAB" reads well.
+words = st.text("ABCF", max_size=12)
+expected_lists: SearchStrategy[list[type]] = st.text("ABCF", max_size=5).map(
+    lambda word: [LETTERS[letter] for letter in word]
+)
+expected_mappings: SearchStrategy[Mapping[type, int]] = st.text("ABCF", max_size=5).map(
+    lambda word: {kind: word.count(letter) for letter, kind in LETTERS.items()}
+)
+expected = st.one_of(expected_lists, expected_mappings)
+shapes: SearchStrategy[Shape] = expected.map(Shape.of)
+keys = st.sampled_from([None, 0, 1, "k", (1, 2)])
+buffer_ids = st.sampled_from(["default", "other"])
+
+# ---------------------------------------------------------------- every value, by its class
+
+times = st.integers(0, 9).map(float)
+numbers = st.integers(0, 5).map(DeliveryId)
+names = st.sampled_from(["s0", "s1"])
+receivers = st.lists(names, unique=True).map(tuple)
+errors: SearchStrategy[Exception] = st.sampled_from([ValueError("one"), KeyError("another")])
+
+STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
+    stimuli.Opened: st.builds(stimuli.Opened, times, events),
+    stimuli.Ready: st.builds(stimuli.Ready, times, names),
+    stimuli.Returned: st.builds(stimuli.Returned, times, numbers, returned, st.booleans()),
+    stimuli.Raised: st.builds(stimuli.Raised, times, numbers, errors),
+    stimuli.Unwound: st.builds(stimuli.Unwound, times, numbers),
+    stimuli.Sent: st.builds(stimuli.Sent, times, numbers, events, st.none() | names),
+    stimuli.Contributed: st.builds(
+        stimuli.Contributed, times, numbers, events, shapes, buffer_ids, keys
+    ),
+    stimuli.Wrote: st.builds(stimuli.Wrote, times, numbers, events),
+    stimuli.Expired: st.builds(stimuli.Expired, times),
+    stimuli.CancelAsked: st.builds(stimuli.CancelAsked, times),
+    stimuli.Abandoned: st.builds(stimuli.Abandoned, times),
+    stimuli.Settled: st.builds(stimuli.Settled, times),
+}
+
+OUTCOMES: dict[type, SearchStrategy[records.Outcome]] = {
+    records.Stopped: st.builds(records.Stopped, events),
+    records.Crashed: st.builds(records.Crashed),
+    records.TimedOut: st.builds(records.TimedOut, receivers),
+    records.Cancelled: st.builds(records.Cancelled, by_owner=st.booleans()),
+    records.Stalled: st.builds(records.Stalled),
+}
+
+RECORDS: dict[type, SearchStrategy[records.Record]] = {
+    records.RunStarted: st.builds(records.RunStarted, times, st.just(RunId("run"))),
+    records.Idled: st.builds(records.Idled, times),
+    records.Decided: st.builds(records.Decided, times, st.one_of(*OUTCOMES.values())),
+    records.Closed: st.builds(records.Closed, times),
+    records.Emitted: st.builds(records.Emitted, times, numbers, events, numbers, receivers),
+    records.Started: st.builds(records.Started, times, numbers, names, st.integers(0, 3)),
+    records.Completed: st.builds(
+        records.Completed, times, numbers, st.none() | events, numbers, receivers
+    ),
+    records.Failed: st.builds(records.Failed, times, numbers, errors),
+    records.Interrupted: st.builds(records.Interrupted, times, numbers),
+    records.Collected: st.builds(
+        records.Collected, times, numbers, st.sampled_from(COLLECTABLE), shapes, buffer_ids, keys
+    ),
+    records.Streamed: st.builds(records.Streamed, times, numbers, events),
+}
+
+EFFECTS: dict[type, SearchStrategy[effects.Effect]] = {
+    effects.Offer: st.builds(effects.Offer, names),
+    effects.Begin: st.builds(effects.Begin, numbers),
+    effects.Give: st.builds(effects.Give, st.lists(events, max_size=3).map(tuple)),
+    effects.Refuse: st.builds(effects.Refuse, errors),
+    effects.Publish: st.builds(effects.Publish, events),
+    effects.Rest: st.builds(effects.Rest),
+    effects.Wind: st.builds(effects.Wind),
+}
