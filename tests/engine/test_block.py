@@ -250,6 +250,25 @@ async def test_a_failure_in_clean_up_goes_out_instead_of_a_cancellation():
     assert raised == [flow.cleaning]
 
 
+async def test_a_failure_in_clean_up_goes_out_when_leaving_is_cancelled():
+    flow, scope = Flow(cleaning=ValueError("cleaning")), anyio.CancelScope()
+    raised = []
+
+    async def stop():
+        await flow.began.wait()
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        with scope:
+            try:
+                async with flow.run():
+                    pass
+            except ValueError as error:
+                raised.append(error)
+    assert raised == [flow.cleaning]
+
+
 async def test_a_run_that_failed_before_the_body_did():
     flow, error = Flow(error=ValueError("run")), KeyError("body")
     with pytest.raises(ExceptionGroup) as caught:

@@ -64,7 +64,7 @@ class PingPong(Workflow):
 
     @step
     async def pong(self, ev: Pong) -> Item | StopEvent:
-        return StopEvent() if ev.n > COUNT / 2 else Item(n=ev.n)
+        return StopEvent() if ev.n > COUNT / 4 else Item(n=ev.n)
 
 
 @pytest.mark.parametrize("flow", [Queue, Wide, Loop, PingPong])

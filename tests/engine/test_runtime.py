@@ -80,6 +80,22 @@ async def test_it_is_not_in_force_outside_of_its_block():
     await run
 
 
+async def test_it_is_not_in_force_after_its_block_in_a_task_that_lives_longer():
+    async def late():
+        await left.wait()
+        run = flow.run()
+        assert run.state == "created"
+        assert await run == "done"
+
+    flow, left = Flow(), anyio.Event()
+    flow.go.set()
+    async with anyio.create_task_group() as tasks:
+        async with plait.open_runtime():
+            tasks.start_soon(late)
+            await anyio.lowlevel.checkpoint()
+        left.set()
+
+
 async def test_it_is_not_in_force_inside_steps():
     class Parent(Workflow):
         @step

@@ -18,6 +18,9 @@ from plait.errors import (
     WorkflowStalledError,
 )
 
+#: Seconds after which a test that would hang has failed. No test that passes waits for it.
+PATIENCE = 5
+
 
 class Item(Event):
     n: int = 0
@@ -257,7 +260,7 @@ async def test_cancelling_an_awaiter_that_is_no_owner_leaves_the_run_alone():
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("how", ["await", "result", "cancel_run", "child", "nursery"])
+@pytest.mark.parametrize("how", ["await", "result", "cancel_run", "wait_idle", "child", "nursery"])
 async def test_a_step_that_waits_for_its_own_run_gets_an_error(how):
     class Selfish(Workflow):
         run_of_it = None
@@ -272,6 +275,8 @@ async def test_a_step_that_waits_for_its_own_run_gets_an_error(how):
                     await run.result()
                 case "cancel_run":
                     await run.cancel_run()
+                case "wait_idle":
+                    await run.wait_idle()
                 case "child":
                     await Waiter().run(other=run)
                 case "nursery":
@@ -288,7 +293,8 @@ async def test_a_step_that_waits_for_its_own_run_gets_an_error(how):
     flow.run_of_it = flow.run()
     text = "Step 's' cannot wait for its own run."
     with pytest.raises((WorkflowRuntimeError, ExceptionGroup)) as caught:
-        await flow.run_of_it
+        with anyio.fail_after(PATIENCE):
+            await flow.run_of_it
     errors = [caught.value]
     while isinstance(errors[-1], ExceptionGroup):
         errors.extend(errors[-1].exceptions)
@@ -578,3 +584,38 @@ async def test_states_of_a_run_that_fails():
         await run
     assert (run.state, run.is_done()) == ("failed", True)
     assert run.get_stop_event() is None
+
+
+@pytest.mark.anyio
+async def test_a_nursery_that_is_closed_takes_no_run():
+    flow = Flow(num_concurrent_runs=1)
+    flow.go.set()
+    async with anyio.create_task_group() as tasks:
+        pass
+    run = flow.run()
+    with pytest.raises(RuntimeError):
+        run.start_soon(native(tasks))
+    with anyio.fail_after(PATIENCE):
+        assert await flow.run(n=2) == 2, "a place at the gate was lost"
+    if run.state == "created":
+        assert await run == "done"
+    else:
+        assert run.is_done()
+
+
+@pytest.mark.parametrize("backends", [("asyncio", "trio"), ("trio", "asyncio")], ids=str)
+def test_an_ended_run_can_be_awaited_in_another_loop(backends):
+    class Quick(Workflow):
+        @step
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            ctx.write_event_to_stream(Item())
+            return StopEvent(result="done")
+
+    async def main():
+        assert await run == "done"
+        assert await run.result() == "done"
+        return [event async for event in run.stream_events()]
+
+    run = Quick().run()
+    first, other = (anyio.run(main, backend=backend) for backend in backends)
+    assert first == other == [Item(), StopEvent("done")]

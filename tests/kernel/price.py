@@ -6,6 +6,7 @@ only in how much is waiting must cost the same.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -47,7 +48,8 @@ def price(state: RunState, stimulus: Stimulus) -> tuple[int, int]:
         called += happening in {"call", "c_call"}
 
     Metered.looked_at = 0
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # it may call back at any time, and that would be counted
     sys.setprofile(count)
     try:
         made, _ = decide(state, stimulus)
@@ -55,4 +57,6 @@ def price(state: RunState, stimulus: Stimulus) -> tuple[int, int]:
             apply(state, record)
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
     return called, Metered.looked_at

@@ -87,6 +87,7 @@ class Shell:
         state = self.state
         was = state.phase, state.outcome, state.busy
         made, todo = decide(state, stimulus)
+        assert state == self.twin, "law 1: `decide` has touched the state"
         self.latest, self.effects = [*made], [*todo]
         for record in self.latest:
             apply(state, record)

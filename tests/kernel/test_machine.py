@@ -322,21 +322,23 @@ class Machine(RuleBasedStateMachine):
             return
         for _ in range(1 + dice.below(6)):
             match dice.below(8):
-                case 0 | 1 | 2:
+                case 0 | 1 | 2 | 3:
                     step = dice.one_of(["s0", "s1", "nowhere"]) if dice.rarely() else None
                     self._hear(stimuli.Sent(self._now(), number, self._event(dice), step))
-                case 3:
+                case 4:
                     self._hear(stimuli.Wrote(self._now(), number, self._event(dice)))
                 case _:
                     self._collect(dice, number)
 
     @rule(chance=chance)
     def a_body_returns(self, chance: bytes) -> None:
-        """A body ends well, and its worker takes the next delivery, or leaves."""
+        """A body ends well, like a join's, and its worker takes the next delivery, or leaves."""
         dice = Dice(chance)
         number: DeliveryId | None = self._a_body(dice)
         for _ in range(1 + dice.below(5)):
             if number:
+                if dice.below(2):
+                    self._collect(dice, number)
                 value = None if dice.rarely() else self._event(dice)
                 stays = bool(dice.below(2))
                 self._hear(stimuli.Returned(self._now(), number, value, stays))
@@ -419,14 +421,16 @@ class Machine(RuleBasedStateMachine):
     def _collect(self, dice: Dice, number: DeliveryId) -> None:
         delivery = self.shell.state.running[number]
         given = Stray(0) if dice.rarely() else delivery.event
-        # Small batches of what the step gets, so that many get whole.
-        kinds = [type(delivery.event), *self.plan.step[delivery.step].accepts]
-        expected = [dice.one_of(kinds) for _ in range(dice.below(4))]
-        shape = Shape.of(Counter(expected) if dice.below(2) else expected)
-        key = None if dice.below(2) else self.numbers % 2
-        call = stimuli.Contributed(self._now(), number, given, shape, "default", key)
+        # Few buffers and small batches, so that they get whole and have a surplus.
+        kinds = [kind for kind in self.plan.step[delivery.step].accepts if kind is not Start]
+        a, b = kinds[0], kinds[-1]
+        expected = dice.one_of([[a, b], [b, a], [a, b, b], [b, a, b], [a, b], [type(given), a], []])
+        shape = Shape.of(Counter(expected) if dice.rarely() else expected)
+        key = dice.below(2) if dice.rarely() else None
+        buffer_id = "other" if dice.rarely() else "default"
+        call = stimuli.Contributed(self._now(), number, given, shape, buffer_id, key)
         self._hear(call)
-        if dice.below(2):
+        if dice.rarely():
             self._hear(attrs.evolve(call, now=self._now()))
 
     def _decide(self, dice: Dice) -> None:

@@ -75,7 +75,8 @@ async def open_runtime() -> AsyncGenerator[Runtime]:
         yield runtime
     except BaseException as error:  # noqa: ASYNC103, BLE001 - raised again below, with the runs'
         raised = error
-        runtime.cancel()
+        for run in runtime.runs:
+            run._shell.abandon()
     finally:
         current_runtime.reset(token)
     try:

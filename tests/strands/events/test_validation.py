@@ -608,6 +608,35 @@ def test_a_graph_check_skipped_by_a_step():
     )
 
 
+async def test_the_graph_is_checked_once(monkeypatch):
+    from plait._strands._events import workflow
+
+    def counting(graph):
+        checks.append(graph)
+        return graph_faults(graph)
+
+    checks, graph_faults = [], workflow.graph_faults
+    monkeypatch.setattr(workflow, "graph_faults", counting)
+    flow = Fine()
+    for _ in range(3):
+        await flow.run()
+        flow.validate()
+    assert len(checks) == 1
+
+    class Late(Fine):
+        pass
+
+    late = Late()
+    await late.run()
+
+    @step(workflow=Late)
+    async def t(ev: A) -> StopEvent:
+        return StopEvent()
+
+    with pytest.raises(WorkflowValidationError, match="consumed but never produced: A"):
+        late.run()
+
+
 def test_two_event_classes_of_one_name():
     class Q(Event, name="shop.query"):
         pass
