@@ -275,6 +275,7 @@ class Shell:
     def writes(self, event: object, *, by: int = OUTSIDE) -> None:
         """Write an event to the stream."""
         self.hear(stimuli.Wrote(self.now, DeliveryId(by), event))
+        self._raise_refusal()
 
     def settles(self) -> None:
         """Report that nothing is left."""

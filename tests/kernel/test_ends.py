@@ -504,11 +504,9 @@ def test_what_cannot_happen_in_a_phase_raises_and_changes_nothing(phase: str):
 
 def test_writing_after_the_end_is_refused_with_a_text():
     shell = runs_in_each_phase()["over"]
-    records, effects_ = decide(shell.state, WROTE)
-    (refusal,) = effects_
-    assert records == ()
-    assert isinstance(refusal, effects.Refuse)
-    assert str(refusal.error).endswith(" has ended; B was not written.")
+    with pytest.raises(WorkflowRuntimeError) as caught:
+        shell.writes(B(), by=2)
+    assert str(caught.value) == "Run run-1 of workflow 'Flow' has ended; B was not written."
 
 
 @pytest.mark.parametrize("number", NOT_RUNNING)

@@ -83,6 +83,7 @@ class Model:
     returned_none: dict[str, bool] = attrs.field(init=False)
     streamed_only: set[tuple[str, type]] = attrs.field(factory=set)
     outcome: records.Outcome | None = None
+    over: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.queues = {step.name: [] for step in self.plan.steps}
@@ -141,8 +142,11 @@ class Model:
                 return self.decide(records.Cancelled(by_owner=False))
             case stimuli.Abandoned():
                 return self.decide(records.Cancelled(by_owner=True))
-            case _:
-                return None
+            case stimuli.Wrote():
+                return Refused if self.over else None
+            case stimuli.Settled():
+                self.over = True
+        return None
 
     def post(
         self, event: Event, to: Sequence[str] | None = None, sender: str | None = None
@@ -354,7 +358,7 @@ class Machine(RuleBasedStateMachine):
             step = dice.one_of(["s0", "s1"]) if dice.rarely() else None
             if self.shell.state.phase is not Phase.NEW:
                 self._hear(stimuli.Sent(self._now(), sender, self._event(dice), step))
-                if self.shell.state.phase is not Phase.OVER and dice.rarely():
+                if dice.rarely():
                     self._hear(stimuli.Wrote(self._now(), sender, self._event(dice)))
 
     @precondition(may_end)

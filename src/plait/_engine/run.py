@@ -12,9 +12,9 @@ What happens inside is the shell's; the strand that made the run knows what it m
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Literal, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
 from plait._abc import Observer
 from plait._errors import Waiting, WorkflowRuntimeError
@@ -105,8 +105,17 @@ class Run(Generic[R]):
             WorkflowRuntimeError: It has already been started.
         """
         self._claim()
-        nursery.start_soon(self._as_child, name=f"run {self.run_id}")
+        self._start_in(nursery, self._as_child)
         return self
+
+    def _start_in(self, nursery: Nursery, host: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            nursery.start_soon(host, name=f"run {self.run_id}")
+        except BaseException:  # it is closed: the run has begun, and nobody will ever host it
+            assert self._ended is not None
+            self._shell.give_up()
+            self._ended.set()
+            raise
 
     async def _as_child(self) -> None:
         await self._host()
@@ -126,7 +135,7 @@ class Run(Generic[R]):
             self._claim()
             self._block = Block()
             nursery = await self._block.open()
-            nursery.start_soon(self._host, name=f"run {self.run_id}")
+            self._start_in(nursery, self._host)
         return self  # noqa: ASYNC910 - like a nursery's entry
 
     async def __aexit__(  # noqa: ASYNC910 - waits in `_leave`
@@ -145,7 +154,7 @@ class Run(Generic[R]):
         try:
             await self._leave(shield=exc is not None)  # noqa: ASYNC102 - as a nursery does
         except native.current().cancelled:
-            if exc is None:
+            if exc is None and (self._shell.conclusion is None or self._unseen is None):
                 raise
         conclusion = self._shell.conclusion
         if conclusion is None or conclusion.cancelled or self._told_block:
@@ -205,14 +214,20 @@ class Run(Generic[R]):
         return conclusion.error
 
     async def _wait(self) -> None:
+        if self.is_done():  # perhaps in another event loop
+            await native.current().checkpoint()
+            return
+        self._refuse_own_steps()
+        assert self._ended is not None
+        await self._ended.wait()
+
+    def _refuse_own_steps(self) -> None:
         attempt = current_attempt.get()
-        while attempt is not None and not self.is_done():
+        while attempt is not None:
             if attempt.shell is self._shell:
                 text = f"Step {attempt.delivery.step!r} cannot wait for its own run."
                 raise WorkflowRuntimeError(text)
             attempt = attempt.shell.parent
-        assert self._ended is not None
-        await self._ended.wait()
 
     async def result(self) -> R:
         """Wait for the end of a started run and return its result.
@@ -296,9 +311,12 @@ class Run(Generic[R]):
             step: The one step that shall get it; by default every step that accepts it.
 
         Raises:
+            TypeError: It is no event.
             WorkflowRuntimeError: Nobody takes it, or the run has not been started or has ended.
         """
         self._need_start("run.send_event(...)")
+        if not isinstance(cast("object", event), Event):
+            raise TypeError(f"send_event() takes an Event, not {event!r}")
         self._shell.send(event, step)
 
     def stream_events(self) -> EventStream:
@@ -334,6 +352,8 @@ class Run(Generic[R]):
         self._need_start("await run.wait_idle()")
         backend = native.current()
         await backend.checkpoint()
+        if not self.is_done():
+            self._refuse_own_steps()
         while not (self.is_done() or self._shell.state.idle):
             rest = backend.event()
             self._shell.on_rest.append(rest.set)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from plait._naming import publish
 
 from . import native
+from .attempt import current_attempt
 from .block import Block
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Runtime:
 
     def __init__(self, nursery: Nursery) -> None:
         self._nursery = nursery
+        #: Has the block been left? A task that lives longer may still see the runtime.
+        self._closed = False
         self._runs: list[Run[Any]] = []
 
     @property
@@ -39,10 +42,16 @@ class Runtime:
     def _adopt(self, run: Run[Any]) -> None:
         """Start a run here. `Workflow.run()` calls it."""
         self._runs = [*self.runs, run]
-        self._nursery.start_soon(run._host, name=f"run {run.run_id}")
+        run._start_in(self._nursery, run._host)
 
 
 current_runtime: Final[ContextVar[Runtime | None]] = ContextVar("current_runtime", default=None)
+
+
+def runtime_here() -> Runtime | None:
+    """Find the runtime in force; inside a step there is none."""
+    runtime = None if current_attempt.get() else current_runtime.get()
+    return None if runtime is None or runtime._closed else runtime
 
 
 @asynccontextmanager
@@ -83,6 +92,8 @@ async def open_runtime() -> AsyncGenerator[Runtime]:
         await block.close()
     except BaseException as error:  # noqa: ASYNC103, BLE001 - likewise
         raised = raised or error
+    finally:
+        runtime._closed = True
     _raise_together(raised, [run._unseen for run in runtime.runs])
 
 

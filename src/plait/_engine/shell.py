@@ -172,6 +172,12 @@ class Shell:
             self.notice()
             raise
 
+    def give_up(self) -> None:
+        """End a run that has been started and that nobody will host."""
+        if self._gate is not None:
+            self._gate.leave(self._admission)
+        self._close(None)
+
     def _close(self, crash: BaseException | None) -> Conclusion:
         """Rule 3: nothing of the run is left."""
         self.queued = False

@@ -171,9 +171,11 @@ class Context(Generic[S]):
             step: The one step that shall get it.
 
         Raises:
+            TypeError: It is no event.
             WorkflowRuntimeError: Nobody accepts it, or the run has been decided.
             ContextStateError: There is no run yet.
         """
+        check_event(message, "send_event()")
         if self._attempt is not None:
             self._attempt.send(message, step)
         else:
@@ -307,7 +309,7 @@ class Context(Generic[S]):
         """
         if ev is None:
             return
-        _check_event(ev, "write_event_to_stream()")
+        check_event(ev, "write_event_to_stream()")
         if self._attempt is not None:
             self._attempt.write(ev)
         else:
@@ -330,7 +332,8 @@ class Context(Generic[S]):
         raise ContextStateError(f"{what} is only available from within step functions.")
 
 
-def _check_event(ev: object, where: str) -> None:
+def check_event(ev: object, where: str) -> None:
+    """Refuse what is no event."""
     if not isinstance(ev, Event):
         raise TypeError(f"{where} takes an Event, not {ev!r}")
 

@@ -148,6 +148,11 @@ def place(func: Callable[..., Any]) -> tuple[str | None, int | None]:
     return (None, None) if code is None else (code.co_filename, code.co_firstlineno)
 
 
+def is_async(func: Callable[..., Any]) -> bool:
+    """Say whether calling it gives a coroutine. A plain wrapper of an async function does, too."""
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(inspect.unwrap(func))
+
+
 def class_place(cls: type) -> tuple[str | None, int | None]:
     """Find the file and line where a class is defined."""
     try:
@@ -164,7 +169,7 @@ def _resolve(
     holder = types.SimpleNamespace(__annotations__={name: annotation})
     try:
         hints = typing.get_type_hints(
-            holder, getattr(func, "__globals__", {}), {**names}, include_extras=True
+            holder, getattr(inspect.unwrap(func), "__globals__", {}), {**names}, include_extras=True
         )
     except NameError:
         raise UnresolvedAnnotation(name, annotation) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,13 +10,14 @@ from functools import partial
 from typing import Any, ClassVar, Final, Generic, Literal, cast
 from weakref import WeakValueDictionary
 
+import attrs
 from typing_extensions import TypeVar
 
 from plait._engine import native
-from plait._engine.attempt import Attempt, current_attempt
+from plait._engine.attempt import Attempt
 from plait._engine.gate import Gate
 from plait._engine.lane import Body
-from plait._engine.runtime import current_runtime
+from plait._engine.runtime import runtime_here
 from plait._engine.shell import Shell
 from plait._errors import (
     Fault,
@@ -32,7 +32,14 @@ from plait._naming import publish
 
 from .context import Context
 from .run import Run
-from .signature import Signature, UnresolvedAnnotation, class_place, fault_maker, visible_names
+from .signature import (
+    Signature,
+    UnresolvedAnnotation,
+    class_place,
+    fault_maker,
+    is_async,
+    visible_names,
+)
 from .step import StepSpec, check_names, spec_of, unknown_checks
 from .validate import Graph, asks_a_human, graph_faults, start_and_stop, unique
 
@@ -100,6 +107,8 @@ class Workflow(Generic[R]):
         for name, value in vars(cls).items():
             spec = spec_of(value)
             if spec is not None:
+                if value is not spec.func:  # another decorator stands above
+                    spec = attrs.evolve(spec, func=value)
                 with suppress(UnresolvedAnnotation):  # reported by `run()`, with all other faults
                     spec.signature(names)
                 cls.__plait_steps__[name] = spec
@@ -142,6 +151,8 @@ class Workflow(Generic[R]):
         self._skip = check_names(skip_graph_checks)
         self._gate = None if num_concurrent_runs is None else Gate(num_concurrent_runs)
         self._runs: WeakValueDictionary[str, Shell] = WeakValueDictionary()
+        #: The graph that has been found faultless.
+        self._checked: Graph | None = None
         self._compiled: tuple[tuple[StepSpec, ...], Graph, Plan] | None = None
         graph, _ = self._compile()
         if faults := [*start_and_stop(graph)]:
@@ -159,7 +170,10 @@ class Workflow(Generic[R]):
         """All steps: those of the bases first, then in the order of definition."""
         steps: dict[str, StepSpec | None] = {}
         for base in reversed(cls.__mro__):
-            own: dict[str, StepSpec | None] = vars(base).get("__plait_steps__", {})
+            own: dict[str, StepSpec | None] | None = vars(base).get("__plait_steps__")
+            if own is None:  # a mixin
+                found = {name: spec_of(value) for name, value in vars(base).items()}
+                own = {name: spec for name, spec in found.items() if spec is not None}
             steps.update(own)
         return {name: spec for name, spec in steps.items() if spec is not None}
 
@@ -188,6 +202,10 @@ class Workflow(Generic[R]):
 
     def _compile(self) -> tuple[Graph, Plan]:
         """Read the steps and make the plan, once per set of steps."""
+        if "_compiled" not in vars(self):
+            name = type(self).__name__
+            text = f"{name}.__init__ must call super().__init__()."
+            raise WorkflowValidationError(Fault(text, *class_place(type(self))))
         specs = tuple(self._steps().values())
         if self._compiled is not None and self._compiled[0] == specs:
             return self._compiled[1:]
@@ -256,8 +274,10 @@ class Workflow(Generic[R]):
             WorkflowValidationError: With every fault found, each with file and line.
         """
         graph, _ = self._compile()
-        if faults := [*graph_faults(graph)]:
-            raise WorkflowValidationError(*faults, workflow=self._short_name)
+        if self._checked is not graph:
+            if faults := [*graph_faults(graph)]:
+                raise WorkflowValidationError(*faults, workflow=self._short_name)
+            self._checked = graph
         return asks_a_human(graph)
 
     # ------------------------------------------------------------ running it
@@ -305,8 +325,7 @@ class Workflow(Generic[R]):
         )
         shell.context = ctx
         self._runs[name] = shell
-        runtime = None if current_attempt.get() else current_runtime.get()
-        return Run(shell, ctx, runtime)
+        return Run(shell, ctx, runtime_here())
 
     def _start_event(self, event: object, fields: Mapping[str, Any]) -> StartEvent:
         kind = self.start_event_class
@@ -356,7 +375,7 @@ def _body(workflow: Workflow[Any], ctx: Context[Any], spec: StepSpec, signature:
     """Make of a step what a worker calls: no wrapper coroutine, no look-up per delivery."""
     func: Callable[..., Any] = spec.func if spec.free else partial(spec.func, workflow)
     call = _call(func, ctx, signature)
-    if inspect.iscoroutinefunction(inspect.unwrap(spec.func)):
+    if is_async(spec.func):
         return cast("Body", call)
 
     async def in_thread(attempt: Attempt) -> object:
