@@ -18,6 +18,10 @@ class Item(Event):
     n: int
 
 
+class Other(Event):
+    n: int
+
+
 class Flow(Workflow):
     """Three deliveries of one step with one worker; `body` is what is tested."""
 
@@ -70,6 +74,36 @@ async def test_a_body_that_is_suspended_after_it_set_a_variable():
     flow = Flow(body)
     await flow.run()
     assert flow.seen == ["unset"] * 3
+
+
+async def test_a_step_goes_on_when_its_only_worker_has_retired():
+    """No task is left in its nursery then, and it must take the next one all the same."""
+
+    class Loop(Workflow):
+        @step(num_workers=1)
+        async def turn(self, ev: StartEvent | Item) -> Item | StopEvent:
+            turns.append(VAR.get("unset"))
+            VAR.set(object())
+            return StopEvent() if len(turns) == 5 else Item(n=len(turns))
+
+        @step(num_workers=1)
+        async def back(self, ev: Other) -> Item:
+            return Item(n=ev.n)
+
+    class There(Loop):
+        @step(num_workers=1)
+        async def turn(self, ev: StartEvent | Item) -> Other | StopEvent:
+            turned = await super().turn(ev)
+            return Other(n=turned.n) if isinstance(turned, Item) else turned
+
+        @step(num_workers=1)
+        async def back(self, ev: Other) -> Item:
+            await anyio.lowlevel.checkpoint()  # the retired worker ends meanwhile
+            return Item(n=ev.n)
+
+    turns = []
+    await There().run()
+    assert turns == ["unset"] * 5
 
 
 async def test_a_body_that_sets_a_new_variable():

@@ -85,6 +85,7 @@ class Lane:
             for _ in range(self._coming):
                 self._spawn(nursery)
             self._nursery = nursery
+            await self._shell.native.sleep_forever()  # workers may retire, all of them
 
     async def _work(self) -> None:  # noqa: ASYNC910 - the lint cannot see that `while` is entered
         """Come to the inbox, work while there is work, and come again."""

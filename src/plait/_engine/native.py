@@ -48,6 +48,7 @@ class TrioBackend:
         self.deadline = trio.current_effective_deadline
         self._to_thread = trio.to_thread
         self._from_thread = trio.from_thread
+        self.sleep_forever = trio.sleep_forever
         self.current_task: Callable[[], object] = trio.lowlevel.current_task
         self._current_clock = trio.lowlevel.current_clock
         self._protect = functools.cache(trio.lowlevel.enable_ki_protection)
@@ -99,6 +100,7 @@ class AnyioBackend:
         self.deadline = anyio.current_effective_deadline
         self._to_thread = anyio.to_thread
         self._from_thread = anyio.from_thread
+        self.sleep_forever = anyio.sleep_forever
         self.current_task: Callable[[], object] = asyncio.current_task
         self._running_loop = asyncio.get_running_loop
 
