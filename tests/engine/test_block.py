@@ -211,6 +211,39 @@ async def test_leaving_can_be_cancelled():
     assert run.state == "cancelled"
 
 
+async def test_a_cancellation_passes_through_as_the_single_exception_that_it_is():
+    flow, seen = Flow(), []
+
+    async def stop():
+        await flow.began.wait()
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        with anyio.CancelScope() as scope:
+            try:
+                async with flow.run():
+                    pass
+            except BaseException as error:
+                seen.append(type(error))
+                raise
+    assert seen == [anyio.get_cancelled_exc_class()]
+
+
+async def test_an_exception_of_the_body_is_not_lost_in_a_cancellation_of_the_same_moment():
+    flow, raised = Flow(), []
+    with anyio.CancelScope() as scope:
+        try:
+            async with flow.run():
+                await flow.began.wait()
+                scope.cancel()
+                raise KeyError("body")
+        except KeyError as error:
+            raised.append(error)
+    assert [error.args for error in raised] == [("body",)]
+    assert flow.log == ["began", "cleaned up"]
+
+
 # Failures in the clean-up: none is lost.
 
 

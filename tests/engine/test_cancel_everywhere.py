@@ -254,3 +254,36 @@ def test_a_deadline_at_each_instant(scenario, made):
         for whose in ("run", "caller"):
             run_fixed(main, halves / 2, whose)
     collect_garbage()
+
+
+@pytest.mark.parametrize("how", ["run", "scope"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_cancel_a_run_that_shares_a_gate(made, how, which):
+    """Two runs of three are queued. Whichever is cancelled, and when: no place is lost or doubled."""
+
+    async def main(at):
+        flow, before = ParallelFlow(DELAYS, num_concurrent_runs=1), task_tree()
+        scopes = [trio.CancelScope() for _ in range(3)]
+        runs = [flow.run() for _ in range(3)]
+
+        async def one(run, scope):
+            with scope:
+                try:
+                    assert await run == "Query 2"
+                except WorkflowCancelledByUser:
+                    assert run is runs[which]
+
+        cut = runs[which].cancel if how == "run" else scopes[which].cancel
+        with Cutter({at: cut}) as cutter:
+            async with trio.open_nursery() as nursery:
+                for run, scope in zip(runs, scopes, strict=True):
+                    nursery.start_soon(one, run, scope)
+        states = [run.state for run in runs]
+        assert states.pop(which) in {"cancelled", "completed"}
+        assert states == ["completed"] * 2
+        await check_after(flow, before, made, "Query 2")
+        return cutter.steps
+
+    for at in range(1, run_fixed(main, 10_000) + 1):
+        run_fixed(main, at)
+    collect_garbage()

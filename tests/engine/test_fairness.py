@@ -15,17 +15,27 @@ class Item(Event):
     n: int = 0
 
 
-class Queue(Workflow):
-    """One worker has 10,000 instant deliveries in front of it."""
+class Other(Event):
+    n: int
+
+
+class Counting(Workflow):
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+
+class Queue(Counting):
+    """One worker has so many instant deliveries in front of it."""
 
     @step
     async def start(self, ctx: Context, ev: StartEvent) -> Item | None:
-        for _ in range(COUNT):
+        for _ in range(self.count):
             ctx.send_event(Item())
 
     @step(num_workers=1)
     async def work(self, ctx: Context, ev: Item) -> StopEvent | None:
-        return ctx.collect_events(ev, {Item: COUNT}) and StopEvent()
+        return ctx.collect_events(ev, {Item: self.count}) and StopEvent()
 
 
 class Wide(Queue):
@@ -33,10 +43,10 @@ class Wide(Queue):
 
     @step(num_workers=50)
     async def work(self, ctx: Context, ev: Item) -> StopEvent | None:
-        return ctx.collect_events(ev, {Item: COUNT}) and StopEvent()
+        return await super().work(ctx, ev)
 
 
-class Loop(Workflow):
+class Loop(Counting):
     """A step that returns to itself."""
 
     @step
@@ -45,30 +55,32 @@ class Loop(Workflow):
 
     @step
     async def work(self, ev: Item) -> Item | StopEvent:
-        return StopEvent() if ev.n == COUNT else Item(n=ev.n + 1)
+        return StopEvent() if ev.n == self.count else Item(n=ev.n + 1)
 
 
-class PingPong(Workflow):
+class PingPong(Counting):
     """Two steps that hand an event to and fro."""
-
-    class Pong(Event):
-        n: int
 
     @step
     async def start(self, ev: StartEvent) -> Item:
         return Item()
 
     @step
-    async def ping(self, ev: Item) -> Pong:
-        return self.Pong(n=ev.n + 1)
+    async def ping(self, ev: Item) -> Other:
+        return Other(n=ev.n + 1)
 
     @step
-    async def pong(self, ev: Pong) -> Item | StopEvent:
-        return StopEvent() if ev.n > COUNT / 4 else Item(n=ev.n)
+    async def pong(self, ev: Other) -> Item | StopEvent:
+        return StopEvent() if ev.n == self.count else Item(n=ev.n)
 
 
-@pytest.mark.parametrize("flow", [Queue, Wide, Loop, PingPong])
-async def test_a_neighbour_has_its_turns(flow):
+flows = pytest.mark.parametrize(
+    ("flow", "count"), [(Queue, COUNT), (Wide, 2000), (Loop, 2000), (PingPong, 1000)]
+)
+
+
+@flows
+async def test_a_neighbour_has_its_turns(flow, count):
     turns = 0
 
     async def neighbour():
@@ -79,14 +91,14 @@ async def test_a_neighbour_has_its_turns(flow):
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(neighbour)
-        await flow().run()
+        await flow(count).run()
         tasks.cancel_scope.cancel()
-    assert turns > 100
+    assert turns > count / 100
 
 
-@pytest.mark.parametrize("flow", [Queue, Wide, Loop, PingPong])
-async def test_a_run_that_never_suspends_can_be_cancelled(flow):
-    run = flow().run()
+@flows
+async def test_a_run_that_never_suspends_can_be_cancelled(flow, count):
+    run = flow(count).run()
     async with anyio.create_task_group() as tasks:
 
         async def stop():

@@ -302,6 +302,31 @@ async def test_a_step_that_waits_for_its_own_run_gets_an_error(how):
 
 
 @pytest.mark.anyio
+async def test_a_task_that_a_step_has_left_outside_may_wait_for_the_run():
+    class Leaving(Workflow):
+        @step
+        async def s(self, ev: StartEvent) -> Item:
+            outside.start_soon(waiter)
+            return Item()
+
+        @step
+        async def t(self, ev: Item) -> StopEvent:
+            await turns()
+            waits.set()
+            await turns()
+            return StopEvent(result="done")
+
+    async def waiter():
+        await waits.wait()
+        results.append(await run)
+
+    results, waits = [], anyio.Event()
+    async with anyio.create_task_group() as outside, Leaving().run() as run:
+        pass
+    assert results == ["done"]
+
+
+@pytest.mark.anyio
 async def test_a_dropped_run_gives_a_resource_warning():
     with pytest.warns(ResourceWarning) as caught:  # noqa: PT031 - gone at gc.collect()
         Flow().run()

@@ -158,9 +158,9 @@ async def test_sends_writes_and_collects_from_threads():
     class Flow(Workflow):
         @step
         def start(self, ctx: Context, ev: StartEvent) -> Item | None:
+            ctx.write_event_to_stream(Item(n=99))
             for n in range(10):
                 ctx.send_event(Item(n=n))
-            ctx.write_event_to_stream(Item(n=99))
 
         @step(num_workers=3)
         def work(self, ctx: Context, ev: Item) -> StopEvent | None:

@@ -8,10 +8,11 @@ Law 2: everything adds up. An event that was emitted is queued, running, ended, 
     unrouted, streamed, or it ended the run; what was collected is buffered or was given.
 Law 3: as many workers are on their way as deliveries could start; no step is offered twice by one
     stimulus, nor where nothing could start.
-Law 4: there is one decision, nothing starts after it, and once nothing runs the run is wound up.
+Law 4: there is one decision, nothing starts after it, and the run is wound up: at once, or when a
+    drain has run dry.
 Law 5: a run that is quiet has said so: it rests, or it has been decided.
-Law 6: effects come from records: a `Begin` from a start, a `Publish` from an event, a `Rest` from
-    an idle run. What is refused leaves no record.
+Law 6: effects come from records: a `Begin` from a start, a `Publish` from an event and before it
+    is routed, a `Rest` from an idle run. What is refused leaves no record.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class Shell:
         assert state == self.twin, "law 1: the state is not the sum of its records"
         self._adds_up()
         self._obey(stimulus)
-        self._decided_once(*was)
+        self._decided_once(stimulus, *was)
         self._never_silent(*was)
         self._effects_have_a_cause(stimulus, was[0])
 
@@ -169,14 +170,20 @@ class Shell:
             assert step.startable <= self.offers[name], f"law 3: nobody comes for step {name!r}"
             assert name not in offered or step.startable, f"law 3: {name!r} has nothing to start"
 
-    def _decided_once(self, phase: Phase, outcome: object, _busy: int) -> None:
+    def _decided_once(self, stimulus: Stimulus, phase: Phase, outcome: object, _busy: int) -> None:
         state = self.state
         if phase in {Phase.WINDING_UP, Phase.OVER}:
             assert state.outcome is outcome, "law 4: the first decision stands"
             assert not any(isinstance(r, records.Started | records.Decided) for r in self.latest)
         if state.phase is Phase.WINDING_UP:
             drains = self.plan.on_stop == "drain" and isinstance(state.outcome, records.Stopped)
-            assert self.wound or (drains and state.running), "law 4: nobody winds the run up"
+            demanded = isinstance(
+                stimulus, stimuli.Expired | stimuli.CancelAsked | stimuli.Abandoned
+            )
+            if drains and state.running and not demanded:
+                assert effects.Wind() not in self.effects, "law 4: a drain is cut short"
+            else:
+                assert self.wound, "law 4: nobody winds the run up"
         else:
             assert not self.wound or state.phase is Phase.OVER, "law 4: wound up, not decided"
 
@@ -206,6 +213,8 @@ class Shell:
             ]
             published = [e.event for e in self.effects if isinstance(e, effects.Publish)]
             assert published == emitted, "law 6: published is what was emitted for the stream"
+            first = self.effects[: len(published)]
+            assert all(isinstance(e, effects.Publish) for e in first), "law 6: routed before that"
 
     def _is_streamed(self, event: object) -> bool:
         route = self.plan.routes[type(event)]

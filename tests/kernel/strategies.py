@@ -115,6 +115,13 @@ KINDS = Kinds(
 #: What a step may be written to accept.
 ACCEPTABLE = (A, B, C, FineA, FinestA, Watched, Answer, FineAnswer, Stray, Event)
 
+
+def number_of(event: object) -> int:
+    """The number of what is known to be an event."""
+    assert isinstance(event, Event)
+    return event.number
+
+
 # ---------------------------------------------------------------- plans
 
 

@@ -33,6 +33,7 @@ from tests.kernel.strategies import (
     Stop,
     Stray,
     Watched,
+    number_of,
     plan,
     plans,
     step,
@@ -86,15 +87,17 @@ def test_a_sent_stop_event_decides(by: int):
 
 def test_a_failure_decides_and_says_where_and_how_late():
     shell = at_work()
+    shell.now = 5.0
+    assert shell.comes("also") == 5
     shell.now = 7.5
     error = ValueError("broken")
-    shell.raises(3, error)
+    shell.raises(5, error)
     assert shell.latest == [
-        records.Failed(7.5, DeliveryId(3), error),
+        records.Failed(7.5, DeliveryId(5), error),
         records.Decided(7.5, records.Crashed()),
     ]
     assert shell.effects == [effects.Wind()]
-    assert shell.state.failures == [Failure(DeliveryId(3), "work", A(3), error, 7.5)]
+    assert shell.state.failures == [Failure(DeliveryId(5), "also", B(5), error, 2.5)]
 
 
 def test_a_deadline_decides_and_names_the_steps_that_have_a_running_body():
@@ -256,8 +259,8 @@ def test_what_is_returned_too_late_is_recorded_and_reported():
     shell.sends(Stop())
     shell.returns(2, A(6))
     shell.returns(3, Answer(7))
-    assert [event.number for _, event in shell.state.unrouted] == [6, 7]  # type: ignore[attr-defined]
-    assert [event.number for event in shell.state.undelivered] == [4, 5, 6, 7]  # type: ignore[attr-defined]
+    assert [number_of(event) for _, event in shell.state.unrouted] == [6, 7]
+    assert [*map(number_of, shell.state.undelivered)] == [4, 5, 6, 7]
 
 
 def test_clean_up_may_still_write_and_collect():
@@ -363,7 +366,7 @@ def test_what_a_draining_body_sends_is_kept_and_not_routed():
         assert shell.effects == []
     shell.sends(B(9), "also", by=3)
     shell.returns(3, B(10))
-    left = [event.number for event in shell.state.undelivered]  # type: ignore[attr-defined]
+    left = [*map(number_of, shell.state.undelivered)]
     assert left == [4, 5, 6, 7, 8, 9, 10]
     assert not shell.state.mailbox
 
@@ -443,7 +446,7 @@ def test_undelivered_is_what_reached_no_body_and_no_batch_the_oldest_first():
     shell.sends(Stop(8))
     shell.sends(B(9), by=start)
     shell.returns(start, A(10))
-    left = [event.number for event in shell.state.undelivered]  # type: ignore[attr-defined]
+    left = [*map(number_of, shell.state.undelivered)]
     assert left == [2, 3, 4, 5, 7, 9, 10]
 
 

@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait._errors import Waiting
-from plait._ids import DeliveryId
-from plait._kernel import stimuli
 from plait._kernel.explain import MOST_LINES, explain, waiting
 from plait._kernel.plan import Plan
 from tests.kernel.shell import Shell
@@ -156,8 +154,7 @@ def test_after_twenty_lines_the_rest_is_counted(count: int):
     shell.sends(A(), by=1)
     shell.comes("join")
     for key in range(count - 2):  # two lines are for the running steps
-        # Straight into the state: what is looked at is the text.
-        shell.hear(stimuli.Contributed(0.0, DeliveryId(2), *_pair(shell), "default", key))
+        shell.collects(2, [A, A], key=key)
     head, *lines = explain(shell.state).splitlines()
     assert head == RUNNING
     if count <= MOST_LINES:
@@ -167,10 +164,6 @@ def test_after_twenty_lines_the_rest_is_counted(count: int):
         assert lines[MOST_LINES - 1] == (
             "  step 'join': collect_events(buffer 'default', key 17) has A 1/2"
         )
-
-
-def _pair(shell: Shell) -> tuple[object, stimuli.Shape]:
-    return shell.state.running[DeliveryId(2)].event, stimuli.Shape.of([A, A])
 
 
 @given(plans(), st.integers(0, 12))

@@ -8,6 +8,8 @@ whatever is queued.
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import effects, records, stimuli
@@ -15,7 +17,7 @@ from plait._kernel.plan import Plan
 from plait._kernel.state import Delivery, RunState
 from tests.kernel.price import Metered, price
 from tests.kernel.shell import RUN, Shell
-from tests.kernel.strategies import A, Answer, B, Start, Stop, Watched, plan, step
+from tests.kernel.strategies import A, Answer, B, Start, Stop, Watched, number_of, plan, step
 
 
 def flow(num_workers: int = 2) -> Plan:
@@ -76,7 +78,7 @@ def test_what_is_sent_comes_before_what_is_returned():
     order = []
     for _ in range(3):
         number = shell.comes("work") or 0
-        order.append(shell.state.running[DeliveryId(number)].event.number)  # type: ignore[attr-defined]
+        order.append(number_of(shell.state.running[DeliveryId(number)].event))
         shell.returns(number, A(4) if number == 2 else Watched())
     assert order == [1, 2, 3]
 
@@ -205,6 +207,18 @@ def test_a_worker_gets_the_lowest_free_id():
     assert worker(shell.comes("work")) == 2
 
 
+@given(st.permutations(range(5)))
+def test_workers_get_the_lowest_ids_in_whatever_order_they_left(order: list[int]):
+    shell, start = begun(flow(num_workers=5))
+    for _ in range(10):
+        shell.sends(A(), by=start)
+    first = [shell.comes("work") or 0 for _ in range(5)]
+    for worker in order:
+        shell.returns(first[worker], None)
+    again = [shell.comes("work") or 0 for _ in range(5)]
+    assert [shell.state.running[DeliveryId(n)].worker for n in again] == [0, 1, 2, 3, 4]
+
+
 def test_a_worker_that_stays_also_gets_the_lowest_free_id():
     shell, start = begun(flow(num_workers=3))
     for _ in range(8):
@@ -263,7 +277,8 @@ def test_a_freed_slot_is_offered_once_if_the_step_gets_an_event_as_well(queued: 
     for _ in range(queued):
         shell.sends(A(), "loop")
     shell.returns(1, A())
-    assert sorted(effect.step for effect in shell.effects) == ["also", "loop"]  # type: ignore[union-attr]
+    assert {*shell.effects} == {effects.Offer("also"), effects.Offer("loop")}
+    assert len(shell.effects) == 2
     assert shell.comes("loop") == 2
 
 
@@ -295,12 +310,13 @@ def backlog(count: int) -> RunState:
     state = RunState(flow(num_workers=1), RUN)
     for step_state in state.steps.values():
         step_state.queue = Metered()
-    for stimulus in (
+    news: list[stimuli.Stimulus] = [
         stimuli.Opened(0.0, Start()),
         stimuli.Ready(0.0, "start"),
         *(stimuli.Sent(0.0, OUTSIDE, A(n)) for n in range(count + 1)),
         stimuli.Ready(0.0, "work"),
-    ):
+    ]
+    for stimulus in news:
         price(state, stimulus)
     assert len(state.steps["work"].queue) == count
     return state

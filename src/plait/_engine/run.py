@@ -224,7 +224,11 @@ class Run(Generic[R]):
     def _refuse_own_steps(self) -> None:
         attempt = current_attempt.get()
         while attempt is not None:
-            if attempt.shell is self._shell:
+            # A task that a step has left elsewhere may wait, once that step has ended.
+            if (
+                attempt.shell is self._shell
+                and attempt.delivery.number in attempt.shell.state.running
+            ):
                 text = f"Step {attempt.delivery.step!r} cannot wait for its own run."
                 raise WorkflowRuntimeError(text)
             attempt = attempt.shell.parent
