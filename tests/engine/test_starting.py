@@ -441,17 +441,15 @@ async def test_a_context_can_be_reused_after_a_run_and_not_during_one():
 async def test_two_live_runs_of_one_context_are_an_error_whenever_they_were_made():
     flow = Flow()
     ctx = Context(flow)
-    one = flow.run(ctx=ctx)
-    with pytest.raises(ContextStateError, match="Cannot start a new run"):
-        other = flow.run(ctx=ctx)
+    one, other = flow.run(ctx=ctx, n=1), flow.run(ctx=ctx, n=2)
+    async with one:
+        await flow.began.wait()
+        with pytest.raises(ContextStateError, match="Cannot start a new run"):
+            await other
+        assert (one.ctx.run_id, one.state) == (one.run_id, "running")
         flow.go.set()
-        async with one:
-            await flow.began.wait()
-            async with other:
-                pass
-    if one.state == "created":
-        flow.go.set()
-        await one
+        assert await one == 1
+    assert await other == 2
 
 
 @pytest.mark.anyio

@@ -1,5 +1,7 @@
 """While a run is going, Trio's own task tree is the picture of `architecture.md`."""
 
+from contextvars import ContextVar
+
 import pytest
 import trio
 
@@ -96,9 +98,7 @@ def test_a_child_is_below_the_worker_whose_step_runs_it():
 
 @pytest.mark.parametrize("dirty", [False, True])
 def test_the_limiters_statistics_are_true(monkeypatch, dirty):
-    """A token is a body that runs: looked at whenever somebody else can look."""
-    from contextvars import ContextVar
-
+    """A token is a body that runs: looked at while all of them sleep."""
     var = ContextVar("var")
     bodies = 0
 
@@ -124,8 +124,7 @@ def test_the_limiters_statistics_are_true(monkeypatch, dirty):
             for limiter in made.limiters:
                 if limiter.total_tokens == 3:
                     assert limiter.borrowed_tokens == bodies
-                    looks.append(bodies)
-            await trio.lowlevel.checkpoint()
+                    looks.add(bodies)
             await trio.sleep(0.25)
 
     async def main():
@@ -135,6 +134,6 @@ def test_the_limiters_statistics_are_true(monkeypatch, dirty):
                 await Flow().run()
                 nursery.cancel_scope.cancel()
 
-    looks = []
+    looks = set()
     plait.testing.run(main)
-    assert {*looks} >= {1, 2, 3} or {*looks} >= {3}
+    assert 3 in looks

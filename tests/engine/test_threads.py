@@ -128,12 +128,6 @@ async def test_calls_from_the_thread_raise_cancelled_once_a_sibling_has_stopped(
 
 
 async def test_a_thread_that_swallows_cancelled_is_awaited_and_its_event_goes_nowhere():
-    def swallow(ctx, ev):
-        try:
-            ctx.send_event(Item())
-        except anyio.get_cancelled_exc_class():
-            pass
-
     # The class of the running backend is looked up here: a thread has none.
     cancelled = anyio.get_cancelled_exc_class()
 

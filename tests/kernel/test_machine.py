@@ -287,7 +287,7 @@ def _ids(told: object) -> object:
 
 chance = st.binary(min_size=24, max_size=24)
 #: Of one to six stimuli each.
-STEPS = 14
+STEPS = 10
 
 
 def may_end(machine: Machine) -> bool:
@@ -316,9 +316,9 @@ class Machine(RuleBasedStateMachine):
     @rule(chance=chance)
     def workers_come(self, chance: bytes) -> None:
         """Workers come in answer to offers, in any order; now and then one comes in vain."""
-        dice = Dice(chance)
+        dice = self._dice(chance)
         self._go_on()
-        for _ in range(1 + dice.below(5)):
+        for _ in range(1 + dice.below(6)):
             offered = [name for name, count in self.shell.offers.items() if count]
             steps = [step.name for step in self.plan.steps]
             self._comes(dice.one_of(steps if dice.rarely() or not offered else offered))
@@ -326,7 +326,7 @@ class Machine(RuleBasedStateMachine):
     @rule(chance=chance)
     def a_body_works(self, chance: bytes) -> None:
         """A body sends, collects and writes, while it runs or while it is cleaned up."""
-        dice = Dice(chance)
+        dice = self._dice(chance)
         if not (number := self._a_body(dice)):
             return
         for _ in range(1 + dice.below(6)):
@@ -342,7 +342,7 @@ class Machine(RuleBasedStateMachine):
     @rule(chance=chance)
     def a_body_returns(self, chance: bytes) -> None:
         """A body ends well, like a join's, and its worker takes the next delivery, or leaves."""
-        dice = Dice(chance)
+        dice = self._dice(chance)
         number: DeliveryId | None = self._a_body(dice)
         for _ in range(1 + dice.below(5)):
             if number:
@@ -356,7 +356,7 @@ class Machine(RuleBasedStateMachine):
     @rule(chance=chance)
     def the_outside_speaks(self, chance: bytes) -> None:
         """Whoever has the run sends and writes; so may a body that has ended long ago."""
-        dice = Dice(chance)
+        dice = self._dice(chance)
         for _ in range(1 + dice.below(4)):
             gone = [n for n in range(1, self.model.number) if n not in self.shell.state.running]
             sender = DeliveryId(dice.one_of([OUTSIDE, OUTSIDE, *gone]))
@@ -370,7 +370,7 @@ class Machine(RuleBasedStateMachine):
     @rule(chance=chance)
     def the_end_comes(self, chance: bytes) -> None:
         """What decides a run, and what is left to do then."""
-        dice = Dice(chance)
+        dice = self._dice(chance)
         match self.shell.state.phase:
             case Phase.GOING:
                 self._decide(dice)
@@ -381,18 +381,23 @@ class Machine(RuleBasedStateMachine):
             case Phase.NEW:
                 self._go_on()
 
-    @rule(chance=chance)
-    def what_cannot_happen_is_reported(self, chance: bytes) -> None:
-        dice = Dice(chance)
-        for _ in range(2):
-            self.shell.cannot_hear(dice.one_of(self._impossible()))
-            self.shell.cannot_hear(self._unheard_of(dice))
-
     def teardown(self) -> None:
         if hasattr(self, "shell"):
             self.shell.replays()
 
     # ------------------------------------------------------------ their moves
+
+    def _dice(self, chance: bytes) -> Dice:
+        """Throw the dice. Every other time, something is reported first that cannot happen."""
+        dice = Dice(chance)
+        match dice.below(4):
+            case 2:
+                self.shell.cannot_hear(dice.one_of(self._impossible()))
+            case 3:
+                self.shell.cannot_hear(self._unheard_of(dice))
+            case _:
+                pass
+        return dice
 
     def _go_on(self) -> None:
         """See to it that there is a run in which something can happen."""

@@ -143,11 +143,7 @@ class Sleeper(Workflow):
 
 
 async def test_row_026_the_number_of_live_runs_is_bounded(autojump_clock):
-    flow, order = Sleeper(num_concurrent_runs=2), []
-
-    async def one(n):
-        order.append(await flow.run(n=n))
-
+    flow = Sleeper(num_concurrent_runs=2)
     async with trio.open_nursery() as nursery:
         runs = [flow.run(n=n).start_soon(nursery) for n in range(6)]
         await trio.testing.wait_all_tasks_blocked()
