@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import ClassVar, SupportsIndex, TypeVar
 
-from plait._kernel.advance import advance
+from plait._kernel.apply import apply
+from plait._kernel.decide import decide
 from plait._kernel.state import RunState
 from plait._kernel.stimuli import Stimulus
 
@@ -51,7 +52,9 @@ def price(state: RunState, stimulus: Stimulus) -> tuple[int, int]:
     gc.disable()  # it may call back at any time, and that would be counted
     sys.setprofile(count)
     try:
-        advance(state, stimulus)
+        made, _ = decide(state, stimulus)
+        for record in made:
+            apply(state, record)
     finally:
         sys.setprofile(before)
         if collects:
