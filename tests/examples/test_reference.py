@@ -4,17 +4,20 @@ import inspect
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 
 import plait
 import plait.errors
 import plait.events
 import plait.lowlevel
+import plait.retry
 import plait.testing
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EVENTS = (REFERENCE / "events.md").read_text(encoding="utf-8")
 ERRORS = (REFERENCE / "errors.md").read_text(encoding="utf-8")
+RETRY = (REFERENCE / "retry.md").read_text(encoding="utf-8")
 
 ERROR_CLASSES = [
     value for value in vars(plait.errors).values() if inspect.isclass(value) and value.__doc__
@@ -40,9 +43,26 @@ def test_every_name_is_there(name):
     assert name in words(EVENTS)
 
 
+@pytest.mark.parametrize("name", sorted(public(plait.retry)))
+def test_every_retry_name_and_argument_is_there(name):
+    assert name in words(RETRY)
+    for arguments in re.findall(rf"^(?:\| `)?{name}\(([^`]*?)\)(?:`|$)", RETRY, re.MULTILINE):
+        parameters = inspect.signature(getattr(plait.retry, name)).parameters.values()
+        named = {p.name for p in parameters if p.kind != p.VAR_POSITIONAL}
+        assert named <= set(re.findall(r"\w+", arguments)), name
+
+
 @pytest.mark.parametrize(
     "thing",
-    [plait.Workflow, plait.Run, plait.Runtime, plait.Context, plait.Event, plait.events.StateStore],
+    [
+        plait.Workflow,
+        plait.Run,
+        plait.Runtime,
+        plait.Context,
+        plait.Event,
+        plait.events.StateStore,
+        plait.events.Trace,
+    ],
     ids=lambda thing: thing.__name__,
 )
 def test_every_method_is_there(thing):
@@ -54,18 +74,33 @@ def test_every_method_is_there(thing):
     "function",
     [
         plait.step,
+        plait.catch_error,
         plait.run,
+        plait.Collect,
+        plait.Take,
+        plait.Resource,
+        plait.ResourceConfig,
+        plait.Timeout,
         plait.Workflow.__init__,
         plait.Workflow.run,
+        plait.Workflow.validate,
         plait.Context.__init__,
         plait.Context.send_event,
         plait.Context.collect_events,
         plait.Context.write_event_to_stream,
+        plait.Context.emit,
+        plait.Context.wait_for_event,
+        plait.Context.run_child,
+        plait.Context.cancel_step,
         plait.Run.send_event,
         plait.Run.start_soon,
+        plait.Run.stream_events,
         plait.Event.__init_subclass__,
         plait.events.StateStore.get,
         plait.events.StateStore.set,
+        plait.events.StateStore.set_state,
+        plait.events.ResourceManager.get,
+        plait.events.ResourceManager.set,
         plait.testing.run,
         plait.testing.task_tree,
     ],
@@ -77,9 +112,10 @@ def test_every_argument_is_there(function):
     assert by_name <= words(EVENTS)
 
 
-def test_every_record_is_there():
-    records = {cls.__name__ for cls in plait.lowlevel.Record.__args__}
-    assert records <= words(EVENTS)
+@pytest.mark.parametrize("cls", plait.lowlevel.Record.__args__, ids=lambda cls: cls.__name__)
+def test_every_record_is_there_with_its_fields(cls):
+    (told,) = re.findall(rf"^\| `{cls.__name__}` \| ([^|]*) \|", EVENTS, re.MULTILINE)
+    assert re.findall(r"\w+", told) == [field.name for field in attrs.fields(cls)]
 
 
 @pytest.mark.parametrize("cls", ERROR_CLASSES, ids=lambda cls: cls.__name__)

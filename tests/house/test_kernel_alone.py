@@ -12,7 +12,8 @@ KERNEL = Path(plait._kernel.__file__).parent
 MAY_IMPORT = {
     "__future__", "attrs", "bisect", "collections", "copy", "dataclasses", "datetime", "difflib",
     "enum", "fractions", "functools", "graphlib", "heapq", "itertools", "keyword", "math",
-    "operator", "re", "string", "textwrap", "types", "typing", "typing_extensions",
+    "operator", "random", "re", "string", "textwrap", "types", "typing", "typing_extensions",
+    "zlib",
     "plait._errors", "plait._ids", "plait._kernel",
 }  # fmt: skip
 
@@ -53,8 +54,7 @@ for module in pkgutil.walk_packages(plait._kernel.__path__, "plait._kernel."):
 A_RUN = """
 from plait._ids import RunId
 from plait._kernel import effects, stimuli
-from plait._kernel.apply import apply
-from plait._kernel.decide import decide
+from plait._kernel.advance import advance
 from plait._kernel.life import Phase
 from plait._kernel.plan import Kinds, Plan, StepPlan
 from plait._kernel.state import RunState
@@ -67,13 +67,11 @@ class Answer(Event): pass
 
 bodies = {"first": lambda event: Item(), "second": lambda event: Stop()}
 steps = (StepPlan("first", (Start,)), StepPlan("second", (Item,)))
-kinds = Kinds(event=Event, stop=Stop, answer=Answer, observable=lambda kind: False)
+kinds = Kinds(event=Event, stop=Stop, answer=Answer, observable=lambda kind: False, failed=Event, make_failed=None)
 state = RunState(Plan("Flow", steps, kinds), RunId("alone"))
 todo = [stimuli.Opened(0.0, Start())]
 while todo:
-    decided, wanted = decide(state, todo.pop(0))
-    for record in decided:
-        apply(state, record)
+    _, wanted = advance(state, todo.pop(0))
     state.check()
     for effect in wanted:
         if isinstance(effect, effects.Offer):

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import ClassVar, SupportsIndex, TypeVar
 
-from plait._kernel.apply import apply
-from plait._kernel.decide import decide
+from plait._kernel.advance import advance
 from plait._kernel.state import RunState
 from plait._kernel.stimuli import Stimulus
 
@@ -52,9 +51,7 @@ def price(state: RunState, stimulus: Stimulus) -> tuple[int, int]:
     gc.disable()  # it may call back at any time, and that would be counted
     sys.setprofile(count)
     try:
-        made, _ = decide(state, stimulus)
-        for record in made:
-            apply(state, record)
+        advance(state, stimulus)
     finally:
         sys.setprofile(before)
         if collects:

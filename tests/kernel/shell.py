@@ -3,28 +3,32 @@
 After every stimulus, in every test that goes through it:
 
 Law 1: the state's own invariants hold, and the records so far make an equal state: `decide` has
-    touched nothing, `apply` is all there is.
-Law 2: everything adds up. An event that was emitted is queued, running, ended, in the mailbox,
-    unrouted, streamed, or it ended the run; what was collected is buffered or was given.
-Law 3: as many workers are on their way as deliveries could start; no step is offered twice by one
-    stimulus, nor where nothing could start.
+    touched nothing, `apply` is all there is. What was decided comes first among the records.
+Law 2: everything adds up, for each step. What came is queued, running, suspended, due, in a slot of
+    a join or with a fan-in, or it has ended; what was emitted to nobody is in the mailbox, unrouted,
+    streamed, the answer to a wait, or it ended the run; what was collected is buffered or given.
+Law 3: as many workers are on their way as deliveries could start; none is offered what could not.
 Law 4: there is one decision, nothing starts after it, and the run is wound up: at once, or when a
     drain has run dry.
 Law 5: a run that is quiet has said so: it rests, or it has been decided.
 Law 6: effects come from records: a `Begin` from a start, a `Publish` from an event and before it
     is routed, a `Rest` from an idle run. What is refused leaves no record.
+Law 7: a wait that is over is resumed once, with its answer, unless its body has ended; a body that
+    waits holds no slot.
+Law 8: each fan-in of a stream fires once, before the stream closes; a stream closes once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 import attrs
 import pytest
 
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, records, stimuli
+from plait._kernel.advance import advance
 from plait._kernel.apply import apply
 from plait._kernel.collecting import Shape
 from plait._kernel.decide import ImpossibleStimulus, decide
@@ -32,10 +36,21 @@ from plait._kernel.effects import Effect
 from plait._kernel.life import Phase
 from plait._kernel.plan import Plan
 from plait._kernel.records import Record
-from plait._kernel.state import RunState
+from plait._kernel.state import Delivery, RunState
 from plait._kernel.stimuli import Stimulus
+from plait._kernel.streams import StreamId
+from plait._kernel.waits import TIMED_OUT, WaitKey
 
 RUN = RunId("run-1")
+
+
+def flat(events: Iterable[object]) -> Iterator[object]:
+    """What joins and fan-ins are given is a tuple."""
+    for event in events:
+        if isinstance(event, tuple | list):
+            yield from event
+        else:
+            yield event
 
 
 def replay(plan: Plan, journal: Iterable[Record]) -> RunState:
@@ -52,6 +67,8 @@ class Shell:
 
     plan: Plan
     now: float = 0.0
+    stepwise: bool = False
+    epoch: float = 0.0
     state: RunState = attrs.field(init=False)
     #: Made from the records alone.
     twin: RunState = attrs.field(init=False)
@@ -67,6 +84,17 @@ class Shell:
     wound: bool = attrs.field(init=False, default=False)
     #: Where each event went, counted from the records.
     tally: Counter[str] = attrs.field(init=False, factory=Counter)
+    #: By step: the events that came to it, and the deliveries of it that have ended.
+    came: Counter[str] = attrs.field(init=False, factory=Counter)
+    gone: Counter[str] = attrs.field(init=False, factory=Counter)
+    #: The fan-ins that each open stream still owes; what each of them was given.
+    owed: dict[StreamId, set[str]] = attrs.field(init=False, factory=dict)
+    #: Waits that are open, and those that are over and not resumed, with their answers.
+    waiting: set[WaitKey] = attrs.field(init=False, factory=set)
+    answered: dict[WaitKey, object] = attrs.field(init=False, factory=dict)
+    #: Alarms that have not rung, and bodies that the kernel wants gone.
+    alarms: dict[DeliveryId, float] = attrs.field(init=False, factory=dict)
+    unwanted: set[DeliveryId] = attrs.field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.state = RunState(self.plan, RUN)
@@ -86,95 +114,266 @@ class Shell:
 
     def _hear(self, stimulus: Stimulus) -> None:
         state = self.state
-        was = state.phase, state.outcome, state.busy
-        made, todo = decide(state, stimulus)
+        was = state.phase, state.outcome
+        decided, _ = decide(state, stimulus)
         assert state == self.twin, "law 1: `decide` has touched the state"
-        self.latest, self.effects = [*made], [*todo]
+        self.latest, todo = advance(state, stimulus)
+        kinds = [type(record) for record in self.latest[: len(decided)]]
+        assert kinds == [*map(type, decided)], "law 1: decided, and not written"
+        self.effects = self._without_echo(stimulus, todo)
         for record in self.latest:
-            apply(state, record)
-            apply(self.twin, record)
             self._count(record)
+            apply(self.twin, record)
+        self.twin.touched.clear()
+        self.twin.loose.clear()
         self.records += self.latest
         state.check()
         assert state == self.twin, "law 1: the state is not the sum of its records"
         self._adds_up()
+        self._waits_add_up()
         self._obey(stimulus)
         self._decided_once(stimulus, *was)
-        self._never_silent(*was)
+        self._never_silent()
         self._effects_have_a_cause(stimulus, was[0])
 
+    def _without_echo(self, stimulus: Stimulus, todo: Iterable[Effect]) -> list[Effect]:
+        """To wind up a run again is to wind it up: only one is kept, unless somebody insists."""
+        insists = isinstance(stimulus, stimuli.Expired | stimuli.CancelAsked | stimuli.Abandoned)
+        kept: list[Effect] = []
+        for effect in todo:
+            again = self.wound and not insists
+            if effect != effects.Wind() or not (again or effect in kept):
+                kept.append(effect)
+        return kept
+
+    def _home(self, number: DeliveryId) -> Delivery:
+        """A delivery, wherever it was before this record."""
+        twin = self.twin
+        queued = {d.number: d for step in twin.steps.values() for d in step.queue}
+        return {**queued, **twin.due, **twin.suspended, **twin.running}[number]
+
     def _count(self, record: Record) -> None:
-        tally = self.tally
+        tally, winding_up = self.tally, self.twin.phase is Phase.WINDING_UP
         match record:
-            case records.Started():
-                tally["started"] += 1
-            case records.Completed() | records.Failed() | records.Interrupted():
-                tally["ended"] += 1
+            case records.Completed(_, number, event, _, to, resolves):
+                delivery = self._home(number)
+                self._left(delivery)
+                if isinstance(event, records.Listed):
+                    opens = self.plan.step[delivery.step].opens
+                    assert event.stream not in self.owed, "law 8: opened twice"
+                    self.owed[event.stream] = {*opens}
+                elif event is not None:
+                    stream = delivery.branch.stream if delivery.branch else None
+                    self._came(event, to, resolves, stream, late=winding_up)
+            case records.Emitted(_, _, event, _, to, resolves, branch):
+                stream = branch.stream if branch else None
+                self._came(event, to, resolves, stream, late=winding_up)
+            case records.Recovered(_, number, _, event, _, to):
+                delivery = self._home(number)
+                self._left(delivery)
+                stream = delivery.branch.stream if delivery.branch else None
+                self._came(event, (to,), (), stream, late=False)
+            case records.Failed(_, number) | records.Interrupted(_, number):
+                self._left(self._home(number))
+            case records.Retrying(_, number):
+                self._stopped_waiting(number)
+            case records.Dropped(_, numbers, streams):
+                for number in numbers:
+                    self._left(self._home(number))
+                for name, step in self.twin.steps.items():
+                    lost = [slot for k in streams for slot in step.joins.get(k, ())]
+                    self.came[name] -= sum(map(len, lost))
+                for inner in streams[1:]:  # their branches are no more: nothing fires
+                    self.owed[inner].clear()
+                    for name, arrived in self.twin.streams[inner].gathered.items():
+                        tally[name] -= len(arrived)
             case records.Collected():
                 tally["collected"] += 1
+            case records.Fired(_, stream_id, step, events):
+                assert step in self.owed[stream_id], "law 8: it has fired already"
+                self.owed[stream_id].remove(step)
+                here = self.twin.streams[stream_id].gathered.get(step, [])
+                assert [*map(id, events)] == [*map(id, self._batch(stream_id, step))]
+                tally[step] -= len(here)
+                self.came[step] += 1
+            case records.StreamClosed(_, stream_id):
+                assert not self.owed.pop(stream_id), "law 8: closed before a fan-in has fired"
+            case records.Waited(_, wait):
+                self.waiting.add(wait.key)
+            case records.Answered(_, wait, letter, event):
+                assert self.twin.mailbox[letter][1] is event, "law 2: another letter"
+                tally["mailbox"] -= 1
+                if wait.delivery in self.twin.suspended:  # it needs a slot first
+                    self.answered[wait.key] = event
+            case records.WaitEnded(_, key):
+                self.waiting.remove(key)
+                self.answered[key] = TIMED_OUT
+            case records.Resumed(_, key):
+                answer = self.answered.pop(key)
+                given = [e.event for e in self.effects if e == effects.Resume(key, answer)]
+                assert [*map(id, given)] == [id(answer)], "law 7: resumed with something else"
             case _:
                 pass
-        if isinstance(record, records.Emitted | records.Completed) and record.event is not None:
-            assert record.first == self.tally["accepted"] + 1, "law 2: a number twice, or left out"
-            tally["accepted"] += len(record.to)
-            if not record.to:
-                tally[self._fate(record.event)] += 1
 
-    def _fate(self, event: object) -> str:
+    def _batch(self, stream_id: StreamId, step: str) -> list[object]:
+        """What a fan-in is to be given, in its order, if it is its time."""
+        gather, stream = self.plan.step[step].gather, self.twin.streams[stream_id]
+        assert gather
+        here = stream.gathered.get(step, [])
+        whole = gather.take is not None and len(here) >= gather.take
+        assert whole or not stream.live, "law 8: it has fired too early"
+        taken = here[: gather.take]
+        if gather.by_input:
+            taken = sorted(taken, key=lambda kept: kept.index)
+        return [kept.event for kept in taken]
+
+    def _left(self, delivery: Delivery) -> None:
+        self.gone[delivery.step] += 1
+        self._stopped_waiting(delivery.number)
+
+    def _stopped_waiting(self, number: DeliveryId) -> None:
+        self.waiting = {key for key in self.waiting if key[0] != number}
+        self.answered = {k: answer for k, answer in self.answered.items() if k[0] != number}
+
+    def _came(
+        self,
+        event: object,
+        to: Iterable[str],
+        resolves: Iterable[WaitKey],
+        stream: StreamId | None,
+        *,
+        late: bool,
+    ) -> None:
+        """An event was accepted: count where it goes."""
+        for key in resolves:
+            self.waiting.remove(key)
+            self.answered[key] = event
+        for name in to:
+            if self.plan.step[name].gather is None:
+                self.came[name] += 1
+            elif stream is not None and name in self.owed.get(stream, ()):
+                self.tally[name] += 1
+        if not to:
+            for one in event if isinstance(event, list) else [event]:
+                self.tally[self._fate(one, late=late, answers=bool([*resolves]))] += 1
+
+    def _fate(self, event: object, *, late: bool, answers: bool) -> str:
         route = self.plan.routes[type(event)]
         if route.stops:
             return "stopped"
-        if self.state.phase is Phase.WINDING_UP:
+        if late:
             return "unrouted"
-        if route.answers:
+        if answers:
+            return "answered"
+        awaited = any(
+            type(event) is kind or (subclasses and isinstance(event, kind))
+            for kind, subclasses in self.twin.awaited
+        )
+        if route.answers or awaited:
             return "mailbox"
         assert route.observable, "law 2: an event was dropped"
         return "streamed"
 
     def _adds_up(self) -> None:
         state, tally = self.state, self.tally
-        queued = sum(len(step.queue) for step in state.steps.values())
+        here: Counter[str] = Counter(
+            d.step for place in (state.running, state.suspended, state.due) for d in place.values()
+        )
+        for name, step in state.steps.items():
+            here[name] += len(step.queue)
+            deliveries = here[name] + self.gone[name]
+            slotted = [kept for slots in step.joins.values() for slot in slots for kept in slot]
+            wants = len(step.plan.slots) or 1
+            assert self.came[name] == len(slotted) + wants * deliveries, (
+                f"law 2: {name!r} has lost a delivery"
+            )
+            if step.plan.gather is not None:
+                gathered = sum(len(s.gathered.get(name, ())) for s in state.streams.values())
+                assert tally[name] == gathered, f"law 2: {name!r} has lost an event"
         buffered = sum(
             len(queue)
             for step in state.steps.values()
             for buffer in step.buffers.values()
             for queue in buffer.have.values()
         )
-        assert tally["accepted"] == state.next_delivery - 1
-        assert tally["accepted"] == queued + tally["started"], "law 2: a delivery was lost"
-        assert tally["started"] == len(state.running) + tally["ended"]
         assert tally["mailbox"] == len(state.mailbox), "law 2: an answer was lost"
         assert tally["unrouted"] == len(state.unrouted), "law 2: a late event was lost"
         for effect in self.effects:
             if isinstance(effect, effects.Give) and self.latest:
                 tally["given"] += len(effect.batch)
         assert tally["collected"] == buffered + tally["given"], "law 2: a batch is not what came"
-        left = queued + buffered + tally["mailbox"] + tally["unrouted"]
-        assert len(state.undelivered) == left, "law 2: an event was dropped in silence"
+        self._reports_what_is_left()
+
+    def _reports_what_is_left(self) -> None:
+        state = self.state
+        left = [event for _, event in (*state.mailbox, *state.unrouted)]
+        left += [delivery.event for delivery in state.due.values()]
+        for step in state.steps.values():
+            left += [delivery.event for delivery in step.queue]
+            left += [answer for _, answer in step.resuming if answer is not TIMED_OUT]
+            for buffer in step.buffers.values():
+                left += [event for queue in buffer.have.values() for _, event in queue]
+            for slots in step.joins.values():
+                left += [kept.event for slot in slots for kept in slot]
+        for stream in state.streams.values():
+            left += [kept.event for arrived in stream.gathered.values() for kept in arrived]
+        reported = Counter(id(event) for event in state.undelivered)
+        assert reported == Counter(map(id, flat(left))), (
+            f"law 2: dropped: {left} {state.undelivered}"
+        )
+
+    def _waits_add_up(self) -> None:
+        state = self.state
+        assert {*state.waits} == self.waiting, "law 7: another waits"
+        resuming = [key for step in state.steps.values() for key, _ in step.resuming]
+        assert sorted(resuming) == sorted(self.answered), "law 7: an answer was lost"
+        for number, delivery in state.suspended.items():
+            assert delivery.worker == -1, "law 7: a body that waits holds a slot"
+            assert number not in state.running
+            mine = [key for key in (*self.waiting, *self.answered) if key[0] == number]
+            assert mine, "law 7: suspended, and waits for nothing"
 
     def _obey(self, stimulus: Stimulus) -> None:
-        if isinstance(stimulus, stimuli.Ready) and self.offers[stimulus.step]:
+        if isinstance(stimulus, stimuli.Ready):
             self.offers[stimulus.step] -= 1
-        offered = [effect.step for effect in self.effects if isinstance(effect, effects.Offer)]
-        assert len(offered) == len({*offered}), "law 3: one stimulus offered a step twice"
         for effect in self.effects:
-            if isinstance(effect, effects.Publish):
-                self.stream.append(effect.event)
-            if isinstance(effect, effects.Wind):
-                self.wound = True
-        self.offers.update(offered)
+            match effect:
+                case effects.Offer(step):
+                    self.offers[step] += 1
+                    assert self.state.startable(self.state.steps[step]), (
+                        f"law 3: {step!r} has nothing to start"
+                    )
+                case effects.Publish(event):
+                    self.stream.append(event)
+                case effects.Alarm(delivery, at):
+                    assert at >= stimulus.now
+                    self.alarms[delivery] = at
+                case effects.Interrupt(deliveries):
+                    executing = {*self.state.running, *self.state.suspended}
+                    assert {*deliveries} <= executing, "law 6: interrupted, and not executing"
+                    self.unwanted |= {*deliveries}
+                case effects.Wind():
+                    self.wound = True
+                case _:
+                    pass
+        offered = {name: step.offered for name, step in self.state.steps.items()}
+        assert offered == {name: self.offers[name] for name in offered}, "law 3: offers lost count"
         if self.state.phase is not Phase.GOING:
-            assert not offered, "law 4: an offer after the decision"
+            assert not any(isinstance(effect, effects.Offer) for effect in self.effects), (
+                "law 4: an offer after the decision"
+            )
             return
         for name, step in self.state.steps.items():
-            assert step.startable <= self.offers[name], f"law 3: nobody comes for step {name!r}"
-            assert name not in offered or step.startable, f"law 3: {name!r} has nothing to start"
+            assert self.state.startable(step) <= self.offers[name], (
+                f"law 3: nobody comes for step {name!r}"
+            )
 
-    def _decided_once(self, stimulus: Stimulus, phase: Phase, outcome: object, _busy: int) -> None:
+    def _decided_once(self, stimulus: Stimulus, phase: Phase, outcome: object) -> None:
         state = self.state
         if phase in {Phase.WINDING_UP, Phase.OVER}:
             assert state.outcome is outcome, "law 4: the first decision stands"
-            assert not any(isinstance(r, records.Started | records.Decided) for r in self.latest)
+            begins = records.Started | records.Resumed | records.Fired | records.Decided
+            assert not any(isinstance(record, begins) for record in self.latest)
         if state.phase is Phase.WINDING_UP:
             drains = self.plan.on_stop == "drain" and isinstance(state.outcome, records.Stopped)
             demanded = isinstance(
@@ -187,13 +386,14 @@ class Shell:
         else:
             assert not self.wound or state.phase is Phase.OVER, "law 4: wound up, not decided"
 
-    def _never_silent(self, phase: Phase, _outcome: object, busy: int) -> None:
+    def _never_silent(self) -> None:
         state = self.state
         idled = any(isinstance(record, records.Idled) for record in self.latest)
         assert idled == (effects.Rest() in self.effects), "law 6: a rest is a record and an effect"
-        became_quiet = phase is Phase.GOING is state.phase and busy > 0 == state.busy
-        assert idled == became_quiet, "law 5: a quiet run says so, and no other"
-        assert state.phase is not Phase.GOING or state.busy or self.plan.asks, "law 5: silence"
+        quiet = state.phase is Phase.GOING and not state.busy
+        assert idled == (quiet and bool(self.latest)), "law 5: a quiet run says so, and no other"
+        assert not quiet or state.waits or self.plan.asks, "law 5: silence"
+        assert state.idle == quiet
 
     def _effects_have_a_cause(self, stimulus: Stimulus, phase: Phase) -> None:
         assert all(record.at == stimulus.now for record in self.latest)
@@ -205,25 +405,33 @@ class Shell:
             assert not self.latest
             assert len(self.effects) == 1, "law 6: a refusal changes nothing"
         if phase is Phase.GOING:
-            emitted = [
-                record.event
-                for record in self.latest
-                if isinstance(record, records.Emitted | records.Completed | records.Streamed)
-                and (isinstance(record, records.Streamed) or self._is_streamed(record.event))
-            ]
             published = [e.event for e in self.effects if isinstance(e, effects.Publish)]
-            assert published == emitted, "law 6: published is what was emitted for the stream"
+            assert published == [*self._for_the_stream(stimulus)], (
+                "law 6: published is what was emitted for the stream"
+            )
             first = self.effects[: len(published)]
             assert all(isinstance(e, effects.Publish) for e in first), "law 6: routed before that"
 
-    def _is_streamed(self, event: object) -> bool:
-        route = self.plan.routes[type(event)]
-        return route.observable and not route.stops
+    def _for_the_stream(self, stimulus: Stimulus) -> Iterator[object]:
+        for record in self.latest:
+            match record:
+                case records.Streamed(_, _, event):
+                    yield event
+                case records.Emitted(_, _, event) | records.Completed(_, _, event):
+                    route = self.plan.routes[type(event)]
+                    if route.observable and not route.stops:
+                        yield event
+                case records.Waited():
+                    assert isinstance(stimulus, stimuli.WaitBegan)
+                    if stimulus.question is not None:
+                        yield stimulus.question
+                case _:
+                    pass
 
     def cannot_hear(self, stimulus: Stimulus) -> None:
         """Tell the kernel what cannot have happened: it raises, and changes nothing."""
         with pytest.raises(ImpossibleStimulus):
-            decide(self.state, stimulus)
+            advance(self.state, stimulus)
         assert self.state == self.twin, f"{stimulus} has changed something"
 
     def replays(self) -> None:
@@ -237,10 +445,13 @@ class Shell:
 
     def open(self, event: object) -> None:
         """Begin the run."""
-        self.hear(stimuli.Opened(self.now, event))
+        self.hear(stimuli.Opened(self.now, event, self.epoch, self.stepwise))
 
     def comes(self, step: str) -> DeliveryId | None:
-        """Let a worker come; the delivery that it begins on."""
+        """Let a worker come, if one was asked for; the delivery that it begins on."""
+        self.latest, self.effects = [], []
+        if self.offers[step] < 1:
+            return None
         self.hear(stimuli.Ready(self.now, step))
         return self.begun
 
@@ -272,7 +483,7 @@ class Shell:
     ) -> tuple[object, ...] | None:
         """Give a delivery's input to a collection; the batch, if that completes it."""
         if event is None:
-            event = self.state.running[DeliveryId(delivery)].event
+            event = self.body(delivery).event
         self.hear(
             stimuli.Contributed(
                 self.now, DeliveryId(delivery), event, Shape.of(expected), buffer_id, key
@@ -285,6 +496,52 @@ class Shell:
         """Write an event to the stream."""
         self.hear(stimuli.Wrote(self.now, DeliveryId(by), event))
         self._raise_refusal()
+
+    def waits(
+        self,
+        delivery: int,
+        kind: type,
+        question: object = None,
+        waiter_id: str | None = None,
+        *,
+        broadcast: bool = False,
+        **requirements: object,
+    ) -> WaitKey:
+        """Let a body wait for an event; the wait."""
+        number = DeliveryId(delivery)
+        key = (number, self.body(number).waits)
+        self.hear(
+            stimuli.WaitBegan(self.now, number, kind, requirements, broadcast, waiter_id, question)
+        )
+        return key
+
+    def expires(self, wait: WaitKey) -> None:
+        """Let a wait have taken too long."""
+        self.hear(stimuli.WaitExpired(self.now, wait))
+
+    def rings(self, delivery: int) -> None:
+        """Let the time of a retry come."""
+        self.now = max(self.now, self.alarms.pop(DeliveryId(delivery), 0.0))
+        self.hear(stimuli.Due(self.now, DeliveryId(delivery)))
+
+    def works(self, step: str, *values: object) -> list[DeliveryId]:
+        """Let workers come to a step, one after the other, and each body return its value."""
+        numbers = []
+        for value in values:
+            number = self.comes(step)
+            assert number, f"nothing to do for {step!r}"
+            numbers.append(number)
+            self.returns(number, value)
+        return numbers
+
+    def body(self, delivery: int) -> Delivery:
+        """A delivery whose body is executing."""
+        number = DeliveryId(delivery)
+        return self.state.running.get(number) or self.state.suspended[number]
+
+    def resumed(self) -> list[tuple[WaitKey, object]]:
+        """The waits that the last stimulus resumed, and their answers."""
+        return [(e.wait, e.event) for e in self.effects if isinstance(e, effects.Resume)]
 
     def settles(self) -> None:
         """Report that nothing is left."""

@@ -9,7 +9,7 @@ Events of one class are equal here, whatever their number: nothing may know an e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import attrs
 from hypothesis import strategies as st
@@ -18,7 +18,9 @@ from hypothesis.strategies import SearchStrategy
 from plait._ids import DeliveryId, RunId
 from plait._kernel import effects, records, stimuli
 from plait._kernel.collecting import Shape
-from plait._kernel.plan import Kinds, Plan, StepPlan
+from plait._kernel.plan import Gather, Kinds, Plan, StepPlan
+from plait._kernel.streams import Branch, StreamId
+from plait._kernel.waits import Wait, WaitKey
 
 T = TypeVar("T")
 
@@ -108,8 +110,31 @@ class Stray(Event):
     """What hardly anybody accepts."""
 
 
+@attrs.frozen
+class Broken(Event):
+    """Stands for a failure."""
+
+    step: str = ""
+    event: object = None
+    error: Exception | None = attrs.field(default=None, eq=False)
+    attempts: int = 0
+    elapsed: float = 0.0
+    at: float = 0.0
+
+
+def _make_failed(
+    step: str, event: object, error: Exception, attempts: int, elapsed: float, at: float
+) -> Broken:
+    return Broken(0, step, event, error, attempts, elapsed, at)
+
+
 KINDS = Kinds(
-    event=Event, stop=Stop, answer=Answer, observable=lambda kind: issubclass(kind, Watched)
+    event=Event,
+    stop=Stop,
+    answer=Answer,
+    observable=lambda kind: issubclass(kind, Watched),
+    failed=Broken,
+    make_failed=_make_failed,
 )
 
 #: What a step may be written to accept.
@@ -125,9 +150,37 @@ def number_of(event: object) -> int:
 # ---------------------------------------------------------------- plans
 
 
-def step(name: str, *accepts: type, num_workers: int = 4, subclasses: bool = False) -> StepPlan:
+def step(
+    name: str, *accepts: type, num_workers: int = 4, subclasses: bool = False, **more: Any
+) -> StepPlan:
     """Write a step in one line."""
-    return StepPlan(name, accepts, num_workers, subclasses)
+    return StepPlan(name, accepts, num_workers, subclasses, **more)
+
+
+def join(name: str, *slots: type, num_workers: int = 4, **more: Any) -> StepPlan:
+    """Write a step with several event parameters."""
+    return step(name, *dict.fromkeys(slots), num_workers=num_workers, slots=slots, **more)
+
+
+def fan_in(name: str, *accepts: type, gather: Gather = Gather(), **more: Any) -> StepPlan:
+    """Write a step with a `list[...]` parameter."""
+    return step(name, *accepts, gather=gather, **more)
+
+
+@attrs.frozen
+class Patience:
+    """A policy: so many attempts, so far apart. It keeps what it was asked."""
+
+    attempts: int = 3
+    delay: float = 5.0
+    asked: list[tuple[float, int, Exception, int | None]] = attrs.field(factory=list, eq=False)
+
+    def next(
+        self, elapsed_time: float, attempts: int, error: Exception, *, seed: int | None = None
+    ) -> float | None:
+        """Say after how long to try again, or that it was enough."""
+        self.asked.append((elapsed_time, attempts, error, seed))
+        return self.delay if attempts < self.attempts else None
 
 
 def plan(
@@ -188,8 +241,26 @@ names = st.sampled_from(["s0", "s1"])
 receivers = st.lists(names, unique=True).map(tuple)
 errors: SearchStrategy[Exception] = st.sampled_from([ValueError("one"), KeyError("another")])
 
+wait_keys: SearchStrategy[WaitKey] = st.tuples(numbers, st.integers(0, 2))
+wait_values: SearchStrategy[Wait] = st.builds(
+    Wait,
+    numbers,
+    st.integers(0, 2),
+    names,
+    st.sampled_from([A, Answer]),
+    st.booleans(),
+    st.just({}),
+    st.booleans(),
+    st.sampled_from(["w1", "w2"]),
+    times,
+)
+resolved = st.lists(wait_keys, max_size=2).map(tuple)
+stream_ids = st.integers(1, 3).map(StreamId)
+branches = st.none() | st.builds(Branch, stream_ids, st.integers(0, 3))
+some_events = st.lists(events, max_size=3).map(tuple)
+
 STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
-    stimuli.Opened: st.builds(stimuli.Opened, times, events),
+    stimuli.Opened: st.builds(stimuli.Opened, times, events, times, st.booleans()),
     stimuli.Ready: st.builds(stimuli.Ready, times, names),
     stimuli.Returned: st.builds(stimuli.Returned, times, numbers, returned, st.booleans()),
     stimuli.Raised: st.builds(stimuli.Raised, times, numbers, errors),
@@ -199,6 +270,19 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
         stimuli.Contributed, times, numbers, events, shapes, buffer_ids, keys
     ),
     stimuli.Wrote: st.builds(stimuli.Wrote, times, numbers, events),
+    stimuli.WaitBegan: st.builds(
+        stimuli.WaitBegan,
+        times,
+        numbers,
+        st.sampled_from([A, B, Answer]),
+        st.just({}),
+        st.booleans(),
+        st.none() | st.just("waiter"),
+        st.none() | events,
+    ),
+    stimuli.WaitExpired: st.builds(stimuli.WaitExpired, times, wait_keys),
+    stimuli.Due: st.builds(stimuli.Due, times, numbers),
+    stimuli.StepAsked: st.builds(stimuli.StepAsked, times),
     stimuli.Expired: st.builds(stimuli.Expired, times),
     stimuli.CancelAsked: st.builds(stimuli.CancelAsked, times),
     stimuli.Abandoned: st.builds(stimuli.Abandoned, times),
@@ -214,27 +298,63 @@ OUTCOMES: dict[type, SearchStrategy[records.Outcome]] = {
 }
 
 RECORDS: dict[type, SearchStrategy[records.Record]] = {
-    records.RunStarted: st.builds(records.RunStarted, times, st.just(RunId("run"))),
+    records.RunStarted: st.builds(
+        records.RunStarted, times, st.just(RunId("run")), times, st.booleans()
+    ),
     records.Idled: st.builds(records.Idled, times),
     records.Decided: st.builds(records.Decided, times, st.one_of(*OUTCOMES.values())),
     records.Closed: st.builds(records.Closed, times),
-    records.Emitted: st.builds(records.Emitted, times, numbers, events, numbers, receivers),
+    records.Emitted: st.builds(
+        records.Emitted, times, numbers, events, numbers, receivers, resolved, branches
+    ),
     records.Started: st.builds(records.Started, times, numbers, names, st.integers(0, 3)),
     records.Completed: st.builds(
-        records.Completed, times, numbers, st.none() | events, numbers, receivers
+        records.Completed,
+        times,
+        numbers,
+        st.none() | events | st.builds(records.Listed, stream_ids, st.integers(0, 3)),
+        numbers,
+        receivers,
+        resolved,
     ),
     records.Failed: st.builds(records.Failed, times, numbers, errors),
     records.Interrupted: st.builds(records.Interrupted, times, numbers),
     records.Collected: st.builds(
-        records.Collected, times, numbers, st.sampled_from(COLLECTABLE), shapes, buffer_ids, keys
+        records.Collected,
+        times,
+        numbers,
+        st.sampled_from(COLLECTABLE),
+        events,
+        shapes,
+        buffer_ids,
+        keys,
     ),
+    records.Retrying: st.builds(records.Retrying, times, numbers, errors, times),
+    records.Requeued: st.builds(records.Requeued, times, numbers),
+    records.Recovered: st.builds(records.Recovered, times, numbers, errors, events, numbers, names),
+    records.Dropped: st.builds(
+        records.Dropped,
+        times,
+        st.lists(numbers, max_size=3).map(tuple),
+        st.lists(stream_ids, max_size=2).map(tuple),
+    ),
+    records.Fired: st.builds(records.Fired, times, stream_ids, names, some_events, numbers),
+    records.StreamClosed: st.builds(records.StreamClosed, times, stream_ids),
+    records.Waited: st.builds(records.Waited, times, wait_values),
+    records.Answered: st.builds(records.Answered, times, wait_values, st.integers(0, 3), events),
+    records.WaitEnded: st.builds(records.WaitEnded, times, wait_keys),
+    records.Resumed: st.builds(records.Resumed, times, wait_keys, st.integers(-1, 3)),
+    records.Permitted: st.builds(records.Permitted, times),
     records.Streamed: st.builds(records.Streamed, times, numbers, events),
 }
 
 EFFECTS: dict[type, SearchStrategy[effects.Effect]] = {
     effects.Offer: st.builds(effects.Offer, names),
     effects.Begin: st.builds(effects.Begin, numbers),
-    effects.Give: st.builds(effects.Give, st.lists(events, max_size=3).map(tuple)),
+    effects.Give: st.builds(effects.Give, some_events),
+    effects.Alarm: st.builds(effects.Alarm, numbers, times),
+    effects.Resume: st.builds(effects.Resume, wait_keys, events),
+    effects.Interrupt: st.builds(effects.Interrupt, st.lists(numbers, max_size=3).map(tuple)),
     effects.Refuse: st.builds(effects.Refuse, errors),
     effects.Publish: st.builds(effects.Publish, events),
     effects.Rest: st.builds(effects.Rest),

@@ -341,7 +341,9 @@ def test_a_fan_in_fires_once_whatever_the_order_of_completion(
         # Whoever is first in `order` is ready first; the bodies of the join come in between.
         working = [d for d in shell.state.running.values() if d.step == "work"]
         working.sort(key=lambda d: order.index(number_of(d.event)))
-        startable = [name for name, step in shell.state.steps.items() if step.startable]
+        startable = [
+            name for name, step in shell.state.steps.items() if shell.state.startable(step)
+        ]
         moves: list[str | Delivery | DeliveryId] = [*startable, *working[:1], *joining]
         match dice.one_of(moves):
             case str(name):

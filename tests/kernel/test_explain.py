@@ -68,7 +68,7 @@ def test_a_stall_says_who_waits_for_what():
         else:
             shell.collects(number, {A: 3})
         shell.returns(number, None)
-    assert explain(shell.state).splitlines() == [
+    assert explain(shell.state, shell.now).splitlines() == [
         STALLED,
         "  step 'step_three': collect_events(buffer 'default') has A 2/3",
         "  step 'pair': collect_events(buffer 'default', key 7) has A 1/1, B 0/1",
@@ -82,13 +82,13 @@ def test_a_stall_says_who_waits_for_what():
 def test_a_stall_without_more_to_say_has_a_head_and_who_returned_none():
     shell = started(flow())
     shell.returns(1, None)
-    assert explain(shell.state) == f"{STALLED}\n  last returned None: step 'start'"
+    assert explain(shell.state, shell.now) == f"{STALLED}\n  last returned None: step 'start'"
 
 
 def test_an_idle_run_waits_for_the_outside():
     shell = started(flow(asks=Answer))
     shell.returns(1, Watched())
-    assert explain(shell.state) == (
+    assert explain(shell.state, shell.now) == (
         f"{IDLE}\n  streamed only: Watched from step 'start'; no step accepts it"
     )
 
@@ -100,7 +100,7 @@ def test_a_running_run_says_what_runs_and_what_is_queued():
     shell.sends(B(), by=1)
     for _ in range(3):
         shell.comes("step_three")
-    assert explain(shell.state).splitlines() == [
+    assert explain(shell.state, shell.now).splitlines() == [
         RUNNING,
         "  step 'start': 1 running, 0 queued",
         "  step 'step_three': 3 running, 17 queued",
@@ -110,11 +110,11 @@ def test_a_running_run_says_what_runs_and_what_is_queued():
 
 def test_before_and_after_a_run_says_so():
     shell = Shell(flow())
-    assert explain(shell.state) == "Workflow 'ConcurrentFlow' has not been started."
+    assert explain(shell.state, shell.now) == "Workflow 'ConcurrentFlow' has not been started."
     shell.open(Start())
     shell.sends(Stop())
     shell.settles()
-    assert explain(shell.state).splitlines() == [
+    assert explain(shell.state, shell.now).splitlines() == [
         "Workflow 'ConcurrentFlow' has ended.",
         "  step 'start': 0 running, 1 queued",
     ]
@@ -126,7 +126,7 @@ def test_a_buffer_is_named_by_its_id_and_its_key():
     shell.comes("pair")
     for buffer_id, key in (("mine", None), ("mine", "k"), ("default", (1, 2))):
         shell.collects(2, [A, A], buffer_id, key)
-    assert explain(shell.state).splitlines()[3:] == [
+    assert explain(shell.state, shell.now).splitlines()[3:] == [
         "  step 'pair': collect_events(buffer 'mine') has A 1/2",
         "  step 'pair': collect_events(buffer 'mine', key 'k') has A 1/2",
         "  step 'pair': collect_events(buffer 'default', key (1, 2)) has A 1/2",
@@ -139,10 +139,10 @@ def test_a_step_that_returned_an_event_since_is_no_longer_named():
     shell.sends(A())
     shell.comes("loop")
     shell.returns(1, None)
-    assert "last returned None" in explain(shell.state)
+    assert "last returned None" in explain(shell.state, shell.now)
     shell.comes("loop")
     shell.returns(2, Watched())
-    assert "last returned None" not in explain(shell.state)
+    assert "last returned None" not in explain(shell.state, shell.now)
 
 
 # ---------------------------------------------------------------- at most twenty lines
@@ -155,7 +155,7 @@ def test_after_twenty_lines_the_rest_is_counted(count: int):
     shell.comes("join")
     for key in range(count - 2):  # two lines are for the running steps
         shell.collects(2, [A, A], key=key)
-    head, *lines = explain(shell.state).splitlines()
+    head, *lines = explain(shell.state, shell.now).splitlines()
     assert head == RUNNING
     if count <= MOST_LINES:
         assert len(lines) == count
@@ -174,7 +174,7 @@ def test_whatever_the_run_the_text_is_short(of: Plan, count: int):
     for number in range(count):
         shell.sends(kinds[number % len(kinds)](number))
         shell.comes(of.steps[number % len(of.steps)].name)
-    head, *lines = explain(shell.state).splitlines()
+    head, *lines = explain(shell.state, shell.now).splitlines()
     assert re.fullmatch(r"Workflow 'Flow' is (running|idle: .*|stalled: .*)\.", head)
     assert len(lines) <= MOST_LINES + 1
     assert all(line.startswith("  ") for line in lines)

@@ -7,7 +7,7 @@ would be as wrong as one that is missing. The diagrams in the docs are drawn fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TypeAlias, get_args
 
@@ -16,43 +16,71 @@ import pytest
 from plait._errors import PlaitInternalError
 from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import records, stimuli
+from plait._kernel.advance import advance
 from plait._kernel.apply import apply
 from plait._kernel.collecting import Shape
-from plait._kernel.decide import ImpossibleStimulus, decide
+from plait._kernel.decide import ImpossibleStimulus
 from plait._kernel.life import DELIVERY, RUN, Phase, Stage
+from plait._kernel.plan import Gather, Plan
 from plait._kernel.records import Record
 from plait._kernel.state import RunState
 from tests.kernel import shell
-from tests.kernel.strategies import A, Answer, Start, Stop, Stray, Watched, plan, step
+from tests.kernel.strategies import (
+    A,
+    Answer,
+    B,
+    Broken,
+    Patience,
+    Start,
+    Stop,
+    Stray,
+    Watched,
+    fan_in,
+    plan,
+    step,
+)
 
 RunStep: TypeAlias = tuple[Phase, type, Phase]
 DeliveryStep: TypeAlias = tuple[Stage, type, Stage]
 
-#: How many stimuli deep. At 4 everything has been seen.
-DEPTH = 5
-
+GOING, WINDING_UP = Phase.GOING, Phase.WINDING_UP
 OTHERWISE = {
     # What the tables do not hold, because it moves nothing: where it may happen.
-    records.Emitted: {Phase.GOING, Phase.WINDING_UP},
-    records.Collected: {Phase.GOING, Phase.WINDING_UP},
-    records.Streamed: {Phase.GOING, Phase.WINDING_UP},
+    records.Emitted: {GOING, WINDING_UP},
+    records.Collected: {GOING, WINDING_UP},
+    records.Streamed: {GOING, WINDING_UP},
+    records.Answered: {GOING, WINDING_UP},
+    records.WaitEnded: {GOING},
+    records.Fired: {GOING},
+    records.StreamClosed: {GOING},
+    records.Permitted: {GOING},
     # And the records of the other table.
-    records.Started: {Phase.GOING},
-    records.Completed: {Phase.GOING, Phase.WINDING_UP},
-    records.Failed: {Phase.GOING, Phase.WINDING_UP},
-    records.Interrupted: {Phase.GOING, Phase.WINDING_UP},
+    records.Started: {GOING},
+    records.Waited: {GOING, WINDING_UP},
+    records.Resumed: {GOING},
+    records.Retrying: {GOING},
+    records.Requeued: {GOING},
+    records.Recovered: {GOING},
+    records.Dropped: {GOING},
+    records.Completed: {GOING, WINDING_UP},
+    records.Failed: {GOING, WINDING_UP},
+    records.Interrupted: {GOING, WINDING_UP},
 }
 
-
-CANCELS, DRAINS, ASKS = PLANS = (
+CANCELS, DRAINS, ASKS = PLAIN = (
     plan(step("s", Start, A, num_workers=1)),
     plan(step("s", Start, A, num_workers=1), on_stop="drain"),
     plan(step("s", Start, A, Answer, num_workers=2), on_stop="drain"),
 )
+TRIES = plan(step("s", Start, A, num_workers=1, retry=Patience(2), handler="h"), step("h", Broken))
+LISTS = plan(
+    step("s", Start, A, returns_list=True, opens=("f",), num_workers=1, retry=Patience(2)),
+    fan_in("f", B, gather=Gather(1, cancel_rest=True)),
+)
 
 
-def everything(state: RunState) -> Iterator[stimuli.Stimulus]:
-    """Whatever might be reported, possible or not."""
+def plain(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """Whatever might be reported of a plain run, possible or not."""
     yield stimuli.Opened(0.0, Start())
     yield stimuli.Ready(0.0, "s")
     for number in (OUTSIDE, *state.running, state.next_delivery):
@@ -74,12 +102,81 @@ def everything(state: RunState) -> Iterator[stimuli.Stimulus]:
     yield stimuli.Settled(0.0)
 
 
+def waiting(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """Bodies wait, and are answered or called away; once the run is decided they end."""
+    yield from _begins(state)
+    for number in state.running:
+        yield stimuli.WaitBegan(
+            0.0, number, Answer, {}, broadcast=False, waiter_id=None, question=None
+        )
+        yield stimuli.Returned(0.0, number, None)
+    yield stimuli.Sent(0.0, OUTSIDE, Answer())
+    for key in state.waits:
+        yield stimuli.WaitExpired(0.0, key)
+    for number in state.suspended:  # a body may end while another task of it waits
+        yield stimuli.Unwound(0.0, number)
+        yield stimuli.Raised(0.0, number, ERROR)
+        yield stimuli.Returned(0.0, number, None)
+    yield stimuli.Settled(0.0)
+    yield stimuli.CancelAsked(0.0)
+
+
+def failing(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """Attempts fail, and are repeated or recovered."""
+    yield from _begins(state)
+    for number in state.running:
+        yield stimuli.Raised(0.0, number, ERROR)
+        yield stimuli.Returned(0.0, number, None)
+    for number in state.due:
+        yield stimuli.Due(0.0, number)
+
+
+def stepping(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """One step after the other is asked for."""
+    yield stimuli.Opened(0.0, Start(), stepwise=True)
+    yield from _begins(state)
+    if state.phase is GOING:
+        yield stimuli.StepAsked(0.0)
+
+
+def listing(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """Lists are returned, and a fan-in has the rest of them dropped."""
+    yield from _begins(state)
+    for number in state.running:
+        for value in ([A(), A()], B()):
+            yield stimuli.Returned(0.0, number, value)
+        yield stimuli.Raised(0.0, number, ERROR)
+
+
+def _begins(state: RunState) -> Iterator[stimuli.Stimulus]:
+    yield stimuli.Opened(0.0, Start())
+    for name, of in state.steps.items():
+        if state.startable(of):
+            yield stimuli.Ready(0.0, name)
+
+
+#: What is explored: a plan, what may be reported, and how many stimuli deep until all was seen.
+EXPLORED: tuple[tuple[Plan, Callable[[RunState], Iterator[stimuli.Stimulus]], int], ...] = (
+    *((of, plain, 5) for of in PLAIN),
+    (DRAINS, waiting, 5),
+    (TRIES, waiting, 5),
+    (plan(step("s", Start, handler="h"), step("h", Broken)), waiting, 4),
+    (TRIES, failing, 6),
+    (CANCELS, stepping, 3),
+    (LISTS, listing, 7),
+)
+
 ERROR = ValueError()
 
 
 def stages(state: RunState) -> dict[DeliveryId, Stage]:
     queued = {d.number: Stage.QUEUED for step in state.steps.values() for d in step.queue}
-    return {**queued, **dict.fromkeys(state.running, Stage.RUNNING)}
+    return {
+        **queued,
+        **dict.fromkeys(state.running, Stage.RUNNING),
+        **dict.fromkeys(state.suspended, Stage.WAITING),
+        **dict.fromkeys(state.due, Stage.DUE),
+    }
 
 
 @cache
@@ -87,32 +184,35 @@ def explored() -> tuple[frozenset[RunStep], frozenset[DeliveryStep]]:
     """What can happen to runs, and what to deliveries."""
     runs: set[RunStep] = set()
     deliveries: set[DeliveryStep] = set()
-    for of in PLANS:
+    for of, reports, depth in EXPLORED:
         todo: list[list[Record]] = [[]]
         known: set[str] = set()
-        for _ in range(DEPTH):
+        for _ in range(depth):
             stories, todo = todo, []
             for story in stories:
-                here = shell.replay(of, story)
-                for made in _possible(here):
-                    state = shell.replay(of, story)
-                    for record in made:
-                        _watch(state, record, runs, deliveries)
+                for stimulus in reports(shell.replay(of, story)):
+                    state = _live(shell.replay(of, story))
+                    try:
+                        made, _ = advance(state, stimulus)
+                    except ImpossibleStimulus:
+                        continue
                     state.check()
-                    if (key := repr(state)) not in known:
+                    again = shell.replay(of, story)
+                    for record in made:
+                        _watch(again, record, runs, deliveries)
+                    if made and (key := repr(state)) not in known:
                         known.add(key)
                         todo.append([*story, *made])
     return frozenset(runs), frozenset(deliveries)
 
 
-def _possible(state: RunState) -> Iterator[Sequence[Record]]:
-    for stimulus in everything(state):
-        try:
-            made, _ = decide(state, stimulus)
-        except ImpossibleStimulus:
-            continue
-        if made:
-            yield made
+def _live(state: RunState) -> RunState:
+    """A recovered run whose workers are on their way."""
+    state.touched.clear()
+    state.loose.clear()
+    for of in state.steps.values():
+        of.offered = max(1, state.startable(of))
+    return state
 
 
 def _watch(
@@ -153,7 +253,7 @@ def test_every_phase_has_a_row_and_can_be_reached():
 
 
 RUN_RECORDS: list[Record] = [
-    records.RunStarted(0.0, shell.RUN),
+    records.RunStarted(0.0, shell.RUN, 0.0),
     records.Idled(0.0),
     records.Decided(0.0, records.Stalled()),
     records.Closed(0.0),
@@ -162,7 +262,7 @@ RUN_RECORDS: list[Record] = [
 
 def in_phase(phase: Phase) -> RunState:
     story: list[Record] = [
-        records.RunStarted(0.0, shell.RUN),
+        records.RunStarted(0.0, shell.RUN, 0.0),
         records.Decided(0.0, records.Stalled()),
         records.Closed(0.0),
     ]
@@ -195,7 +295,7 @@ def test_what_happens_to_a_delivery_is_what_its_table_says():
 def test_every_stage_has_a_row_and_can_be_reached():
     assert {*DELIVERY} == {*Stage}
     reached = {then for row in DELIVERY.values() for then in row.values()}
-    assert reached == {*Stage} - {Stage.QUEUED}
+    assert reached == {*Stage}
 
 
 def test_a_delivery_that_is_queued_at_the_decision_never_starts():
@@ -214,7 +314,7 @@ def test_a_delivery_that_is_queued_at_the_decision_never_starts():
         records.Completed(0.0, DeliveryId(1), None, DeliveryId(2), ()),
         records.Failed(0.0, DeliveryId(1), ERROR),
         records.Interrupted(0.0, DeliveryId(1)),
-        records.Collected(0.0, DeliveryId(1), A, Shape.of([A]), "default", None),
+        records.Collected(0.0, DeliveryId(1), A, A(), Shape.of([A]), "default", None),
     ],
     ids=lambda record: type(record).__name__,
 )

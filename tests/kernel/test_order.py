@@ -41,7 +41,7 @@ def test_the_run_begins_with_two_records_and_an_offer():
     shell.now = 2.5
     shell.open(Start())
     assert shell.latest == [
-        records.RunStarted(2.5, RUN),
+        records.RunStarted(2.5, RUN, 0.0),
         records.Emitted(2.5, OUTSIDE, Start(), DeliveryId(1), ("start",)),
     ]
     assert shell.effects == [effects.Offer("start")]
@@ -83,12 +83,13 @@ def test_what_is_sent_comes_before_what_is_returned():
     assert order == [1, 2, 3]
 
 
-def test_an_event_without_receiver_uses_up_no_number():
+def test_what_is_kept_uses_up_a_number_and_what_is_only_streamed_does_not():
     shell, start = begun(flow())
     shell.sends(Answer(), by=start)
     shell.sends(Watched(), by=start)
     shell.sends(A(), by=start)
-    assert shell.queue("work") == [2]
+    assert [number for number, _ in shell.state.mailbox] == [2]
+    assert shell.queue("work") == [3]
 
 
 def test_equal_events_are_two_deliveries():
@@ -152,7 +153,7 @@ def test_a_worker_that_stays_may_begin_on_what_its_body_returned():
     shell.open(Start())
     shell.comes("loop")
     assert shell.returns(1, A(), stays=True) == 2
-    assert shell.effects == [effects.Offer("also"), effects.Begin(DeliveryId(2))]
+    assert shell.effects == [effects.Begin(DeliveryId(2)), effects.Offer("also")]
     assert shell.queue("also") == [3]
 
 
@@ -283,22 +284,30 @@ def test_a_freed_slot_is_offered_once_if_the_step_gets_an_event_as_well(queued: 
 
 
 def test_a_worker_that_comes_in_vain_is_told_nothing():
-    shell, start = begun(flow(num_workers=1))
+    """One is on its way when another has taken what it was offered."""
+    shell, start = begun(flow(num_workers=2))
     for _ in range(2):
-        assert shell.comes("work") is None
-        assert (shell.latest, shell.effects) == ([], [])
-    shell.sends(A(), by=start)
-    shell.sends(A(), by=start)
-    shell.comes("work")
-    assert shell.comes("work") is None
+        shell.sends(A(), by=start)
+    assert shell.comes("work") == 2
+    assert shell.returns(2, None, stays=True) == 3
+    assert shell.offers["work"] == 1
+    shell.hear(stimuli.Ready(0.0, "work"))
     assert (shell.latest, shell.effects) == ([], [])
+    shell.sends(A(), by=start)
+    assert shell.effects == [effects.Offer("work")]
+
+
+def test_nobody_comes_who_was_not_asked():
+    shell, _ = begun(flow())
+    shell.cannot_hear(stimuli.Ready(0.0, "work"))
+    assert shell.state.steps["work"].offered == 0
 
 
 def test_a_worker_that_comes_after_the_decision_comes_in_vain():
     shell, start = begun(flow())
     shell.sends(A(), by=start)
     shell.sends(Stop(), by=start)
-    assert shell.comes("work") is None
+    shell.hear(stimuli.Ready(0.0, "work"))
     assert (shell.latest, shell.effects) == ([], [])
 
 
@@ -319,6 +328,7 @@ def backlog(count: int) -> RunState:
     for stimulus in news:
         price(state, stimulus)
     assert len(state.steps["work"].queue) == count
+    state.steps["work"].offered += 1  # one who comes in vain is on its way
     return state
 
 

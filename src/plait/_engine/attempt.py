@@ -6,7 +6,8 @@ child run knows its parent, and a step that waits for its own run is told so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import math
+from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
@@ -14,57 +15,101 @@ from plait._errors import ContextStateError
 from plait._kernel import effects, stimuli
 from plait._kernel.collecting import Shape
 from plait._kernel.state import Delivery
+from plait._kernel.waits import TimedOutWait, WaitKey
 
 if TYPE_CHECKING:
+    from .lane import Lane, Worker
+    from .native import Happening
     from .shell import Shell
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Answerable:
+    """What a body that waits is woken by."""
+
+    __slots__ = ("answer", "answered", "woken")
+
+    def __init__(self, woken: Happening) -> None:
+        self.woken = woken
+        self.answered = False
+        self.answer: object = None
+
+    def give(self, answer: object) -> None:
+        """Let the body go on with this."""
+        self.answer = answer
+        self.answered = True
+        self.woken.set()
+
+
 class Attempt:
-    """What a body may ask of its run. Every method is synchronous and takes effect at once.
+    """What a body may ask of its run. What is not `async` takes effect at once.
 
     A plain `def` body runs in a worker thread: its calls enter the event loop, and raise
     `Cancelled` there once the run is being cancelled.
     """
 
-    __slots__ = ("context", "delivery", "shell", "threaded")
+    __slots__ = ("context", "delivery", "held", "lane", "shell", "threaded", "unwanted", "worker")
 
-    def __init__(self, shell: Shell, delivery: Delivery) -> None:
+    def __init__(self, shell: Shell, delivery: Delivery, lane: Lane, worker: Worker) -> None:
         self.shell = shell
         self.delivery = delivery
+        self.lane = lane
+        self.worker = worker
         self.threaded = False
+        #: Did somebody ask for this body to be cancelled?
+        self.unwanted = False
+        #: Events that are sent when the attempt succeeds.
+        self.held: list[tuple[object, str | None]] | None = None
         #: The strand's own object for this attempt, made when the body first needs it.
         self.context: object = None
 
     def send(self, event: object, step: str | None = None) -> None:
         """Send an event. Raises `WorkflowRuntimeError` if nobody takes it."""
         if self.threaded:
-            self._enter(self.shell.send, event, step, self.delivery.number)
+            self.enter(self.shell.send, event, step, self.delivery.number)
         else:
             self.shell.send(event, step, self.delivery.number)
 
+    def hold(self, event: object, step: str | None) -> None:
+        """Send an event when this attempt has succeeded, and not at all if it fails."""
+        if self.held is None:
+            self.held = []
+        self.held.append((event, step))
+
+    def send_held(self) -> None:
+        """Send what was held back."""
+        for event, step in self.held or ():
+            self.shell.send(event, step, self.delivery.number)
+
     def write(self, event: object) -> None:
-        """Put an event on the stream."""
+        """Put an event on the stream. Raises `StreamFullError` if its backlog is full."""
         if self.threaded:
-            self._enter(self.shell.write, event, self.delivery.number)
+            self.enter(self.shell.write, event, self.delivery.number)
         else:
             self.shell.write(event, self.delivery.number)
+
+    async def emit(self, event: object) -> None:
+        """Put an event on the stream, when its backlog has room."""
+        shell = self.shell
+        await shell.feed.room(shell.native)
+        shell.hear(stimuli.Wrote(shell.clock(), self.delivery.number, event))
+        await shell.native.cancel_shielded_checkpoint()
 
     def collect(
         self, event: object, shape: Shape, buffer_id: str, key: Hashable
     ) -> tuple[object, ...] | None:
         """Give the input to a collection; the batch, if this completes it."""
         if self.threaded:
-            return self._enter(self._collect, event, shape, buffer_id, key)
+            return self.enter(self._collect, event, shape, buffer_id, key)
         return self._collect(event, shape, buffer_id, key)
 
     def _collect(
         self, event: object, shape: Shape, buffer_id: str, key: Hashable
     ) -> tuple[object, ...] | None:
         shell = self.shell
-        if self.delivery.number not in shell.state.running:
+        if shell.attempts.get(self.delivery.number) is not self:
             raise ContextStateError(
                 f"collect_events: this delivery of step {self.delivery.step!r} has ended."
             )
@@ -73,7 +118,86 @@ class Attempt:
         )
         return answer.batch if isinstance(answer, effects.Give) else None
 
-    def _enter(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def wait(
+        self,
+        kind: type,
+        *,
+        question: object,
+        waiter_id: str | None,
+        requirements: Mapping[str, object],
+        timeout: float | None,  # noqa: ASYNC109 - the peer's signature
+        broadcast: bool,
+    ) -> object:
+        """Wait for an event without a slot. Raises `TimeoutError` after `timeout` seconds."""
+        shell, native = self.shell, self.shell.native
+        await native.checkpoint_if_cancelled()  # no more: who asks first is to be answered first
+        key: WaitKey = (self.delivery.number, self.delivery.waits)
+        cell = shell.waiting[key] = Answerable(native.event())
+        scope, began = self.worker.scope, shell.clock()
+        left = scope.deadline - began
+        try:
+            shell.hear(
+                stimuli.WaitBegan(
+                    began,
+                    self.delivery.number,
+                    kind,
+                    requirements,
+                    broadcast,
+                    waiter_id,
+                    question,
+                )
+            )
+            if cell.answered:
+                await native.cancel_shielded_checkpoint()
+            else:
+                self.lane.give_back(self.worker)
+                scope.deadline = math.inf
+                await self._until_answered(cell, key, began, timeout)
+        finally:
+            del shell.waiting[key]
+            if left < math.inf:
+                scope.deadline = shell.clock() + left
+        if isinstance(cell.answer, TimedOutWait):
+            raise TimeoutError(f"Timed out waiting for {kind.__name__}")
+        return cell.answer
+
+    async def _until_answered(
+        self,
+        cell: Answerable,
+        key: WaitKey,
+        began: float,
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> None:
+        shell, native = self.shell, self.shell.native
+        deadline = math.inf if timeout is None else began + timeout
+        try:
+            with native.cancel_scope(deadline=deadline):
+                await cell.woken.wait()
+            if not cell.answered and not shell.winding_up:
+                shell.hear(stimuli.WaitExpired(shell.clock(), key))
+                await cell.woken.wait()  # until there is a slot again
+            if not cell.answered:
+                await native.sleep_forever()  # the run is wound up: its scope is being cancelled
+            await self.lane.take_again(self.worker)
+        except native.cancelled:
+            # The body may go on, in a scope of its own making: it needs its slot for that.
+            await self._slot_back(cell, key)  # noqa: ASYNC120 - it is shielded
+            if cell.answered and not isinstance(cell.answer, TimedOutWait):
+                return  # the answer has been taken; the cancellation comes at the next checkpoint
+            raise
+
+    async def _slot_back(self, cell: Answerable, key: WaitKey) -> None:  # noqa: ASYNC910
+        shell, native = self.shell, self.shell.native
+        with native.cancel_scope(shield=True) as shelter:
+            self.worker.shelter = shelter
+            if not cell.answered and not shell.winding_up:
+                shell.hear(stimuli.WaitExpired(shell.clock(), key))
+                await cell.woken.wait()  # set by the slot, or when the run is wound up
+            if not (self.worker.holds or shell.winding_up or self.worker.ended):
+                await self.lane.take_again(self.worker)
+        self.worker.shelter = None
+
+    def enter(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn` on the event loop, from this body's worker thread."""
         return self.shell.native.enter_loop(lambda: fn(*args, **kwargs))
 

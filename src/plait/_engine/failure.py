@@ -14,6 +14,7 @@ from plait._errors import (
     WorkflowTimeoutError,
 )
 from plait._event import (
+    StepFailedEvent,
     StopEvent,
     WorkflowCancelledEvent,
     WorkflowFailedEvent,
@@ -80,27 +81,29 @@ def _parts(error: BaseException | None) -> Sequence[BaseException]:
 
 def annotate(state: RunState, failure: Failure) -> BaseException:
     """Say in the notes of a failure where it happened, and on what input."""
+    handled = failure.event
+    if isinstance(handled, StepFailedEvent) and handled.exception is not failure.error:
+        failure.error.__cause__ = failure.error.__cause__ or handled.exception
     event = repr(failure.event)
     if len(event) > MOST_OF_AN_EVENT:
         event = event[: MOST_OF_AN_EVENT - 1] + "…"
     failure.error.add_note(
         f"in step {failure.step!r} of workflow {state.plan.name!r} "
-        f"(run {state.run_id}, delivery {failure.delivery}, attempt 1)"
+        f"(run {state.run_id}, delivery {failure.delivery}, attempt {failure.attempt})"
     )
     failure.error.add_note(f"input event: {event}")
     return failure.error
 
 
 def conclude(
-    state: RunState, *, timeout: float | None, story: str, crash: BaseException | None
+    state: RunState, *, timeout: float | None, story: str, others: Sequence[BaseException]
 ) -> Conclusion:
     """Say what a run that is over came to.
 
-    `story` is how it stood when it was decided; `crash` what came out of the engine itself.
+    `story` is how it stood when it was decided; `others` what failed beside the bodies.
     """
     failures = [annotate(state, failure) for failure in state.failures]
-    if crash is not None:
-        failures.append(crash)
+    failures += others
     match state.outcome:
         case records.Stopped(event) if not failures:
             assert isinstance(event, StopEvent)
@@ -155,6 +158,6 @@ def _failed(state: RunState, error: BaseException) -> WorkflowFailedEvent:
     return WorkflowFailedEvent(
         step_name=first.step if first else None,
         exception=error,
-        attempts=1 if first else 0,
+        attempts=first.attempt if first else 0,
         elapsed_seconds=first.elapsed if first else 0.0,
     )

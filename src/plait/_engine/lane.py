@@ -11,16 +11,22 @@ Rule 2: every offer has a worker: one that is parked at the inbox, one that is o
     it, or else a new one. `_coming` counts those on their way.
 Rule 3: each body begins in the context variables of the run's start. A worker whose body left
     other ones behind is dirty and retires.
-Rule 4: a body that raises is a stimulus like any other. `Cancelled` is not a failure: it passes
+Rule 4: a cancel scope belongs to a worker, not to a delivery, and costs nothing per delivery. It
+    ends one body early: by a step's timeout, or because somebody wants it gone. Its worker retires
+    with it, so that no other delivery is reached.
+Rule 5: a body that raises is a stimulus like any other. `Cancelled` is not a failure: it passes
     through, after the kernel has heard of it, and the nursery waits for the clean-up.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from plait._errors import WorkflowRuntimeError
+import attrs
+
+from plait._errors import StepTimeoutError, WorkflowRuntimeError
 from plait._kernel import effects, stimuli
 
 from .attempt import Attempt, current_attempt
@@ -28,25 +34,62 @@ from .failure import split
 from .variables import variables
 
 if TYPE_CHECKING:
-    from .native import Inlet, Nursery, Outlet
+    from .native import CancelScope, Inlet, Nursery, Outlet
     from .shell import Answer, Shell
-
-Body: TypeAlias = Callable[[Attempt], Awaitable[object]]
 
 #: Deliveries that the workers of a lane together handle without letting others run, if no body
 #: suspends. At 64 a neighbour task runs every few 100 µs; unbounded, a long queue would starve it.
 BUDGET: Final = 64
 
 
+class SharedLimiter(Protocol):
+    """A Trio or AnyIO capacity limiter, or what has its interface."""
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        """Wait for a token."""
+        ...
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        """Give the token back."""
+        ...
+
+
+Body: TypeAlias = Callable[[Attempt], Awaitable[object]]
+
+
+@attrs.frozen
+class Work:
+    """What a lane runs: a step's body, and the bounds that are not the kernel's."""
+
+    body: Body
+    #: Seconds that one attempt may take, waits left out.
+    timeout: float | None = None
+    #: Shared with other steps, runs or programs.
+    limiter: SharedLimiter | None = None
+
+
+class Worker:
+    """One task of a lane, and its cancel scope."""
+
+    def __init__(self, scope: CancelScope) -> None:
+        self.scope = scope
+        #: Was the scope cancelled by us, to end one body?
+        self.ended = False
+        #: Has it the tokens of a body that runs? Not while its body waits.
+        self.holds = False
+        #: A shield under which its body stands in line for a slot; lifted if that is in vain.
+        self.shelter: CancelScope | None = None
+
+
 class Lane:
     """One step of one run. It costs a task and a nursery when its first event arrives."""
 
-    def __init__(self, shell: Shell, name: str, num_workers: int, body: Body) -> None:
+    def __init__(self, shell: Shell, name: str, num_workers: int, work: Work) -> None:
         self._shell = shell
         self._name = name
-        self._body = body
+        self._work = work
         self._limiter = shell.native.limiter(num_workers)
-        self._budget = max(1, BUDGET // num_workers)
+        self._budget = max(1, BUDGET // num_workers) if work.limiter is None else 1
         self._send: Inlet
         self._receive: Outlet
         self._send, self._receive = shell.native.open_channel()
@@ -73,7 +116,7 @@ class Lane:
         self._send.send_nowait(None)
 
     def _spawn(self, nursery: Nursery) -> None:
-        self._shell.spawn_in(nursery, self._work, name="worker")
+        self._shell.spawn_in(nursery, self._live, name="worker")
 
     def close(self) -> None:
         """Close the inbox: the run is over, or was never admitted."""
@@ -87,9 +130,13 @@ class Lane:
             self._nursery = nursery
             await self._shell.native.sleep_forever()  # workers may retire, all of them
 
-    async def _work(self) -> None:  # noqa: ASYNC910 - the lint cannot see that `while` is entered
+    async def _live(self) -> None:
+        with self._shell.native.cancel_scope() as scope:
+            await self._visit(Worker(scope))
+
+    async def _visit(self, worker: Worker) -> None:  # noqa: ASYNC910 - `while` is entered
         """Come to the inbox, work while there is work, and come again."""
-        shell = self._shell
+        shell, shared = self._shell, self._work.limiter
         stays = True
         while stays:
             self._coming -= 1
@@ -99,66 +146,125 @@ class Lane:
             else:
                 self._parked += 1
                 await self._receive.receive()
+            if shared is not None:
+                await shared.acquire_on_behalf_of(worker)
             begin = shell.hear(stimuli.Ready(shell.clock(), self._name))
             if not isinstance(begin, effects.Begin):
+                if shared is not None:
+                    shared.release_on_behalf_of(worker)
                 self._coming += 1
                 continue
-            stays = await self._stretch(begin)
+            stays = await self._stretch(worker, begin)
             if stays and self._lying:
                 await shell.native.checkpoint()
 
-    async def _stretch(self, begin: Answer) -> bool:
+    async def _stretch(self, worker: Worker, begin: Answer) -> bool:
         """Work on one delivery after the other; say whether this task comes back to the inbox.
 
         A token is held for the whole stretch: nobody else runs between two deliveries, so nobody
-        can see that it was not given back. The task does not come back if a body has left its
-        context dirty.
+        can see that it was not given back. One of a shared limiter is held for one delivery.
         """
-        shell, body, running = self._shell, self._body, self._shell.state.running
-        budget = self._budget
-        self._limiter.acquire_on_behalf_of_nowait(begin)
-        holder = begin
+        shell, work, running = self._shell, self._work, self._shell.state.running
+        body, budget = work.body, self._budget
+        self._limiter.acquire_on_behalf_of_nowait(worker)
+        worker.holds = True
         try:
             while isinstance(begin, effects.Begin):
-                attempt = Attempt(shell, running[begin.delivery])
+                number = begin.delivery
+                attempt = Attempt(shell, running[number], self, worker)
                 current_attempt.set(attempt)
                 before = variables()
+                shell.attempts[number] = attempt
+                if work.timeout is not None:
+                    worker.scope.deadline = shell.clock() + work.timeout
                 try:
                     value = await body(attempt)
+                    if attempt.held:
+                        attempt.send_held()
                 except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again
-                    clean = variables() is before
+                    clean = self._after(attempt) and variables() is before
                     self._coming += clean
                     self._ended_badly(attempt, error)
                     return clean  # noqa: ASYNC104, ASYNC910 - no `Cancelled` comes this far
-                attempt.context = None  # it refers back to the attempt
-                clean = variables() is before
                 budget -= 1
+                clean = self._after(attempt) and variables() is before
                 stays = clean and budget > 0
                 if not stays:
                     self._coming += clean
-                begin = shell.hear(
-                    stimuli.Returned(shell.clock(), attempt.delivery.number, value, stays)
-                )
+                begin = shell.hear(stimuli.Returned(shell.clock(), number, value, stays))
                 if not stays:
                     return clean  # noqa: ASYNC910 - the body decides whether it suspends
             self._coming += 1
-            return True  # noqa: ASYNC910 - the same; `_work` sees to it that others run
+            return True  # noqa: ASYNC910 - the same; `_visit` sees to it that others run
         finally:
-            self._limiter.release_on_behalf_of(holder)
+            self.give_back(worker)
+
+    def _after(self, attempt: Attempt) -> bool:
+        """A body has ended. Say whether its worker's scope is as good as new."""
+        attempt.context = None  # it refers back to the attempt
+        del self._shell.attempts[attempt.delivery.number]
+        worker = attempt.worker
+        if self._work.timeout is not None:
+            worker.ended = worker.ended or worker.scope.cancel_called
+            worker.scope.deadline = math.inf
+        return not worker.ended
 
     def _ended_badly(self, attempt: Attempt, error: BaseException) -> None:
         shell, number = self._shell, attempt.delivery.number
         cancelled, failure = split(error, shell.native.cancelled)
-        asked = shell.notice()  # also if the clean-up has made a failure of the `Cancelled`
-        if cancelled is not None and not asked:
-            failure = WorkflowRuntimeError(
-                f"Step {self._name!r} raised Cancelled, but nobody cancelled it."
-            )
-            failure.__cause__ = error
-            cancelled = None
+        # Asked also if the clean-up has made another failure of the `Cancelled`.
+        asked = attempt.worker.ended or shell.notice()
+        if cancelled is not None and failure is None:
+            failure = self._why(attempt, error, asked=asked)
         if failure is None:
             shell.hear(stimuli.Unwound(shell.clock(), number))
         else:
             shell.hear(stimuli.Raised(shell.clock(), number, failure))
-        if cancelled is not None:
+        if cancelled is not None and asked:
             raise cancelled
+
+    def _why(self, attempt: Attempt, error: BaseException, *, asked: bool) -> Exception | None:
+        """Say which failure a `Cancelled` stands for, if it stands for one."""
+        failure: Exception
+        if not asked:
+            failure = WorkflowRuntimeError(
+                f"Step {self._name!r} raised Cancelled, but nobody cancelled it."
+            )
+        elif attempt.unwanted or self._shell.winding_up:
+            return None
+        else:
+            failure = StepTimeoutError(
+                f"Step {self._name!r} timed out after {self._work.timeout} seconds."
+            )
+        failure.__cause__ = error
+        return failure
+
+    # ------------------------------------------------------------ of one attempt
+
+    def end(self, attempt: Attempt) -> None:
+        """Cancel one body; the run goes on."""
+        attempt.unwanted = True
+        attempt.worker.ended = True
+        attempt.worker.scope.cancel()
+        self.lift_shelter(attempt)
+
+    def lift_shelter(self, attempt: Attempt) -> None:
+        """Let a body that stands in line for its slot go: it will not need it."""
+        if attempt.worker.shelter is not None:
+            attempt.worker.shelter.cancel()
+
+    def give_back(self, worker: Worker) -> None:
+        """Give a body's tokens back: it has ended, or it waits."""
+        if not worker.holds:
+            return
+        worker.holds = False
+        self._limiter.release_on_behalf_of(worker)
+        if self._work.limiter is not None:
+            self._work.limiter.release_on_behalf_of(worker)
+
+    async def take_again(self, worker: Worker) -> None:  # noqa: ASYNC910 - a wait follows
+        """Take the tokens again: a wait is over, and the kernel has a slot for the body."""
+        if self._work.limiter is not None:
+            await self._work.limiter.acquire_on_behalf_of(worker)
+        self._limiter.acquire_on_behalf_of_nowait(worker)
+        worker.holds = True

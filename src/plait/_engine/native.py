@@ -45,11 +45,14 @@ class TrioBackend:
         self.limiter = trio.CapacityLimiter
         self.open_channel = functools.partial(trio.open_memory_channel[None], math.inf)
         self.checkpoint = trio.lowlevel.checkpoint
+        self.checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
+        self.cancel_shielded_checkpoint = trio.lowlevel.cancel_shielded_checkpoint
         self.deadline = trio.current_effective_deadline
         self._to_thread = trio.to_thread
         self._from_thread = trio.from_thread
         self.sleep_forever = trio.sleep_forever
         self.current_task: Callable[[], object] = trio.lowlevel.current_task
+        self.sleep_until = trio.sleep_until
         self._current_clock = trio.lowlevel.current_clock
         self._protect = functools.cache(trio.lowlevel.enable_ki_protection)
 
@@ -72,6 +75,18 @@ class TrioBackend:
         Raises the backend's `Cancelled` if the thread's task has been cancelled.
         """
         self._from_thread.check_cancelled()
+        return self._from_thread.run_sync(fn)
+
+    def await_in_loop(self, fn: Callable[[], Awaitable[T]]) -> T:
+        """Await `fn()` on the event loop, from a thread of `run_in_thread`.
+
+        Raises the backend's `Cancelled` if the thread's task has been cancelled, or is meanwhile.
+        """
+        self._from_thread.check_cancelled()
+        return self._from_thread.run(fn)
+
+    def clean_up_in_loop(self, fn: Callable[[], T]) -> T:
+        """Do as `enter_loop`, also when the thread's task has been cancelled."""
         return self._from_thread.run_sync(fn)
 
 
@@ -97,11 +112,14 @@ class AnyioBackend:
             anyio.create_memory_object_stream[None], max_buffer_size=math.inf
         )
         self.checkpoint = anyio.lowlevel.checkpoint
+        self.checkpoint_if_cancelled = anyio.lowlevel.checkpoint_if_cancelled
+        self.cancel_shielded_checkpoint = anyio.lowlevel.cancel_shielded_checkpoint
         self.deadline = anyio.current_effective_deadline
         self._to_thread = anyio.to_thread
         self._from_thread = anyio.from_thread
         self.sleep_forever = anyio.sleep_forever
         self.current_task: Callable[[], object] = asyncio.current_task
+        self._sleep = anyio.sleep
         self._running_loop = asyncio.get_running_loop
 
     def protect(self, fn: Callable[..., object]) -> None:
@@ -110,6 +128,10 @@ class AnyioBackend:
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock."""
         return self._running_loop().time
+
+    async def sleep_until(self, deadline: float) -> None:
+        """Sleep until a time on the run's clock."""
+        await self._sleep(max(0.0, deadline - self._running_loop().time()))
 
     async def run_in_thread(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a worker thread; a cancellation waits for it. The caller bounds how many."""
@@ -123,6 +145,22 @@ class AnyioBackend:
         """
         self._from_thread.check_cancelled()
         return self._from_thread.run_sync(fn)
+
+    def await_in_loop(self, fn: Callable[[], Awaitable[T]]) -> T:
+        """Await `fn()` on the event loop, from a thread of `run_in_thread`.
+
+        Raises the backend's `Cancelled` if the thread's task has been cancelled, or is meanwhile.
+        """
+        self._from_thread.check_cancelled()
+        return self._from_thread.run(_as_coroutine, fn)
+
+    def clean_up_in_loop(self, fn: Callable[[], T]) -> T:
+        """Do as `enter_loop`, also when the thread's task has been cancelled."""
+        return self._from_thread.run_sync(fn)
+
+
+async def _as_coroutine(fn: Callable[[], Awaitable[T]]) -> T:
+    return await fn()
 
 
 Backend: TypeAlias = TrioBackend | AnyioBackend

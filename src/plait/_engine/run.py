@@ -25,12 +25,13 @@ from plait._kernel.life import Phase
 from plait._kernel.records import Stopped
 
 from . import native
-from .attempt import current_attempt
+from .attempt import Attempt, current_attempt
 from .block import Block
 from .failure import contains
 from .runtime import Runtime
 from .shell import Shell
 from .stream import EventStream
+from .trace import Trace
 
 if TYPE_CHECKING:
     from .native import Happening, Nursery
@@ -227,7 +228,7 @@ class Run(Generic[R]):
             # A task that a step has left elsewhere may wait, once that step has ended.
             if (
                 attempt.shell is self._shell
-                and attempt.delivery.number in attempt.shell.state.running
+                and attempt.shell.attempts.get(attempt.delivery.number) is attempt
             ):
                 text = f"Step {attempt.delivery.step!r} cannot wait for its own run."
                 raise WorkflowRuntimeError(text)
@@ -323,14 +324,20 @@ class Run(Generic[R]):
             raise TypeError(f"send_event() takes an Event, not {event!r}")
         self._shell.send(event, step)
 
-    def stream_events(self) -> EventStream:
+    def stream_events(self, *, expose_internal: bool = False) -> EventStream:
         """Open a stream of the run's events, from the first on, also after the end.
+
+        Args:
+            expose_internal: Show `StepStateChanged` and `WorkflowIdleEvent` as well, from now on:
+                they are not kept.
 
         Raises:
             WorkflowRuntimeError: It has not been started.
         """
         self._need_start("async for event in run.stream_events(): ...")
-        return EventStream(self._shell.feed, native.current())
+        if expose_internal:
+            self._shell.watch_states()
+        return EventStream(self._shell.feed, native.current(), internal=expose_internal)
 
     def observe(self, observer: Observer) -> Self:
         """Have `observer` called with each record of the run, synchronously.
@@ -346,6 +353,49 @@ class Run(Generic[R]):
             raise WorkflowRuntimeError(text)
         self._shell.observers.append(observer)
         return self
+
+    def trace(self) -> Trace:
+        """Keep the run's records, for a readable story: `print(trace)` after the end.
+
+        Raises:
+            WorkflowRuntimeError: The run has already been started.
+        """
+        trace = Trace()
+        self.observe(trace)
+        return trace
+
+    def stepwise(self) -> Self:
+        """Let the run start one delivery at a time, each when `run_step` asks for it.
+
+        Raises:
+            WorkflowRuntimeError: The run has already been started.
+        """
+        if self._shell.state.phase is not Phase.NEW:
+            text = f"Run {self.run_id} has already been started. Call stepwise() before that."
+            raise WorkflowRuntimeError(text)
+        self._shell.stepwise = True
+        return self
+
+    async def run_step(self) -> list[Event] | None:
+        """Let one delivery run, the oldest, and return the events that came of it.
+
+        It waits while the run is idle. A checkpoint.
+
+        Returns:
+            The events that the delivery sent and returned, in their order; `None` at the end of
+            the run.
+
+        Raises:
+            WorkflowRuntimeError: The run is not stepwise, or has not been started.
+        """
+        self._need_start("await run.run_step()")
+        if not self._shell.stepwise:
+            raise WorkflowRuntimeError("This run is not stepwise. Write run = wf.run().stepwise()")
+        return await self._shell.step()
+
+    def _forward_to(self, attempt: Attempt) -> None:
+        """Show the run's events on the stream of the run that the attempt belongs to."""
+        self._shell.forward_to(attempt)
 
     async def wait_idle(self) -> None:
         """Wait until the run is idle or has ended. A checkpoint.
@@ -373,7 +423,8 @@ class Run(Generic[R]):
 
     def explain(self) -> str:
         """Say in words how the run stands: who waits for what."""
-        return explain(self._shell.state)
+        shell = self._shell
+        return explain(shell.state, shell.clock() if self._started else 0.0)
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} of {self._shell.plan.name!r}: {self.state}>"

@@ -18,30 +18,36 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, assert_never
 
 from plait._abc import Observer
-from plait._event import Event
+from plait._event import ChildEvent, Event
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
-from plait._kernel.apply import apply
-from plait._kernel.decide import decide
+from plait._kernel.advance import advance
 from plait._kernel.explain import explain
 from plait._kernel.life import Phase
 from plait._kernel.plan import Plan
 from plait._kernel.records import Record
+from plait._kernel.refusals import no_such_step
 from plait._kernel.state import RunState
 from plait._kernel.stimuli import Stimulus
+from plait._kernel.waits import WaitKey
 
 from . import native
-from .attempt import Attempt, current_attempt
+from .attempt import Answerable, Attempt, current_attempt
 from .failure import Conclusion, conclude, split, unwrap
 from .gate import Gate
-from .lane import Body, Lane
+from .lane import Lane, Work
+from .states import StateWatcher
 from .stream import Feed
+from .walker import Walker
 
 if TYPE_CHECKING:
     from .native import Backend, CancelScope, Happening, Nursery
@@ -49,6 +55,13 @@ if TYPE_CHECKING:
 Answer: TypeAlias = effects.Begin | effects.Give | None
 
 log: Final = logging.getLogger("plait")
+
+
+class Surroundings(AbstractAsyncContextManager[object, bool | None], Protocol):
+    """What lies around all steps of a run, and is left when they have ended."""
+
+    #: What went wrong with it: failures of the run.
+    errors: list[BaseException]
 
 
 class Shell:
@@ -64,17 +77,24 @@ class Shell:
     def __init__(
         self,
         plan: Plan,
-        bodies: Callable[[Shell], Mapping[str, Body]],
+        work: Callable[[Shell], Mapping[str, Work]],
         start_event: Event,
         run_id: RunId,
-        timeout: float | None,
+        *,
+        timeout: float | None = None,
+        pauses: bool = False,
         gate: Gate | None = None,
+        around: Surroundings | None = None,
+        stream_buffer: float = math.inf,
     ) -> None:
         self.plan = plan
         self.run_id = run_id
         self.timeout = timeout
         self.state = RunState(plan, run_id)
-        self.feed = Feed()
+        self.feed = Feed(stream_buffer)
+        #: The bodies that are executing, and the waits that have not ended.
+        self.attempts: dict[DeliveryId, Attempt] = {}
+        self.waiting: dict[WaitKey, Answerable] = {}
         self.observers: list[Observer] = []
         self.conclusion: Conclusion | None = None
         #: The strand's own object for this run.
@@ -84,17 +104,30 @@ class Shell:
         self.queued = False
         #: The attempt of another run in which this one runs.
         self.parent: Attempt | None = None
-        self._bodies: Mapping[str, Body] = {}
+        self._work: Mapping[str, Work] = {}
+        #: Does the deadline wait while the run is idle? Then: what was left of it.
+        self._pauses = pauses
+        self._left: float | None = None
         self._lanes: dict[str, Lane] = {}
         self._nursery: Nursery | None = None
         self._scope: CancelScope | None = None
         self._start_event = start_event
         self._gate = gate
-        self._bind = bodies
+        self._around = around
+        self._bind = work
         self._unreported: deque[Record] = deque()
         self._reporting = False
         self._cancel_asked = False
         self._story = ""
+        #: Does the run start one delivery at a time, each when it is asked to?
+        self.stepwise = False
+        self._watcher: StateWatcher | None = None
+        #: The names of the workflows and steps around it, its own last.
+        self.path: tuple[str, ...] = (plan.name,)
+        #: Runs inside it that show their events on its stream, the oldest first.
+        self.children: list[Shell] = []
+        #: What is called once when the run is over.
+        self.on_end: list[Callable[[], object]] = []
 
     # ------------------------------------------------------------ the host
 
@@ -106,8 +139,9 @@ class Shell:
         self.base = copy_context()
         self.parent = current_attempt.get()
         self._wound = self.native.event()
-        self._bodies = self._bind(self)
-        self.hear(stimuli.Opened(self.clock(), self._start_event))
+        self._work = self._bind(self)
+        now = self.clock()
+        self.hear(stimuli.Opened(now, self._start_event, time.time() - now, stepwise=self.stepwise))
         if self._gate is not None:
             self.queued = True
             self._admission = self.native.event()
@@ -142,25 +176,25 @@ class Shell:
         finally:
             gate.leave(self._admission)
 
-    async def _run(self) -> None:
+    async def _run(self) -> None:  # noqa: ASYNC910 - `_guide` waits
         deadline = math.inf if self.timeout is None else self.clock() + self.timeout
-        crash = None
+        cancelled = crash = None
         try:
-            with self.native.cancel_scope(deadline=deadline) as scope:
-                self._scope = scope
-                async with self.native.open_nursery() as nursery:
-                    await self._guide(nursery)
-                    scope.cancel()
+            async with self._around or nullcontext():
+                with self.native.cancel_scope(deadline=deadline) as scope:
+                    self._scope = scope
+                    async with self.native.open_nursery() as nursery:
+                        await self._guide(nursery)
+                        scope.cancel()
         except BaseException as error:  # noqa: ASYNC103, BLE001 - parted, and nothing is lost
             cancelled, crash = split(error, self.native.cancelled)
-            end = self._close(unwrap(crash))
-            if cancelled is not None and (end.error is None or end.cancelled):
-                raise cancelled from None  # noqa: ASYNC104 - the same one, out of its group
-            if cancelled is not None and self.native.deadline() > -math.inf:
-                # No scope asked for it, but asyncio's runner, for Ctrl-C: it waits for just this.
-                raise cancelled from end.error  # noqa: ASYNC104
-            return  # noqa: ASYNC104, ASYNC910 - a failure goes out instead, as from any nursery
-        self._close(None)
+        end = self._close(unwrap(crash))
+        if cancelled is not None and (end.error is None or end.cancelled):
+            raise cancelled from None  # noqa: ASYNC104 - the same one, out of its group
+        if cancelled is not None and self.native.deadline() > -math.inf:
+            # No scope asked for it, but asyncio's runner, for Ctrl-C: it waits for just this.
+            raise cancelled from end.error  # noqa: ASYNC104
+        # Else a failure goes out instead of the cancellation, as from any nursery.
 
     async def _guide(self, nursery: Nursery) -> None:
         self._nursery = nursery
@@ -183,14 +217,22 @@ class Shell:
         self.queued = False
         if self.state.phase is Phase.GOING:
             self.hear(stimuli.Abandoned(self.clock()))
-        if self.state.phase is Phase.WINDING_UP and not self.state.running:
+        going = self.state.running or self.state.suspended  # torn away, by Ctrl-C in plait itself
+        if self.state.phase is Phase.WINDING_UP and not going:
             self.hear(stimuli.Settled(self.clock()))
-        self.conclusion = conclude(self.state, timeout=self.timeout, story=self._story, crash=crash)
+        others = [] if crash is None else [crash]
+        if self._around is not None:
+            others += self._around.errors
+        self.conclusion = conclude(
+            self.state, timeout=self.timeout, story=self._story, others=others
+        )
         self.feed.close(self.conclusion.last_event)
         self._rest()
+        for call in self.on_end:
+            call()
         for lane in self._lanes.values():
             lane.close()
-        self._bodies = {}
+        self._work = {}
         self._lanes = {}
         return self.conclusion
 
@@ -207,11 +249,11 @@ class Shell:
 
     def hear(self, stimulus: Stimulus) -> Answer:
         """Tell the kernel what happened and do what it says. Raises what the kernel refuses."""
-        records, todo = decide(self.state, stimulus)
-        for record in records:
-            apply(self.state, record)
+        records, todo = advance(self.state, stimulus)
         if self.observers:
             self._report(records)
+        if self._pauses:
+            self._pause_or_go_on()
         answer = None
         for effect in todo:
             match effect:
@@ -224,22 +266,55 @@ class Shell:
                     self.feed.publish(event)
                 case effects.Refuse(error):
                     raise error
+                case effects.Resume(wait, event):
+                    if wait in self.waiting:
+                        self.waiting[wait].give(event)
+                case effects.Alarm(delivery, at):
+                    assert self._nursery is not None
+                    timer = partial(self._alarm, delivery, at)
+                    self.spawn_in(self._nursery, timer, name=f"retry of delivery {delivery}")
+                case effects.Interrupt(deliveries):
+                    for delivery in deliveries:
+                        self.attempts[delivery].lane.end(self.attempts[delivery])
                 case effects.Rest():
                     self._rest()
                 case effects.Wind():
-                    self._story = self._story or explain(self.state)
-                    self._wound.set()
-                    if self.queued and self._scope is not None:
-                        self._scope.cancel()
+                    self._wind()
                 case _:
                     assert_never(effect)
         return answer
+
+    def _wind(self) -> None:
+        self._story = self._story or explain(self.state, self.clock())
+        self._wound.set()
+        for cell in self.waiting.values():
+            cell.woken.set()
+        for attempt in self.attempts.values():
+            attempt.lane.lift_shelter(attempt)
+        if self.queued and self._scope is not None:
+            self._scope.cancel()
+
+    async def _alarm(self, delivery: DeliveryId, at: float) -> None:
+        await self.native.sleep_until(at)
+        self.hear(stimuli.Due(self.clock(), delivery))
+
+    def _pause_or_go_on(self) -> None:
+        """While the run is idle its deadline is put off."""
+        scope, now = self._scope, self.clock()
+        if scope is None or self.queued:
+            return
+        if self.state.idle and self._left is None:
+            self._left = scope.deadline - now
+            scope.deadline = math.inf
+        elif not self.state.idle and self._left is not None:
+            scope.deadline = now + self._left
+            self._left = None
 
     def _offer(self, step: str) -> None:
         lane = self._lanes.get(step)
         if lane is None:
             plan = self.plan.step[step]
-            lane = self._lanes[step] = Lane(self, step, plan.num_workers, self._bodies[step])
+            lane = self._lanes[step] = Lane(self, step, plan.num_workers, self._work[step])
             if self._nursery is not None:
                 lane.open(self._nursery)
         lane.offer()
@@ -283,11 +358,90 @@ class Shell:
 
     def send(self, event: object, step: str | None, sender: DeliveryId = OUTSIDE) -> None:
         """Send an event into the run."""
+        if sender == OUTSIDE and self.children and step is None and not self._takes(event):
+            for child in self.children:
+                if child.reaches(event):
+                    child.send(event, None)
+                    return
         self.hear(stimuli.Sent(self.clock(), sender, event, step))
 
+    def _takes(self, event: object) -> bool:
+        """Would a step or a wait of this very run get an event?"""
+        route = self.plan.routes[type(event)]
+        if route.to or route.stops or route.observable:
+            return True
+        return any(wait.wants(event) for wait in self.state.waits.values())
+
+    def reaches(self, event: object) -> bool:
+        """Would an event find somebody here, or in a run inside?"""
+        if self.winding_up:
+            return False
+        return self._takes(event) or any(child.reaches(event) for child in self.children)
+
     def write(self, event: object, sender: DeliveryId = OUTSIDE) -> None:
-        """Put an event on the stream."""
+        """Put an event on the stream. Raises `StreamFullError` if its backlog is full."""
+        self.feed.check_room()
         self.hear(stimuli.Wrote(self.clock(), sender, event))
+
+    def cancel_step(self, step: str, where: Callable[[object], bool] | None) -> int:
+        """Cancel the running bodies of a step whose input satisfies `where`; count them."""
+        if step not in self.state.steps:
+            raise no_such_step(self.state, step)
+        found = [
+            attempt
+            for attempt in self.attempts.values()
+            if attempt.delivery.step == step
+            and not attempt.unwanted
+            and (where is None or where(attempt.delivery.event))
+        ]
+        for attempt in found:
+            attempt.lane.end(attempt)
+        return len(found)
+
+    def watch_states(self) -> None:
+        """Tell the readers of internal events of each delivery, from now on."""
+        if self._watcher is None:
+            self._watcher = StateWatcher(self.state, self.feed.whisper)
+            self.observers.append(self._watcher)
+
+    async def step(self) -> list[Event] | None:
+        """Let one delivery run to its end; the events that came of it, `None` at the end."""
+        await self.native.checkpoint()
+        if self.conclusion is not None:
+            return None
+        walker = Walker(self.native.event())
+        self.observers.append(walker)
+        self.on_end.append(walker.done.set)
+        try:
+            self.hear(stimuli.StepAsked(self.clock()))
+            await walker.done.wait()
+        finally:
+            if walker in self.observers:
+                self.observers.remove(walker)
+        return walker.events if walker.ended else None
+
+    def forward_to(self, attempt: Attempt) -> None:
+        """Show this run's events on the stream of an attempt's run, and take its strays."""
+        parent = attempt.shell
+        path = (*parent.path, attempt.delivery.step, self.plan.name)
+        self.path = path
+
+        def forward(event: Event) -> None:
+            if not isinstance(event, ChildEvent):
+                event = ChildEvent(
+                    event=event, workflow=self.plan.name, run_id=self.run_id, path=path
+                )
+            # Like an observable event that is routed, it does not mind the bound of the stream.
+            parent.hear(stimuli.Wrote(parent.clock(), attempt.delivery.number, event))
+
+        self.feed.listeners.append(forward)
+        parent.children.append(self)
+        self.on_end.append(partial(parent.children.remove, self))
+
+    @property
+    def winding_up(self) -> bool:
+        """Has the run been decided?"""
+        return self.state.phase is not Phase.GOING
 
     def cancel(self) -> None:
         """Ask for the run to end. Remembered if it has not begun."""

@@ -2,13 +2,22 @@
 
 The list is kept as long as the run object, so that late readers see everything. A reader is woken
 once for a burst, not once for an event, and lets others run after every 64 events.
+
+A bound, where there is one, is on the writer's lead: the events that the slowest open reader has not
+taken, or, while none is open, that nobody has.
 """
 
 from __future__ import annotations
 
+import math
+import weakref
+from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, final
+from weakref import WeakSet
 
+from plait._errors import StreamFullError
 from plait._event import Event
 from plait._naming import publish
 
@@ -22,22 +31,40 @@ BURST: Final = 64
 class Feed:
     """The writing end. It belongs to the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: float = math.inf) -> None:
         self.events: list[Event] = []
         self.closed = False
+        self._buffer = buffer
+        self._readers: WeakSet[EventStream] = WeakSet()
+        #: The furthest that any reader has come.
+        self._taken = 0
         self._sleepers: list[Happening] = []
+        self._blocked: deque[Happening] = deque()
+        #: Writers that have been let in and have not written yet.
+        self._let_in = 0
+        #: Called with each event: a parent run's, to forward it.
+        self.listeners: list[Callable[[Event], object]] = []
 
     def publish(self, event: Event) -> None:
         """Add an event and wake the readers that have seen all others."""
         self.events.append(event)
-        self._wake()
+        for listener in self.listeners:
+            listener(event)
+        self.wake()
 
     def close(self, last: Event) -> None:
         """Add the last event; there will be no other."""
         self.closed = True
         self.publish(last)
 
-    def _wake(self) -> None:
+    def whisper(self, event: Event) -> None:
+        """Tell those readers that have asked for internal events, and keep nothing."""
+        for reader in self._readers:
+            reader.overhear(event)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the readers that sleep."""
         if self._sleepers:
             sleepers, self._sleepers = self._sleepers, []
             for sleeper in sleepers:
@@ -48,6 +75,64 @@ class Feed:
         sleeper = backend.event()
         self._sleepers.append(sleeper)
         await sleeper.wait()
+
+    # ------------------------------------------------------------ the bound
+
+    @property
+    def backlog(self) -> int:
+        """How far the writers are ahead."""
+        taken = min((reader.taken for reader in self._readers), default=self._taken)
+        return len(self.events) - taken
+
+    def check_room(self) -> None:
+        """Raise `StreamFullError` if the backlog is full."""
+        if self._buffer < math.inf and (backlog := self.backlog) >= self._buffer:
+            raise StreamFullError(
+                f"The stream buffer is full ({backlog} of {self._buffer}). "
+                "Use await ctx.emit(ev), which waits."
+            )
+
+    async def room(self, backend: Backend) -> None:  # noqa: ASYNC910 - `Attempt.emit` has one
+        """Wait until the backlog is not full, first come, first served; then write at once."""
+        await backend.checkpoint_if_cancelled()
+        if not self._blocked and not self._is_full:
+            return
+        blocked = backend.event()
+        self._blocked.append(blocked)
+        try:
+            await blocked.wait()
+        except backend.cancelled:
+            if blocked in self._blocked:
+                self._blocked.remove(blocked)
+            else:  # its turn had come: the next one's, then
+                self._let_in -= 1
+                self._admit()
+            raise
+        self._let_in -= 1
+
+    @property
+    def _is_full(self) -> bool:
+        return self._buffer < math.inf and self.backlog + self._let_in >= self._buffer
+
+    def _admit(self) -> None:
+        while self._blocked and not self._is_full:
+            self._let_in += 1
+            self._blocked.popleft().set()
+
+    def open(self, reader: EventStream) -> None:
+        """Count a reader among those that the writers wait for."""
+        self._readers.add(reader)
+        weakref.finalize(reader, self._admit)
+
+    def leave(self, reader: EventStream) -> None:
+        """Stop waiting for a reader."""
+        self._readers.discard(reader)
+        self._admit()
+
+    def took(self, taken: int) -> None:
+        """Hear that a reader has come this far."""
+        self._taken = max(self._taken, taken)
+        self._admit()
 
 
 @final
@@ -65,28 +150,40 @@ class EventStream:
         ```
     """
 
-    def __init__(self, feed: Feed, backend: Backend) -> None:
+    def __init__(self, feed: Feed, backend: Backend, *, internal: bool = False) -> None:
         self._feed = feed
         self._backend = backend
-        self._taken = 0
+        self.taken = 0
         self._closed = False
+        #: Internal events, each with the number of events that it comes after.
+        self._overheard: deque[tuple[int, Event]] | None = deque() if internal else None
+        feed.open(self)
 
     def __aiter__(self) -> Self:
         return self
 
+    def overhear(self, event: Event) -> None:
+        """Keep an internal event, if this stream shows them."""
+        if self._overheard is not None:
+            self._overheard.append((len(self._feed.events), event))
+
     async def __anext__(self) -> Event:
         """Take the next event, waiting for it if need be. A checkpoint every 64 events."""
         feed = self._feed
-        if self._taken % BURST == 0:
+        if self.taken % BURST == 0:
             await self._backend.checkpoint()
         while not self._closed:
-            if self._taken < len(feed.events):
-                event = feed.events[self._taken]
-                self._taken += 1
+            if self._overheard and self._overheard[0][0] <= self.taken:
+                return self._overheard.popleft()[1]  # noqa: ASYNC910 - as below
+            if self.taken < len(feed.events):
+                event = feed.events[self.taken]
+                self.taken += 1
+                feed.took(self.taken)
                 return event  # noqa: ASYNC910 - a checkpoint for each burst
             if feed.closed:
                 break
             await feed.wait(self._backend)
+        feed.leave(self)
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
@@ -97,13 +194,18 @@ class EventStream:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:  # a stream owns no task: nothing to wait for
-        self._closed = True
+    ) -> None:
+        self._close()
 
     async def aclose(self) -> None:
         """Stop: iteration ends. Calling it twice is fine. A checkpoint."""
-        self._closed = True
+        self._close()
         await self._backend.checkpoint()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._feed.leave(self)
+        self._feed.wake()
 
 
 publish("plait.events", EventStream)

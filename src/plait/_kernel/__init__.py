@@ -8,6 +8,9 @@ stimulus. It imports the standard library's data modules, attrs, and plait's lea
     stimuli    what the shell reports            records    what it means, and all that is kept
     effects    what the shell must do            state      the sum of the records
     decide     stimulus -> records, effects      apply      record -> state, the only mutator
-    life       the tables of a run's and a delivery's life
-    collecting the buffers of `collect_events`   explain    who waits for what, in words
+    advance    a stimulus, to the end            life       a run's and a delivery's life, as tables
+    collecting the buffers of `collect_events`   streams    what a returned list opens
+    waits      open questions                    policies   what a failure leads to
+    explain    who waits for what, in words      refusals   what cannot be done, in words
+    value      what stimuli, records and effects are made of
 """

@@ -1,12 +1,14 @@
 """Record -> state. The only mutator: recovery is a loop over this function, and so is the live run.
 
-It never judges. What `decide` wrote is legal; a record that is not is our own bug.
+It never judges. What was decided is legal; a record that is not is our own bug. What it touched it
+notes in `touched` and `loose`, for `advance` to look at.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop, heappush
-from typing import assert_never
+from typing import assert_never, cast
 
 from plait._errors import PlaitInternalError
 from plait._ids import DeliveryId
@@ -15,48 +17,87 @@ from . import records
 from .collecting import Buffer, BufferKey
 from .life import RUN, Phase
 from .records import Record
-from .state import Delivery, Failure, RunState
+from .state import Delivery, Failure, RunState, Slotted, StepState, Trouble, in_mailbox
+from .streams import Branch, Gathered, Stream, StreamId, merged
+from .waits import TIMED_OUT, WaitKey
 
 
 def apply(state: RunState, record: Record) -> None:
     """Change the state by one record, in place."""
     match record:  # the commonest first: each `case` that does not match costs 40 ns
         case records.Completed():
-            delivery = _leave(state, record.delivery)
-            step = state.steps[delivery.step]
-            step.returned_none = record.event is None
-            if record.event is not None:
-                _emit(state, delivery.step, record)
+            _complete(state, record)
         case records.Started():
             step = state.steps[record.step]
             delivery = step.queue.popleft()
-            delivery.worker = record.worker
             delivery.began = record.at
-            if step.free:
-                heappop(step.free)
-            else:
-                step.workers += 1
-            step.running += 1
+            if state.permits is not None:
+                state.permits -= 1
+            _take_slot(step, delivery, record.worker)
             state.running[record.delivery] = delivery
         case records.Emitted():
-            sender = state.running.get(record.cause)
-            _emit(state, sender.step if sender else None, record)
+            _send(state, record)
         case records.Collected():
             _collect(state, record)
         case records.Streamed():
             pass  # the stream is an observer's; the run's state does not know its history
         case records.Failed():
             delivery = _leave(state, record.delivery)
-            elapsed = record.at - delivery.began
+            trouble = delivery.trouble
+            elapsed = record.at - (delivery.began if trouble is None else trouble.began)
             state.failures.append(
-                Failure(delivery.number, delivery.step, delivery.event, record.error, elapsed)
+                Failure(
+                    delivery.number,
+                    delivery.step,
+                    delivery.event,
+                    record.error,
+                    delivery.attempt,
+                    elapsed,
+                )
             )
+            _end_branch(state, delivery.branch)
         case records.Interrupted():
-            _leave(state, record.delivery)
+            _end_branch(state, _leave(state, record.delivery).branch)
+        case records.Retrying():
+            _retry(state, record)
+        case records.Requeued():
+            delivery = state.due.pop(record.delivery)
+            step = state.steps[delivery.step]
+            step.queue.append(delivery)
+            state.touched.append(step)
+        case records.Recovered():
+            delivery = _leave(state, record.delivery)
+            line = (*delivery.line, record.to)
+            _deliver(
+                state, record.to, record.event, record.first, delivery.number, delivery.branch, line
+            )
+            _end_branch(state, delivery.branch)
+        case records.Dropped():
+            _drop(state, {*record.deliveries}, record.streams)
+        case records.Fired():
+            _fire(state, record)
+        case records.StreamClosed():
+            stream = state.streams.pop(record.stream)
+            _end_branch(state, stream.parent)
+        case records.Waited():
+            _wait(state, record)
+        case records.Answered():
+            _answer_at_once(state, record)
+        case records.WaitEnded():
+            _end_wait(state, record.wait, TIMED_OUT)
+        case records.Resumed():
+            _resume(state, record)
+        case records.Permitted():
+            state.permits = (state.permits or 0) + 1
+            state.touched.extend(state.steps.values())
         case records.Decided():
             _advance(state, record)
             state.outcome = record.outcome
-        case records.RunStarted() | records.Idled() | records.Closed():
+        case records.RunStarted():
+            _advance(state, record)
+            state.epoch = record.epoch
+            state.permits = 0 if record.stepwise else None
+        case records.Idled() | records.Closed():
             _advance(state, record)
         case _:
             assert_never(record)
@@ -69,56 +110,326 @@ def _advance(state: RunState, record: Record) -> None:
         raise PlaitInternalError(f"{record} in phase {state.phase.value!r}") from None
 
 
-def _leave(state: RunState, number: DeliveryId) -> Delivery:
-    delivery = state.running.pop(number)
+# ---------------------------------------------------------------- slots and queues
+
+
+def _take_slot(step: StepState, delivery: Delivery, worker: int) -> None:
+    delivery.worker = worker
+    if step.free:
+        heappop(step.free)
+    else:
+        step.workers += 1
+    step.running += 1
+
+
+def _give_slot_back(state: RunState, delivery: Delivery) -> None:
     step = state.steps[delivery.step]
     step.running -= 1
     heappush(step.free, delivery.worker)
-    state.busy -= 1
+    delivery.worker = -1
+    state.touched.append(step)
+
+
+def _leave(state: RunState, number: DeliveryId) -> Delivery:
+    """Take a delivery whose body has ended away, with its slot and its waits."""
+    delivery = state.running.pop(number, None)
+    if delivery is None:
+        delivery = state.suspended.pop(number)
+        step = state.steps[delivery.step]
+        waiting = [*step.resuming]
+        step.resuming = deque(entry for entry in waiting if entry[0][0] != number)
+        state.busy -= len(waiting) - len(step.resuming)
+    else:
+        state.busy -= 1
+        step = state.steps[delivery.step]
+        step.running -= 1
+        heappush(step.free, delivery.worker)
+        delivery.worker = -1
+        state.touched.append(step)
+    if delivery.waits:
+        for key in [key for key in state.waits if key[0] == number]:
+            del state.waits[key]
     return delivery
 
 
-def _emit(state: RunState, step: str | None, record: records.Emitted | records.Completed) -> None:
-    if not record.to:
-        _keep(state, step, record)
-        return
-    cause = record.delivery if isinstance(record, records.Completed) else record.cause
+def _queue(state: RunState, delivery: Delivery) -> None:
+    step = state.steps[delivery.step]
+    step.queue.append(delivery)
+    state.touched.append(step)
+    state.busy += 1
+    if delivery.number >= state.next_delivery:
+        state.next_delivery = DeliveryId(delivery.number + 1)
+    if delivery.branch is not None:
+        state.streams[delivery.branch.stream].live += 1
+
+
+def _drop(state: RunState, numbers: set[DeliveryId], streams: tuple[StreamId, ...]) -> None:
+    gone: list[Delivery] = []
+    for step in state.steps.values():
+        mine = [delivery for delivery in step.queue if delivery.number in numbers]
+        if mine:
+            step.queue = deque(d for d in step.queue if d.number not in numbers)
+            gone += mine
+    gone += [state.due.pop(number) for number in numbers & state.due.keys()]
+    for delivery in gone:
+        state.busy -= 1
+        _end_branch(state, delivery.branch)
+    for inner in streams[1:]:  # they belong to branches that are no more: no fan-in of theirs fires
+        state.streams[inner].open.clear()
+        state.streams[inner].gathered.clear()
+    for step in state.steps.values():
+        for level in [level for level in step.joins if level in streams]:
+            for slot in step.joins.pop(level):
+                for kept in slot:
+                    _end_branch(state, kept.branch)
+
+
+# ---------------------------------------------------------------- events
+
+
+def _complete(state: RunState, record: records.Completed) -> None:
+    delivery = _leave(state, record.delivery)
+    event, branch = record.event, delivery.branch
+    state.steps[delivery.step].returned_none = event is None
+    if type(event) is records.Listed:
+        _open_stream(state, delivery, event)
+    elif event is not None:
+        if record.resolves:
+            _answer(state, record.resolves, event)
+        number = record.first
+        for name in record.to:
+            number = _deliver(state, name, event, number, delivery.number, branch, delivery.line)
+        if not record.to:
+            _keep(state, delivery.step, record)
+    if branch is not None:
+        _end_branch(state, branch)
+
+
+def _send(state: RunState, record: records.Emitted) -> None:
+    event = record.event
+    sender = state.running.get(record.cause) or state.suspended.get(record.cause)
+    line = sender.line if sender is not None else ()
+    if record.branch is not None:  # a member of a list: whoever returned it has left
+        line = state.streams[record.branch.stream].line
+    if record.resolves:
+        _answer(state, record.resolves, event)
     number = record.first
     for name in record.to:
-        state.steps[name].queue.append(Delivery(number, name, record.event, cause))
-        number = DeliveryId(number + 1)
-    state.next_delivery = number
-    state.busy += len(record.to)
+        number = _deliver(state, name, event, number, record.cause, record.branch, line)
+    if not record.to:
+        step = sender.step if sender is not None else None
+        if record.branch is not None:
+            step = state.streams[record.branch.stream].step
+        _keep(state, step, record)
 
 
-def _keep(state: RunState, step: str | None, record: records.Emitted | records.Completed) -> None:
+def _deliver(
+    state: RunState,
+    name: str,
+    event: object,
+    number: DeliveryId,
+    cause: DeliveryId,
+    branch: Branch | None,
+    line: tuple[str, ...],
+) -> DeliveryId:
+    """Hand an event to one step; return the next free number."""
+    step = state.steps[name]
+    if step.plan.plain:
+        delivery = Delivery(number, name, event, cause, branch, line)
+        step.queue.append(delivery)
+        state.touched.append(step)
+        state.busy += 1
+        state.next_delivery = following = DeliveryId(number + 1)
+        if branch is not None:
+            state.streams[branch.stream].live += 1
+        return following
+    if step.plan.slots:
+        return _slot(state, step, event, number, cause, branch, line)
+    if step.plan.gather is not None and branch is not None:
+        stream = state.streams.get(branch.stream)
+        if stream is not None and name in stream.open:
+            kept = Gathered(number, branch.index, event, line)
+            stream.gathered.setdefault(name, []).append(kept)
+            state.loose.append(stream)
+    state.next_delivery = following = DeliveryId(number + 1)
+    return following
+
+
+def _slot(
+    state: RunState,
+    step: StepState,
+    event: object,
+    number: DeliveryId,
+    cause: DeliveryId,
+    branch: Branch | None,
+    line: tuple[str, ...],
+) -> DeliveryId:
+    level = None if branch is None else branch.stream
+    slots = step.joins.setdefault(level, tuple(deque[Slotted]() for _ in step.plan.slots))
+    place = step.plan.slot_of(type(event), [len(slot) for slot in slots])
+    slots[place].append(Slotted(number, event, branch, line))
+    if branch is not None:
+        state.streams[branch.stream].live += 1
+    state.next_delivery = following = DeliveryId(number + 1)
+    if not all(slots):
+        return following
+    parts = [slot.popleft() for slot in slots]
+    if not any(slots):
+        del step.joins[level]
+    events = tuple(part.event for part in parts)
+    line = merged(part.line for part in parts)
+    _queue(state, Delivery(number, step.plan.name, events, cause, parts[0].branch, line))
+    for part in parts:
+        _end_branch(state, part.branch)
+    return following
+
+
+def _keep(state: RunState, step: str | None, record: records.Emission) -> None:
     """Do with an event what is done when no step gets it."""
+    if isinstance(record.event, list) or state.phase is Phase.WINDING_UP:
+        _report_later(state, record)
+        return
     route = state.plan.routes[type(record.event)]
-    if route.stops:
-        return  # the decision that follows holds it
-    if state.phase is Phase.WINDING_UP:
-        state.unrouted.append((record.first, record.event))
-    elif route.answers:
+    if in_mailbox(state, route, record):
         state.mailbox.append((record.first, record.event))
-    elif step is not None:
+        state.next_delivery = DeliveryId(record.first + 1)
+    elif route.observable and step is not None and not record.resolves:
         state.steps[step].streamed_only[route.kind] = None
 
 
+def _report_later(state: RunState, record: records.Emission) -> None:
+    """Keep what came after the decision; a stop event among it does not count."""
+    several = isinstance(record.event, list)
+    for event in cast("list[object]", record.event) if several else [record.event]:
+        if not state.plan.routes[type(event)].stops:
+            state.unrouted.append((record.first, event))
+
+
 def _collect(state: RunState, record: records.Collected) -> None:
-    delivery = state.running[record.delivery]
+    delivery = state.running.get(record.delivery) or state.suspended[record.delivery]
     step = state.steps[delivery.step]
     shape = record.shape
     key = BufferKey(record.buffer_id, shape.wants, record.key)
+    asked = (key, delivery.place_of(record.event))
     if (buffer := step.buffers.get(key)) is None:
         buffer = step.buffers[key] = Buffer(shape.need, record.at)
     if delivery.answers is None:
         delivery.answers = {}
     if not buffer.completes(record.kind):
-        delivery.answers[key] = None
-        buffer.add(record.kind, (delivery.number, delivery.event))
+        delivery.answers[asked] = None
+        buffer.add(record.kind, (delivery.number, record.event))
         return
-    delivery.answers[key] = buffer.batch(shape.runs, record.kind, delivery.event)
-    buffer.add(record.kind, (delivery.number, delivery.event))
+    delivery.answers[asked] = buffer.batch(shape.runs, record.kind, record.event)
+    buffer.add(record.kind, (delivery.number, record.event))
     buffer.take()
     if buffer.empty:
         del step.buffers[key]
+
+
+# ---------------------------------------------------------------- streams
+
+
+def _fire(state: RunState, record: records.Fired) -> None:
+    stream = state.streams[record.stream]
+    stream.open.remove(record.step)
+    gathered = stream.gathered.pop(record.step, [])
+    line = merged([stream.line, *(kept.line for kept in gathered)])
+    _queue(
+        state,
+        Delivery(record.first, record.step, record.events, stream.cause, stream.parent, line),
+    )
+
+
+def _open_stream(state: RunState, delivery: Delivery, listed: records.Listed) -> None:
+    fan_ins = [*state.steps[delivery.step].plan.opens]
+    stream = Stream(
+        listed.stream, delivery.step, delivery.number, delivery.line, delivery.branch, fan_ins
+    )
+    state.streams[listed.stream] = stream
+    state.next_stream = StreamId(listed.stream + 1)
+    state.loose.append(stream)
+    if delivery.branch is not None:
+        state.streams[delivery.branch.stream].live += 1
+
+
+def _end_branch(state: RunState, branch: Branch | None) -> None:
+    if branch is None:
+        return
+    stream = state.streams[branch.stream]
+    stream.live -= 1
+    if not stream.live:
+        state.loose.append(stream)
+
+
+# ---------------------------------------------------------------- retries and waits
+
+
+def _retry(state: RunState, record: records.Retrying) -> None:
+    delivery = _leave(state, record.delivery)
+    state.busy += 1
+    past = delivery.trouble
+    delivery.trouble = Trouble(
+        failures=delivery.attempt,
+        began=delivery.began if past is None else past.began,
+        failed=record.at,
+        error=record.error,
+    )
+    state.due[delivery.number] = delivery
+
+
+def _wait(state: RunState, record: records.Waited) -> None:
+    wait = record.wait
+    state.waits[wait.key] = wait
+    state.awaited[wait.kind, wait.subclasses] = None
+    delivery = state.running.pop(wait.delivery, None)
+    if delivery is None:
+        state.suspended[wait.delivery].waits += 1
+        return
+    delivery.waits += 1
+    state.busy -= 1
+    _give_slot_back(state, delivery)
+    state.suspended[delivery.number] = delivery
+
+
+def _answer_at_once(state: RunState, record: records.Answered) -> None:
+    del state.mailbox[record.letter]
+    wait = record.wait
+    state.awaited[wait.kind, wait.subclasses] = None
+    delivery = state.running.get(wait.delivery)
+    if delivery is None:
+        delivery = state.suspended[wait.delivery]
+        step = state.steps[delivery.step]
+        step.resuming.append((wait.key, record.event))
+        state.busy += 1
+        state.touched.append(step)
+    delivery.waits += 1
+
+
+def _answer(state: RunState, resolves: tuple[WaitKey, ...], event: object) -> None:
+    for key in resolves:
+        _end_wait(state, key, event)
+
+
+def _end_wait(state: RunState, key: WaitKey, answer: object) -> None:
+    wait = state.waits.pop(key)
+    step = state.steps[wait.step]
+    step.resuming.append((key, answer))
+    state.busy += 1
+    state.touched.append(step)
+
+
+def _resume(state: RunState, record: records.Resumed) -> None:
+    number, _ = record.wait
+    step = _step_of(state, number)
+    step.resuming = deque(entry for entry in step.resuming if entry[0] != record.wait)
+    state.busy -= 1
+    delivery = state.suspended.pop(number, None)
+    if delivery is not None:
+        state.running[number] = delivery
+        state.busy += 1
+        _take_slot(step, delivery, record.worker)
+
+
+def _step_of(state: RunState, number: DeliveryId) -> StepState:
+    delivery = state.suspended.get(number) or state.running[number]
+    return state.steps[delivery.step]

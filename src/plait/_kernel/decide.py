@@ -2,57 +2,45 @@
 
 `decide` looks at the state and never touches it; `apply` changes the state and never judges. So a
 live run and a recovery cannot disagree, and an illegal stimulus raises before anything has changed.
+What follows from the new state, whoever brought it about, is for `advance`.
 
-Rule 1: *Every startable delivery has been offered to a worker.* A step's `startable` count is
-    min(queued, free slots). Whenever a stimulus raises it by one, one `Offer` goes out. A worker
-    takes the oldest delivery at the moment in which it really runs: when it comes, or when it has
-    returned and stays. So bodies begin in the order of the queue whatever the scheduler does, no
-    wake-up can be lost, and a worker that comes in vain is told so and goes back to wait.
-Rule 2: *What a body returns is in the record of its completion.* Both are kept or neither is.
+Rule 1: *What a body returns is in the record of its completion.* Both are kept or neither is.
+Rule 2: *An event goes where its class goes:* to every step that accepts it, and to the waits that
+    it answers. One that nobody takes is refused to who sent it; returned, it is a failure.
 Rule 3: *The first decision stands.* After it nothing starts. What bodies do while they are being
     cleaned up is recorded and no longer routed; what they raise is added to the failures.
-Rule 4: *A quiet run is never silent.* When nothing is queued and nothing is running, the same
-    stimulus that made it so says whether the run is idle (the outside can move it on) or stalled.
+Rule 4: *A failure goes to the nearest who wants it:* the step's policy, which may give it another
+    attempt; then a handler; then a fan-in that lists failures; then it ends the run.
 
-Where the rest will go, with no new mechanism:
-
-- **Joins** are buffers in front of a queue: an event for a joining step goes into its slot, and the
-  event that fills the last slot makes a delivery of all. **`list[E]` streams**: a returned list
-  opens a stream record; deliveries carry their branch; `Completed` of the last branch fires the
-  fan-in as an ordinary delivery.
-- **Waits**: a stimulus "waits for E" moves a delivery from `running` to the step's waiters, which
-  frees its slot (rule 1 sends the offer); the event that resolves it, or the mailbox, moves it to a
-  queue of its own that has precedence, and the effect is "resume" instead of `Begin`.
-- **Retries and step timeouts**: `Raised` asks the step's policy, a pure function of the failures, the
-  elapsed time and a seed. A delay is a record, and an effect that sets a timer; the timer is a
-  stimulus that puts the delivery at the back of its queue. **`catch_error`** makes a delivery for the
-  handler instead of the decision.
-- **Snapshots** write the state out. A **journal** takes the records of a stimulus in one append,
-  before the effects are performed; the shell holds effects and observers back until it is on disk.
-- **Durable steps** are records of a delivery (its calls and their outcomes), asked for by
-  stimuli like `Contributed` and answered like it. **Flow dependencies** are joins over the completion
-  events of steps.
+Where the rest will go, with no new mechanism: **snapshots** write the state out. A **journal** takes
+the records of a stimulus in one append, and the shell holds effects and observers back until they
+are on disk. **Durable steps** are records of a delivery (its calls and their outcomes), asked for by
+stimuli like `Contributed` and answered like it. **Flow dependencies** are joins over the completion
+events of steps.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, assert_never, cast
 
-from plait._errors import PlaitInternalError
+from plait._errors import PlaitError, PlaitInternalError
 from plait._ids import OUTSIDE, DeliveryId
 
 from . import effects, records, refusals, stimuli
 from .collecting import Buffer, BufferKey
 from .effects import Effect
 from .life import Phase
+from .plan import Route
+from .policies import ask
 from .records import Outcome, Record
-from .state import Delivery, RunState, StepState
+from .state import Delivery, RunState, in_mailbox, is_kept
 from .stimuli import Stimulus
+from .streams import Branch
+from .waits import Wait, WaitKey
 
-Decision: TypeAlias = tuple[Sequence[Record], Sequence[Effect]]
-
-NOTHING: Decision = ((), ())
+Decision: TypeAlias = tuple[list[Record], list[Effect]]
 
 
 class ImpossibleStimulus(PlaitInternalError):  # noqa: N818 - says what it is
@@ -69,24 +57,38 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
     match stimulus:
-        case stimuli.Ready():
-            return _ready(state, stimulus)
         case stimuli.Returned():
             return _returned(state, stimulus)
+        case stimuli.Ready():
+            return _ready(state, stimulus)
         case stimuli.Sent():
             return _sent(state, stimulus)
         case stimuli.Contributed():
             return _contributed(state, stimulus)
         case stimuli.Wrote():
             return _wrote(state, stimulus)
+        case stimuli.WaitBegan():
+            return _wait_began(state, stimulus)
+        case stimuli.WaitExpired():
+            if stimulus.wait not in state.waits or state.phase is not Phase.GOING:
+                return [], []  # it has been answered, or nothing is resumed any more
+            return [records.WaitEnded(stimulus.now, stimulus.wait)], []
         case stimuli.Raised():
-            return _raised(state, stimulus)
+            delivery = _living(state, stimulus)
+            return _raised(state, delivery, stimulus.now, stimulus.error)
+        case stimuli.Due():
+            if stimulus.delivery not in state.due or state.phase is not Phase.GOING:
+                return [], []
+            return [records.Requeued(stimulus.now, stimulus.delivery)], []
         case stimuli.Unwound():
-            return _ended_badly(
-                state, stimulus, records.Interrupted(stimulus.now, stimulus.delivery)
-            )
+            _living(state, stimulus)
+            return [records.Interrupted(stimulus.now, stimulus.delivery)], []
         case stimuli.Opened():
             return _opened(state, stimulus)
+        case stimuli.StepAsked():
+            if state.permits is None or state.phase is not Phase.GOING:
+                return [], []
+            return [records.Permitted(stimulus.now)], []
         case stimuli.Expired():
             return _end(state, stimulus, records.TimedOut(state.active))
         case stimuli.CancelAsked():
@@ -94,9 +96,9 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         case stimuli.Abandoned():
             return _end(state, stimulus, records.Cancelled(by_owner=True))
         case stimuli.Settled():
-            if state.phase is not Phase.WINDING_UP or state.running:
+            if state.phase is not Phase.WINDING_UP or state.running or state.suspended:
                 raise ImpossibleStimulus(state, stimulus)
-            return (records.Closed(stimulus.now),), ()
+            return [records.Closed(stimulus.now)], []
         case _:
             assert_never(stimulus)
 
@@ -105,184 +107,267 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
 
 
 def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
+    """A worker has come: it takes the oldest delivery, or has come in vain."""
     step = state.steps[stimulus.step]
-    if state.phase is not Phase.GOING or not step.startable:
-        return NOTHING  # it came in vain: the run is winding up, or the delivery is taken
+    if state.phase is not Phase.GOING or not state.startable(step):
+        return [], []
     number = step.queue[0].number
     worker = step.free[0] if step.free else step.workers
     started = records.Started(stimulus.now, number, stimulus.step, worker)
-    return (started,), (effects.Begin(number),)
+    return [started], [effects.Begin(number)]
 
 
 def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
-    delivery = _running(state, stimulus)
-    value = stimulus.value
-    now, number, first = stimulus.now, stimulus.delivery, state.next_delivery
-    if value is None:
-        completed = records.Completed(now, number, None, first, ())
-        return _leaving(state, delivery, completed, stays=stimulus.stays)
+    value, now, number = stimulus.value, stimulus.now, stimulus.delivery
+    delivery = state.running.get(number)
+    if delivery is None:
+        delivery = _living(state, stimulus)
+    first = state.next_delivery
+    if value is None or state.phase is Phase.WINDING_UP:
+        return [records.Completed(now, number, value, first, ())], []
+    step = state.plan.step[delivery.step]
+    if step.returns_list:
+        if isinstance(value, list):
+            return _listed(state, delivery, now, cast("list[object]", value))
+        if type(value) in step.only_listed:
+            return _failed(state, delivery, now, refusals.only_in_list(delivery.step, value))
     route = state.plan.routes[type(value)]
-    if state.phase is Phase.WINDING_UP:
-        return _leaving(state, delivery, records.Completed(now, number, value, first, ()))
-    if not route.deliverable:
-        return _ended_badly(
-            state, stimulus, records.Failed(now, number, _undeliverable(state, delivery, value))
-        )
-    completed = records.Completed(now, number, value, first, route.to)
+    resolves = _resolved(state, value, number) if state.waits else ()
+    to = route.to
+    if delivery.branch is not None and route.gathered_by:
+        opener = state.streams[delivery.branch.stream].step
+        to += _gathering(state, route, opener)
+    if not (to or route.stops or route.observable or resolves or is_kept(state, route)):
+        return _failed(state, delivery, now, _undeliverable(state, delivery, value))
+    completed = records.Completed(now, number, value, first, to, resolves)
     if route.stops:
-        return _with_end(state, now, completed, records.Stopped(value), leaving=1)
-    return _leaving(state, delivery, completed, publish=route.observable, stays=stimulus.stays)
+        return _ending(state, completed, records.Stopped(value))
+    return [completed], ([effects.Publish(value)] if route.observable else [])
 
 
-def _raised(state: RunState, stimulus: stimuli.Raised) -> Decision:
-    error: BaseException | None = stimulus.error
-    if state.phase is Phase.WINDING_UP:
-        error = refusals.beside_over(stimulus.error)
-    if error is None:
-        return _ended_badly(state, stimulus, records.Interrupted(stimulus.now, stimulus.delivery))
-    return _ended_badly(state, stimulus, records.Failed(stimulus.now, stimulus.delivery, error))
+def _listed(state: RunState, delivery: Delivery, now: float, members: Sequence[object]) -> Decision:
+    """A returned list opens a stream; its members follow, each on a branch of its own."""
+    stream = state.next_stream
+    number = state.next_delivery
+    emitted: list[Record] = [
+        records.Completed(now, delivery.number, records.Listed(stream, len(members)), number, ())
+    ]
+    follow: list[Effect] = []
+    for index, member in enumerate(members):
+        route = state.plan.routes[type(member)]
+        resolves = _resolved(state, member, delivery.number) if state.waits else ()
+        to = route.to + _gathering(state, route, delivery.step)
+        if route.stops:
+            emitted.append(records.Emitted(now, delivery.number, member, number, ()))
+            more, wind = _ending(state, emitted[-1], records.Stopped(member))
+            return [*emitted[:-1], *more], [*follow, *wind]
+        if not (to or route.observable or resolves or is_kept(state, route)):
+            refused = _undeliverable(state, delivery, member, in_list=True)
+            return _failed(state, delivery, now, refused)
+        if route.observable:
+            follow.append(effects.Publish(member))
+        record = records.Emitted(
+            now, delivery.number, member, number, to, resolves, Branch(stream, index)
+        )
+        emitted.append(record)
+        number = DeliveryId(number + max(len(to), in_mailbox(state, route, record)))
+    return emitted, follow
 
 
-def _undeliverable(state: RunState, delivery: Delivery, value: object) -> Exception:
+def _gathering(state: RunState, route: Route, opener: str) -> tuple[str, ...]:
+    """The fan-ins that take an event from the streams of this step."""
+    return tuple(name for name in route.gathered_by if name in state.plan.step[opener].opens)
+
+
+def _undeliverable(
+    state: RunState, delivery: Delivery, value: object, *, in_list: bool = False
+) -> PlaitError:
     if not isinstance(value, state.plan.kinds.event):
-        return refusals.not_an_event(delivery.step, value)
+        return refusals.not_an_event(delivery.step, value, in_list=in_list)
     kind = type(value)
     return refusals.no_receiver(state, f"Step {delivery.step!r} returned {kind.__name__}", kind)
 
 
-def _ended_badly(
+def _living(
     state: RunState,
-    stimulus: stimuli.Returned | stimuli.Raised | stimuli.Unwound,
-    record: records.Failed | records.Interrupted,
-) -> Decision:
-    delivery = _running(state, stimulus)
-    if isinstance(record, records.Failed) and state.phase is Phase.GOING:
-        return _with_end(state, stimulus.now, record, records.Crashed(), leaving=1)
-    return _leaving(state, delivery, record)
-
-
-def _leaving(
-    state: RunState,
-    delivery: Delivery,
-    record: records.Completed | records.Failed | records.Interrupted,
-    *,
-    publish: bool = False,
-    stays: bool = False,
-) -> Decision:
-    """A body has ended and the run goes on: who can start now, or is it quiet?"""
-    if state.phase is Phase.WINDING_UP:
-        drained = state.plan.on_stop == "drain" and len(state.running) == 1
-        return (record,), ((effects.Wind(),) if drained else ())
-    to = record.to if isinstance(record, records.Completed) else ()
-    follow: list[Effect] = []
-    if publish and isinstance(record, records.Completed):
-        follow.append(effects.Publish(record.event))
-    if not to and state.busy == 1:
-        return _quiet(state, record, follow)
-    step = state.steps[delivery.step]
-    for name in to:
-        if name != delivery.step:
-            _offer(state.steps[name], follow)
-    if not (step.queue or delivery.step in to):
-        return (record,), follow
-    if not stays:
-        follow.append(step.offer)
-        return (record,), follow
-    heir = step.queue[0].number if step.queue else _numbered(record, delivery.step)
-    worker = min(step.free[0], delivery.worker) if step.free else delivery.worker
-    follow.append(effects.Begin(heir))
-    return (record, records.Started(record.at, heir, delivery.step, worker)), follow
-
-
-def _numbered(
-    record: records.Completed | records.Failed | records.Interrupted, step: str
-) -> DeliveryId:
-    """The number that this step's delivery of a returned event will have."""
-    assert isinstance(record, records.Completed)
-    return DeliveryId(record.first + record.to.index(step))
-
-
-def _offer(step: StepState, follow: list[Effect]) -> None:
-    """Rule 1: the step is about to have one delivery more. Can it start at once?"""
-    if len(step.queue) < step.plan.num_workers - step.running:
-        follow.append(step.offer)
-
-
-def _running(
-    state: RunState,
-    stimulus: stimuli.Returned | stimuli.Raised | stimuli.Unwound | stimuli.Contributed,
+    stimulus: stimuli.Returned
+    | stimuli.Raised
+    | stimuli.Unwound
+    | stimuli.Contributed
+    | stimuli.WaitBegan,
 ) -> Delivery:
-    try:
-        return state.running[stimulus.delivery]
-    except KeyError:
-        raise ImpossibleStimulus(state, stimulus) from None
+    """The delivery of a body that is executing, with a slot or suspended."""
+    delivery = state.running.get(stimulus.delivery) or state.suspended.get(stimulus.delivery)
+    if delivery is None:
+        raise ImpossibleStimulus(state, stimulus)
+    return delivery
+
+
+# ---------------------------------------------------------------- failures
+
+
+def _raised(state: RunState, delivery: Delivery, now: float, error: BaseException) -> Decision:
+    """Rule 4."""
+    if state.phase is not Phase.GOING:
+        left = refusals.beside_over(error)
+        if left is None:
+            return [records.Interrupted(now, delivery.number)], []
+        return [records.Failed(now, delivery.number, left)], []
+    if not isinstance(error, Exception) or isinstance(error, PlaitInternalError):
+        return _failed(state, delivery, now, error)
+    step = state.plan.step[delivery.step]
+    trouble = delivery.trouble
+    began = delivery.began if trouble is None else trouble.began
+    elapsed = now - began
+    if step.retry is not None and not isinstance(error, refusals.Refusal):
+        seed = _seed(state, delivery)
+        try:
+            delay = ask(step.retry, elapsed, delivery.attempt, error, seed)
+        except Exception as failure:  # noqa: BLE001 - it fails the run; its cause is the error
+            return _failed(state, delivery, now, failure)
+        if delay is not None:
+            due = now + delay
+            retrying = records.Retrying(now, delivery.number, error, due)
+            return [retrying], [effects.Alarm(delivery.number, due)]
+    if (taker := _taker(state, delivery)) is None or isinstance(error, refusals.Refusal):
+        return _failed(state, delivery, now, error)
+    event = state.plan.kinds.make_failed(
+        delivery.step, delivery.event, error, delivery.attempt, elapsed, state.epoch + now
+    )
+    recovered = records.Recovered(now, delivery.number, error, event, state.next_delivery, taker)
+    return [recovered], []
+
+
+def _seed(state: RunState, delivery: Delivery) -> int:
+    """What a policy's jitter comes from: the same after a recovery."""
+    text = f"{state.run_id}:{delivery.step}:{delivery.number}:{delivery.attempt}"
+    return zlib.crc32(text.encode())
+
+
+def _taker(state: RunState, delivery: Delivery) -> str | None:
+    """Who takes a final failure of this delivery: its handler, or a fan-in of its stream."""
+    handler = state.plan.step[delivery.step].handler
+    if handler is not None:
+        used = delivery.line.count(handler)
+        if used < state.plan.step[handler].max_recoveries:
+            return handler
+    if delivery.branch is None:
+        return None
+    stream = state.streams[delivery.branch.stream]
+    failed = state.plan.kinds.failed
+    fan_ins = state.plan.step[stream.step].opens  # also one that has fired: it takes no more
+    return next((name for name in fan_ins if failed in state.plan.step[name].accepts), None)
+
+
+def _failed(state: RunState, delivery: Delivery, now: float, error: BaseException) -> Decision:
+    failed = records.Failed(now, delivery.number, error)
+    return _ending(state, failed, records.Crashed())
 
 
 # ---------------------------------------------------------------- sending, collecting, writing
 
 
+def _resolved(state: RunState, event: object, leaving: DeliveryId = OUTSIDE) -> tuple[WaitKey, ...]:
+    """The waits that an event answers: the oldest that wants it alone, and all that share it."""
+    wanting = [
+        wait for wait in state.waits.values() if wait.delivery != leaving and wait.wants(event)
+    ]
+    alone = [wait.key for wait in wanting if not wait.broadcast][:1]
+    shared = [wait.key for wait in wanting if wait.broadcast]
+    return (*alone, *shared)
+
+
 def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
-    event, sender = stimulus.event, state.running.get(stimulus.sender)
+    event, target = stimulus.event, stimulus.step
+    sender = state.running.get(stimulus.sender) or state.suspended.get(stimulus.sender)
     draining = state.phase is Phase.WINDING_UP and state.plan.on_stop == "drain"
     if state.phase is not Phase.GOING and not (draining and sender):
-        return (), (effects.Refuse(refusals.over(state, event)),)
+        return [], [effects.Refuse(refusals.over(state, event))]
     route = state.plan.routes[type(event)]
     to = route.to
-    if stimulus.step is not None and not route.stops:
-        if stimulus.step not in state.steps:
-            return (), (effects.Refuse(refusals.no_such_step(state, stimulus.step)),)
-        if stimulus.step not in to:
-            return (), (effects.Refuse(refusals.not_accepted(stimulus.step, event)),)
-        to = (stimulus.step,)
-    if not route.deliverable:
+    resolves = _resolved(state, event) if state.waits and target is None else ()
+    if target is not None and not route.stops:
+        if target not in state.steps:
+            return [], [effects.Refuse(refusals.no_such_step(state, target))]
+        if target not in to:
+            return [], [effects.Refuse(refusals.not_accepted(target, event))]
+        to = (target,)
+    if not (to or route.stops or route.observable or resolves or is_kept(state, route)):
         name = route.kind.__name__
         who = f"Step {sender.step!r} sent {name}" if sender else f"{name} was sent"
-        return (), (effects.Refuse(refusals.no_receiver(state, who, route.kind)),)
+        return [], [effects.Refuse(refusals.no_receiver(state, who, route.kind))]
     now, cause, first = stimulus.now, stimulus.sender, state.next_delivery
     if draining:
-        return (records.Emitted(now, cause, event, first, ()),), ()
-    emitted = records.Emitted(now, cause, event, first, to)
+        return [records.Emitted(now, cause, event, first, ())], []
+    emitted = records.Emitted(now, cause, event, first, to, resolves)
     if route.stops:
-        return _with_end(state, now, emitted, records.Stopped(event))
-    follow: list[Effect] = [effects.Publish(event)] if route.observable else []
-    for name in to:
-        _offer(state.steps[name], follow)
-    return (emitted,), follow
+        return _ending(state, emitted, records.Stopped(event))
+    return [emitted], ([effects.Publish(event)] if route.observable else [])
 
 
 def _contributed(state: RunState, stimulus: stimuli.Contributed) -> Decision:
-    delivery = _running(state, stimulus)
+    delivery = _living(state, stimulus)
     step = state.steps[delivery.step]
-    shape = stimulus.shape
-    if stimulus.event is not delivery.event:
-        return (), (effects.Refuse(refusals.not_an_input(delivery.step)),)
+    shape, event = stimulus.shape, stimulus.event
+    place = delivery.place_of(event)
+    if place < 0:
+        return [], [effects.Refuse(refusals.not_an_input(delivery.step))]
     if not shape.runs:
-        return (), (effects.Give(()),)
+        return [], [effects.Give(())]
     key = BufferKey(stimulus.buffer_id, shape.wants, stimulus.key)
-    if delivery.answers and key in delivery.answers:
-        answer = delivery.answers[key]
-        return (), (() if answer is None else (effects.Give(answer),))
-    kind = step.plan.counts_as(type(delivery.event), shape.need)
+    if delivery.answers and (key, place) in delivery.answers:
+        answer = delivery.answers[key, place]
+        return [], ([] if answer is None else [effects.Give(answer)])
+    kind = step.plan.counts_as(type(event), shape.need)
     if kind is None:
-        return NOTHING
+        return [], []
     record = records.Collected(
-        stimulus.now, stimulus.delivery, kind, shape, stimulus.buffer_id, stimulus.key
+        stimulus.now,
+        stimulus.delivery,
+        kind,
+        event,
+        shape,
+        stimulus.buffer_id,
+        stimulus.key,
     )
     buffer = step.buffers.get(key) or Buffer(shape.need, stimulus.now)
     if not buffer.completes(kind):
-        return (record,), ()
-    return (record,), (effects.Give(buffer.batch(shape.runs, kind, delivery.event)),)
+        return [record], []
+    return [record], [effects.Give(buffer.batch(shape.runs, kind, event))]
 
 
 def _wrote(state: RunState, stimulus: stimuli.Wrote) -> Decision:
     if state.phase is Phase.NEW:
         raise ImpossibleStimulus(state, stimulus)
     if state.phase is Phase.OVER:
-        return (), (effects.Refuse(refusals.over(state, stimulus.event, "written")),)
-    return (
-        (records.Streamed(stimulus.now, stimulus.sender, stimulus.event),),
-        (effects.Publish(stimulus.event),),
+        return [], [effects.Refuse(refusals.over(state, stimulus.event, "written"))]
+    streamed = records.Streamed(stimulus.now, stimulus.sender, stimulus.event)
+    return [streamed], [effects.Publish(stimulus.event)]
+
+
+def _wait_began(state: RunState, stimulus: stimuli.WaitBegan) -> Decision:
+    delivery = _living(state, stimulus)
+    wait = Wait(
+        delivery=delivery.number,
+        ordinal=delivery.waits,
+        step=delivery.step,
+        kind=stimulus.kind,
+        subclasses=state.plan.step[delivery.step].accept_subclasses,
+        requirements=stimulus.requirements,
+        broadcast=stimulus.broadcast,
+        waiter_id=stimulus.waiter_id or f"{delivery.step}:{delivery.number}:{delivery.waits}",
+        since=stimulus.now,
     )
+    for letter, (_, event) in enumerate(state.mailbox):
+        if wait.wants(event):
+            answered = records.Answered(stimulus.now, wait, letter, event)
+            if delivery.number in state.suspended:
+                return [answered], []  # it needs a slot first
+            return [answered], [effects.Resume(wait.key, event)]
+    asked: list[Effect] = []
+    if stimulus.question is not None:
+        asked.append(effects.Publish(stimulus.question))
+    return [records.Waited(stimulus.now, wait)], asked
 
 
 # ---------------------------------------------------------------- the run
@@ -291,23 +376,14 @@ def _wrote(state: RunState, stimulus: stimuli.Wrote) -> Decision:
 def _opened(state: RunState, stimulus: stimuli.Opened) -> Decision:
     if state.phase is not Phase.NEW:
         raise ImpossibleStimulus(state, stimulus)
-    started = records.RunStarted(stimulus.now, state.run_id)
-    to = state.plan.routes[type(stimulus.event)].to
-    emitted = records.Emitted(stimulus.now, OUTSIDE, stimulus.event, DeliveryId(1), to)
-    follow: list[Effect] = []
-    for name in to:
-        _offer(state.steps[name], follow)
-    return (started, emitted), follow
-
-
-def _quiet(state: RunState, record: Record, follow: list[Effect]) -> Decision:
-    """Rule 4. With `record` the last pending delivery has gone."""
-    if state.plan.asks:
-        return (record, records.Idled(record.at)), [*follow, effects.Rest()]
-    return (
-        (record, records.Decided(record.at, records.Stalled())),
-        [*follow, effects.Wind()],
+    started = records.RunStarted(
+        stimulus.now, state.run_id, stimulus.epoch, stepwise=stimulus.stepwise
     )
+    to = state.plan.routes[type(stimulus.event)].to
+    return [
+        started,
+        records.Emitted(stimulus.now, OUTSIDE, stimulus.event, DeliveryId(1), to),
+    ], []
 
 
 def _end(
@@ -318,16 +394,14 @@ def _end(
     if state.phase is Phase.NEW:
         raise ImpossibleStimulus(state, stimulus)
     if state.phase is Phase.OVER:
-        return NOTHING
+        return [], []
     if state.phase is Phase.WINDING_UP:
-        return (), (effects.Wind(),)  # a drain that is going on is cut short
-    return (records.Decided(stimulus.now, outcome),), (effects.Wind(),)
+        return [], [effects.Wind()]  # a drain that is going on is cut short
+    return [records.Decided(stimulus.now, outcome)], [effects.Wind()]
 
 
-def _with_end(
-    state: RunState, now: float, record: Record, outcome: Outcome, *, leaving: int = 0
-) -> Decision:
+def _ending(state: RunState, record: Record, outcome: Outcome) -> Decision:
     """Record what happened and, with it, how the run ends."""
-    draining = isinstance(outcome, records.Stopped) and state.plan.on_stop == "drain"
-    waits = draining and len(state.running) > leaving
-    return (record, records.Decided(now, outcome)), (() if waits else (effects.Wind(),))
+    drains = isinstance(outcome, records.Stopped) and state.plan.on_stop == "drain"
+    decided = records.Decided(record.at, outcome)
+    return [record, decided], ([] if drains else [effects.Wind()])

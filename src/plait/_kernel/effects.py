@@ -7,6 +7,7 @@ from typing import TypeAlias
 from plait._ids import DeliveryId
 
 from .value import value
+from .waits import WaitKey
 
 
 @value
@@ -21,6 +22,29 @@ class Begin:
     """Run the step's body on this delivery: the answer to a worker that stands ready."""
 
     delivery: DeliveryId
+
+
+@value
+class Alarm:
+    """Report `Due` for this delivery at this time."""
+
+    delivery: DeliveryId
+    at: float
+
+
+@value
+class Resume:
+    """Let the body go on: its wait has ended, and it has a slot. `event` is the answer."""
+
+    wait: WaitKey
+    event: object
+
+
+@value
+class Interrupt:
+    """Cancel these bodies; the run goes on."""
+
+    deliveries: tuple[DeliveryId, ...]
 
 
 @value
@@ -54,4 +78,6 @@ class Wind:
     """Wind the run up: cancel its scope, one round of the scheduler from now."""
 
 
-Effect: TypeAlias = Offer | Begin | Give | Publish | Refuse | Rest | Wind
+Effect: TypeAlias = (
+    Offer | Begin | Give | Publish | Refuse | Resume | Alarm | Interrupt | Rest | Wind
+)

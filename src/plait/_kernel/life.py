@@ -5,8 +5,9 @@ fit the tables:
 
 - `Emitted`, `Collected` and `Streamed` change no phase, and are legal while a run is going or
   winding up: a body's clean-up may still write, and a draining body may still send.
-- A delivery that is queued when the run is decided never starts; it has no last record and is
-  found in `RunState.undelivered`.
+- A delivery that is queued, due or waiting when the run is decided never goes on; what it was given
+  is found in `RunState.undelivered`.
+- A wait that is over leads to RUNNING by way of `resuming`: the slot must be free first.
 """
 
 from __future__ import annotations
@@ -39,15 +40,29 @@ class Stage(enum.Enum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING = "waiting"
+    DUE = "due"
     DONE = "done"
 
 
 DELIVERY: Final[dict[Stage, dict[type, Stage]]] = {
-    Stage.QUEUED: {records.Started: Stage.RUNNING},
+    Stage.QUEUED: {records.Started: Stage.RUNNING, records.Dropped: Stage.DONE},
     Stage.RUNNING: {
         records.Completed: Stage.DONE,
         records.Failed: Stage.DONE,
         records.Interrupted: Stage.DONE,
+        records.Recovered: Stage.DONE,
+        records.Retrying: Stage.DUE,
+        records.Waited: Stage.WAITING,
     },
+    Stage.WAITING: {  # a body may end while another task of it waits
+        records.Resumed: Stage.RUNNING,
+        records.Completed: Stage.DONE,
+        records.Failed: Stage.DONE,
+        records.Interrupted: Stage.DONE,
+        records.Recovered: Stage.DONE,
+        records.Retrying: Stage.DUE,
+    },
+    Stage.DUE: {records.Requeued: Stage.QUEUED, records.Dropped: Stage.DONE},
     Stage.DONE: {},
 }

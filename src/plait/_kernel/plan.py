@@ -9,10 +9,12 @@ the same kernel serves typed events, durable functions and the steps of a flow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Literal
 
 import attrs
+
+from .policies import AnyRetryPolicy
 
 
 @attrs.frozen
@@ -27,6 +29,20 @@ class Kinds:
     answer: type
     #: Is for whoever watches the stream, and needs no step that accepts it.
     observable: Callable[[type], bool]
+    #: The class that stands for a failure, and what makes one: step, input, error, attempts,
+    #: seconds since the first attempt began, Unix time of the failure.
+    failed: type
+    make_failed: Callable[[str, object, Exception, int, float, float], object]
+
+
+@attrs.frozen
+class Gather:
+    """How a step with a `list[E]` parameter is fed: by the stream that a returned list opens."""
+
+    #: Fire at this many; `None`: when the stream has ended.
+    take: int | None = None
+    cancel_rest: bool = False
+    by_input: bool = False
 
 
 @attrs.frozen
@@ -37,6 +53,24 @@ class StepPlan:
     accepts: tuple[type, ...]
     num_workers: int = 4
     accept_subclasses: bool = False
+    #: A join: one class for each event parameter, in their order.
+    slots: tuple[type, ...] = ()
+    #: A fan-in.
+    gather: Gather | None = None
+    #: The fan-ins that the streams of this step's returned lists end in.
+    opens: tuple[str, ...] = ()
+    #: May it return a list? And what may it return in a list only?
+    returns_list: bool = False
+    only_listed: tuple[type, ...] = ()
+    retry: AnyRetryPolicy | None = None
+    #: The step that is given this step's final failures, and how often that one may be.
+    handler: str | None = None
+    max_recoveries: int = 1
+    #: Is each of its events a delivery by itself? Asked once for each delivery.
+    plain: bool = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: not self.slots and self.gather is None, takes_self=True),
+    )
 
     def takes(self, kind: type, kinds: Kinds) -> bool:
         """Say whether an event of exactly this class goes to this step."""
@@ -47,6 +81,15 @@ class StepPlan:
             and not issubclass(kind, kinds.stop)
             and issubclass(kind, self.accepts)
         )
+
+    def slot_of(self, kind: type, waiting: Sequence[int]) -> int:
+        """Find the slot of a join for an event: of those that take it, the emptiest."""
+        able = [
+            place
+            for place, wanted in enumerate(self.slots)
+            if kind is wanted or (self.accept_subclasses and issubclass(kind, wanted))
+        ]
+        return min(able, key=lambda place: waiting[place])
 
     def counts_as(self, kind: type, wanted: Container[type]) -> type | None:
         """Find the class under which an event counts where some classes are wanted."""
@@ -60,11 +103,11 @@ class Route:
 
     kind: type
     to: tuple[str, ...]
+    #: The fan-ins among the steps that accept it; they take it only from their stream.
+    gathered_by: tuple[str, ...]
     stops: bool
     answers: bool
     observable: bool
-    #: False: nobody takes it and nobody watches for it, so emitting it is an error.
-    deliverable: bool
 
 
 class Routes(dict[type, Route]):
@@ -80,14 +123,15 @@ class Routes(dict[type, Route]):
         stops = issubclass(kind, kinds.stop)
         answers = issubclass(kind, kinds.answer)
         observable = issubclass(kind, kinds.event) and kinds.observable(kind)
-        to = () if stops else tuple(s.name for s in self._steps if s.takes(kind, kinds))
+        takers = () if stops else tuple(s for s in self._steps if s.takes(kind, kinds))
+        to = tuple(step.name for step in takers if step.gather is None)
         route = self[kind] = Route(
             kind=kind,
             to=to,
+            gathered_by=tuple(step.name for step in takers if step.gather is not None),
             stops=stops,
             answers=answers,
             observable=observable,
-            deliverable=bool(stops or to or answers or observable),
         )
         return route
 

@@ -12,7 +12,9 @@ from typing import TypeAlias
 from plait._ids import DeliveryId, RunId
 
 from .collecting import Shape
+from .streams import Branch, StreamId
 from .value import value
+from .waits import Wait, WaitKey
 
 # ---------------------------------------------------------------- how a run can end
 
@@ -55,15 +57,24 @@ Outcome: TypeAlias = Stopped | Crashed | TimedOut | Cancelled | Stalled
 
 @value
 class RunStarted:
-    """The run begins."""
+    """The run begins. `epoch` is the Unix time of the clock's 0."""
 
     at: float
     run_id: RunId
+    epoch: float
+    stepwise: bool = False
 
 
 @value
 class Idled:
     """Nothing is left to do until something comes from outside."""
+
+    at: float
+
+
+@value
+class Permitted:
+    """A run that goes step by step may start one delivery more."""
 
     at: float
 
@@ -88,9 +99,10 @@ class Closed:
 
 @value
 class Emitted:
-    """An event was sent: by a delivery, or from outside.
+    """An event was sent, by a delivery or from outside, or is a member of a returned list.
 
-    Each receiver in `to` gets a delivery of its own, numbered from `first` on, in this order.
+    Each receiver in `to` gets a delivery of its own, numbered from `first` on, in this order, or
+    it is added to the receiver's join or fan-in. `resolves` lists the waits that it answers.
     """
 
     at: float
@@ -98,6 +110,8 @@ class Emitted:
     event: object
     first: DeliveryId
     to: tuple[str, ...]
+    resolves: tuple[WaitKey, ...] = ()
+    branch: Branch | None = None
 
 
 @value
@@ -111,6 +125,14 @@ class Started:
 
 
 @value
+class Listed:
+    """Stands for a returned list: it opens the stream of this number, and its members follow."""
+
+    stream: StreamId
+    size: int
+
+
+@value
 class Completed:
     """A body returned. What it returned is in the same record: both happened, or neither did."""
 
@@ -119,6 +141,37 @@ class Completed:
     event: object
     first: DeliveryId
     to: tuple[str, ...]
+    resolves: tuple[WaitKey, ...] = ()
+
+
+@value
+class Retrying:
+    """An attempt failed and another will follow, at `due`."""
+
+    at: float
+    delivery: DeliveryId
+    error: Exception
+    due: float
+
+
+@value
+class Requeued:
+    """The time of a retry has come: the delivery is at the back of its queue."""
+
+    at: float
+    delivery: DeliveryId
+
+
+@value
+class Recovered:
+    """A body failed for good, and a handler or a fan-in takes the failure as an event."""
+
+    at: float
+    delivery: DeliveryId
+    error: Exception
+    event: object
+    first: DeliveryId
+    to: str
 
 
 @value
@@ -139,12 +192,41 @@ class Interrupted:
 
 
 @value
+class Dropped:
+    """What waited in these streams was taken out: their fan-in has what it wanted."""
+
+    at: float
+    deliveries: tuple[DeliveryId, ...]
+    streams: tuple[StreamId, ...]
+
+
+@value
+class Fired:
+    """A fan-in has its list: delivery `first` begins with it."""
+
+    at: float
+    stream: StreamId
+    step: str
+    events: tuple[object, ...]
+    first: DeliveryId
+
+
+@value
+class StreamClosed:
+    """A returned list has been dealt with."""
+
+    at: float
+    stream: StreamId
+
+
+@value
 class Collected:
     """A delivery gave its input to a collection, where it counts as `kind`."""
 
     at: float
     delivery: DeliveryId
     kind: type
+    event: object
     shape: Shape
     buffer_id: str
     key: Hashable
@@ -159,6 +241,47 @@ class Streamed:
     event: object
 
 
+# ---------------------------------------------------------------- waits
+
+
+@value
+class Waited:
+    """A delivery waits for an event, and has given its slot back."""
+
+    at: float
+    wait: Wait
+
+
+@value
+class Answered:
+    """A delivery asked for an event that was already in the mailbox."""
+
+    at: float
+    wait: Wait
+    #: Its place in the mailbox.
+    letter: int
+    event: object
+
+
+@value
+class WaitEnded:
+    """A wait took too long, or the body no longer waits."""
+
+    at: float
+    wait: WaitKey
+
+
+@value
+class Resumed:
+    """A delivery whose wait has ended has a slot again."""
+
+    at: float
+    wait: WaitKey
+    worker: int
+
+
+Emission: TypeAlias = Emitted | Completed
+
 Record: TypeAlias = (
     Started
     | Completed
@@ -167,7 +290,18 @@ Record: TypeAlias = (
     | Streamed
     | Failed
     | Interrupted
+    | Retrying
+    | Requeued
+    | Recovered
+    | Dropped
+    | Fired
+    | StreamClosed
+    | Waited
+    | Answered
+    | WaitEnded
+    | Resumed
     | RunStarted
+    | Permitted
     | Idled
     | Decided
     | Closed

@@ -10,14 +10,25 @@ from plait._errors import WorkflowRuntimeError, WorkflowStepDoesNotExistError
 from .state import RunState
 
 
-class Over(WorkflowRuntimeError):  # noqa: N818 - a signal, seldom seen
+class Refusal(WorkflowRuntimeError):  # noqa: N818 - reads as what it says
+    """A body did what cannot be done: no other attempt would do better, no handler is asked."""
+
+    __module__ = "plait.errors"  # who catches or reads it need not know that there are several
+    __qualname__ = WorkflowRuntimeError.__qualname__
+
+
+class Over(Refusal):
     """A body sent something when the run had just been decided.
 
     It could not know. If this escapes from it, the body was interrupted; it has not failed.
     """
 
-    __module__ = "plait.errors"  # who catches or reads it need not know that there are two
+    __module__ = "plait.errors"
     __qualname__ = WorkflowRuntimeError.__qualname__
+
+
+for _signal in (Refusal, Over):
+    _signal.__name__ = WorkflowRuntimeError.__name__
 
 
 def beside_over(error: BaseException) -> BaseException | None:
@@ -44,13 +55,21 @@ def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
     near = get_close_matches(name, [k for k in accepted if k != name], n=1)
     hint = f"Did you mean {near[0]}? Otherwise add" if near else "Add"
     lines.append(f"  {hint} a step:  @step async def ...(self, ev: {name})")
-    return WorkflowRuntimeError("\n".join(lines))
+    return Refusal("\n".join(lines))
 
 
-def not_an_event(step: str, value: object) -> WorkflowRuntimeError:
+def not_an_event(step: str, value: object, *, in_list: bool = False) -> WorkflowRuntimeError:
     """A body returned something that cannot travel."""
-    return WorkflowRuntimeError(
-        f"Step function {step} returned {type(value).__name__} instead of an Event instance."
+    name = type(value).__name__
+    what = f"a list containing {name}" if in_list else name
+    return Refusal(f"Step function {step} returned {what} instead of an Event instance.")
+
+
+def only_in_list(step: str, value: object) -> WorkflowRuntimeError:
+    """A body returned by itself what its annotation has in a list only."""
+    return Refusal(
+        f"Step function {step} returned a bare {type(value).__name__} but its return annotation "
+        "only declares it inside a list."
     )
 
 

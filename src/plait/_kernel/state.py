@@ -7,33 +7,75 @@ grow with the number of steps it has run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import attrs
 
 from plait._ids import OUTSIDE, DeliveryId, RunId
 
-from .collecting import Buffer, BufferKey
+from .collecting import Buffer, BufferKey, Kept
 from .effects import Offer
 from .life import Phase
-from .plan import Plan, StepPlan
-from .records import Outcome
+from .plan import Plan, Route, StepPlan
+from .records import Emission, Outcome
+from .streams import Branch, Stream, StreamId
+from .waits import TimedOutWait, Wait, WaitKey
+
+
+def parts(held: object) -> Sequence[object]:
+    """The events of a join or a fan-in; none if it is a single event."""
+    return cast("Sequence[object]", held) if isinstance(held, tuple) else ()
+
+
+@attrs.frozen
+class Trouble:
+    """The attempts of a delivery that have failed."""
+
+    failures: int
+    #: When its first attempt began, and its last one failed.
+    began: float
+    failed: float
+    error: Exception
 
 
 @attrs.define
 class Delivery:
-    """One event handed to one step. Known by its number, never by its event."""
+    """One event handed to one step. Known by its number, never by its event.
+
+    A join's event is the tuple of its slots, a fan-in's the tuple of its list.
+    """
 
     number: DeliveryId
     step: str
     event: object
     cause: DeliveryId
-    #: The worker that runs it; -1 while it is queued.
+    branch: Branch | None = None
+    #: The handlers of failures that it descends from.
+    line: tuple[str, ...] = ()
+    trouble: Trouble | None = None
+    #: The worker that runs it; -1 while none does.
     worker: int = -1
     #: When its body began, on the run's clock.
     began: float = 0.0
+    #: How many waits it has begun.
+    waits: int = 0
     #: What its calls of `collect_events` were told. A call that is repeated is told the same.
-    answers: dict[BufferKey, tuple[object, ...] | None] | None = None
+    answers: dict[tuple[BufferKey, int], tuple[object, ...] | None] | None = None
+
+    def place_of(self, event: object) -> int:
+        """Find an input of this delivery: its place among several, or -1."""
+        if event is self.event:
+            return 0
+        for place, one in enumerate(parts(self.event)):
+            if one is event:
+                return place
+        return -1
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return 1 if self.trouble is None else self.trouble.failures + 1
 
 
 @attrs.frozen
@@ -44,7 +86,22 @@ class Failure:
     step: str
     event: object
     error: BaseException
+    attempt: int
     elapsed: float
+
+
+@attrs.frozen
+class Slotted:
+    """An event that waits in a slot of a join."""
+
+    number: DeliveryId
+    event: object
+    branch: Branch | None
+    line: tuple[str, ...]
+
+
+#: The slots of a join, one set for each stream: events of two streams never meet.
+Joins = dict[StreamId | None, tuple[deque[Slotted], ...]]
 
 
 @attrs.define
@@ -54,28 +111,43 @@ class StepState:
     plan: StepPlan
     #: FIFO. A deque, because taking the head of a list costs O(backlog).
     queue: deque[Delivery] = attrs.field(factory=deque[Delivery])
+    #: Waits that are over, and whose deliveries need a slot; they come before the queue.
+    resuming: deque[tuple[WaitKey, object]] = attrs.field(factory=deque[tuple[WaitKey, object]])
     #: Invariant: at most `plan.num_workers`.
     running: int = 0
     #: Worker ids below `workers` that are free, as a heap: the lowest free one is taken first.
     free: list[int] = attrs.field(factory=list[int])
     workers: int = 0
     buffers: dict[BufferKey, Buffer] = attrs.field(factory=dict[BufferKey, Buffer])
+    joins: Joins = attrs.field(factory=dict[StreamId | None, tuple[deque[Slotted], ...]])
     returned_none: bool = False
+    #: Classes of events that this step emitted and that only the stream took.
+    streamed_only: dict[type, None] = attrs.field(factory=dict[type, None])
+    #: How many offers are out. Of this process, not of the run: no record speaks of it.
+    offered: int = attrs.field(default=0, eq=False)
     #: Made once: an offer is the commonest effect.
     offer: Offer = attrs.field(
         default=attrs.Factory(lambda self: Offer(self.plan.name), takes_self=True), repr=False
     )
-    #: Classes of events that this step emitted and that only the stream took.
-    streamed_only: dict[type, None] = attrs.field(factory=dict[type, None])
-
-    @property
-    def startable(self) -> int:
-        """How many deliveries may start now: each is offered to one worker, by one `Offer`."""
-        return min(len(self.queue), self.plan.num_workers - self.running)
 
 
 def _steps(state: RunState) -> dict[str, StepState]:
     return {step.name: StepState(step) for step in state.plan.steps}
+
+
+def is_kept(state: RunState, route: Route) -> bool:
+    """Say whether an event that nobody takes now may be asked for later."""
+    if route.answers:
+        return True
+    return any(
+        route.kind is kind or (subclasses and issubclass(route.kind, kind))
+        for kind, subclasses in state.awaited
+    )
+
+
+def in_mailbox(state: RunState, route: Route, record: Emission) -> bool:
+    """Say whether an event goes to the mailbox: nobody got it, and somebody may ask for it."""
+    return not (record.to or record.resolves or route.stops) and is_kept(state, route)
 
 
 @attrs.define
@@ -85,19 +157,44 @@ class RunState:
     plan: Plan
     run_id: RunId
     phase: Phase = Phase.NEW
+    #: The Unix time of the clock's 0.
+    epoch: float = 0.0
     steps: dict[str, StepState] = attrs.field(default=attrs.Factory(_steps, takes_self=True))
     next_delivery: DeliveryId = DeliveryId(1)
     running: dict[DeliveryId, Delivery] = attrs.field(factory=dict[DeliveryId, Delivery])
-    #: Invariant: how many deliveries are queued or running. At 0 the run is quiet.
+    #: Deliveries whose body waits for an event, without a slot.
+    suspended: dict[DeliveryId, Delivery] = attrs.field(factory=dict[DeliveryId, Delivery])
+    #: Deliveries whose next attempt is due later.
+    due: dict[DeliveryId, Delivery] = attrs.field(factory=dict[DeliveryId, Delivery])
+    #: Invariant: how many are queued, running, resuming or due. At 0 the run is quiet.
     busy: int = 0
+    waits: dict[WaitKey, Wait] = attrs.field(factory=dict[WaitKey, Wait])
+    #: Classes that somebody has waited for, and whether with their subclasses: their events may
+    #: come early, and are kept.
+    awaited: dict[tuple[type, bool], None] = attrs.field(factory=dict[tuple[type, bool], None])
     #: Answers from outside that nobody has taken yet.
-    mailbox: deque[tuple[DeliveryId, object]] = attrs.field(
-        factory=deque[tuple[DeliveryId, object]]
-    )
+    mailbox: list[tuple[DeliveryId, object]] = attrs.field(factory=list[tuple[DeliveryId, object]])
     #: Emitted after the decision, while draining: kept to be reported, never routed.
     unrouted: list[tuple[DeliveryId, object]] = attrs.field(factory=list[tuple[DeliveryId, object]])
+    streams: dict[StreamId, Stream] = attrs.field(factory=dict[StreamId, Stream])
+    next_stream: StreamId = StreamId(1)
+    #: How many deliveries a run that goes step by step may start; `None`: it does not.
+    permits: int | None = None
     outcome: Outcome | None = None
     failures: list[Failure] = attrs.field(factory=list[Failure])
+    #: What the last records have touched, and `advance` must look at. Empty between two stimuli.
+    touched: list[StepState] = attrs.field(factory=list[StepState], eq=False, repr=False)
+    loose: list[Stream] = attrs.field(factory=list[Stream], eq=False, repr=False)
+
+    def startable(self, step: StepState) -> int:
+        """How many queued deliveries of a step may start now. Each is offered to a worker."""
+        if self.permits is None:
+            waiting, slots = len(step.queue), step.plan.num_workers - step.running
+            return min(slots, waiting)
+        if not self.permits or self.running or not step.queue:
+            return 0
+        heads = (other.queue[0].number for other in self.steps.values() if other.queue)
+        return int(step.queue[0].number == min(heads))
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -105,41 +202,94 @@ class RunState:
         return tuple(name for name, step in self.steps.items() if step.running)
 
     @property
+    def open_ended(self) -> bool:
+        """Can an event from outside move the run on?"""
+        return bool(self.waits) or self.plan.asks
+
+    @property
     def idle(self) -> bool:
         """Is there nothing to do until something comes from outside?"""
-        return self.phase is Phase.GOING and self.busy == 0
+        return self.phase is Phase.GOING and self.busy == 0 and self.open_ended
 
     @property
     def undelivered(self) -> tuple[object, ...]:
         """Events that were accepted and reached no body, or no batch; the oldest first."""
         left = [*self.mailbox, *self.unrouted, *self._waiting()]
-        return tuple(event for _, event in sorted(left, key=lambda kept: kept[0]))
+        return tuple(
+            event
+            for _, held in sorted(left, key=lambda kept: kept[0])
+            for event in (parts(held) if isinstance(held, tuple) else (held,))
+        )
 
-    def _waiting(self) -> Iterator[tuple[DeliveryId, object]]:
+    def _waiting(self) -> Iterator[Kept]:
+        for delivery in self.due.values():
+            yield delivery.number, delivery.event
         for step in self.steps.values():
             yield from ((delivery.number, delivery.event) for delivery in step.queue)
             for buffer in step.buffers.values():
                 for queue in buffer.have.values():
                     yield from queue
+            for slots in step.joins.values():
+                yield from ((kept.number, kept.event) for slot in slots for kept in slot)
+            for (number, _), answer in step.resuming:
+                if not isinstance(answer, TimedOutWait):
+                    yield number, answer
+        for stream in self.streams.values():
+            for arrived in stream.gathered.values():
+                yield from ((kept.number, kept.event) for kept in arrived)
 
     def check(self) -> None:
         """Assert what always holds. Every test of the kernel calls it after every stimulus."""
+        assert not self.touched, "something was left undone"
+        assert not self.loose, "a stream was left undone"
         for step in self.steps.values():
-            mine = [d for d in self.running.values() if d.step == step.plan.name]
-            assert step.running == len(mine) <= step.plan.num_workers, "more running than allowed"
-            workers = {delivery.worker for delivery in mine}
-            assert len(workers) == len(mine), "two bodies, one worker"
-            assert workers | set(step.free) == set(range(step.workers)), "a worker id was lost"
-            assert not workers & set(step.free), "a busy worker is free"
-            numbers = [delivery.number for delivery in step.queue]
-            assert numbers == sorted(set(numbers)), "the queue is out of order"
-            assert all(d.worker == -1 for d in step.queue), "queued, with a worker"
-            for buffer in step.buffers.values():
-                buffer.check()
+            self._check_step(step)
         queued = sum(len(step.queue) for step in self.steps.values())
-        assert self.busy == queued + len(self.running), "the count of pending deliveries is wrong"
-        assert all(OUTSIDE < n < self.next_delivery for n in self.running), "a number of its own"
+        resuming = sum(len(step.resuming) for step in self.steps.values())
+        pending = queued + resuming + len(self.running) + len(self.due)
+        assert self.busy == pending, "the count of pending deliveries is wrong"
+        live = [*self.running, *self.suspended, *self.due]
+        assert len(live) == len({*live}), "a delivery in two places"
+        assert all(OUTSIDE < n < self.next_delivery for n in live), "a number of its own"
+        for delivery, _ in self.waits:
+            assert delivery in self.suspended or delivery in self.running, "nobody waits"
         decided = self.phase in {Phase.WINDING_UP, Phase.OVER}
         assert decided == (self.outcome is not None), "decided without outcome"
+        if self.phase is Phase.GOING:
+            assert self.busy or self.open_ended, "quiet, and nobody has said so"
+            self._check_streams()
         if self.phase is Phase.OVER:
             assert not self.running, "over, and a body is running"
+
+    def _check_step(self, step: StepState) -> None:
+        mine = [d for d in self.running.values() if d.step == step.plan.name]
+        assert step.running == len(mine) <= step.plan.num_workers, "more running than allowed"
+        workers = {delivery.worker for delivery in mine}
+        assert len(workers) == len(mine), "two bodies, one worker"
+        assert workers | set(step.free) == set(range(step.workers)), "a worker id was lost"
+        assert not workers & set(step.free), "a busy worker is free"
+        numbers = [delivery.number for delivery in step.queue]
+        assert len(numbers) == len({*numbers}), "queued twice"
+        assert all(d.worker == -1 for d in step.queue), "queued, with a worker"
+        if self.phase is Phase.GOING:
+            assert step.offered >= self.startable(step), "a delivery nobody was offered"
+            assert not step.resuming or step.running == step.plan.num_workers, "a slot unused"
+        for buffer in step.buffers.values():
+            buffer.check()
+        for slots in step.joins.values():
+            assert not all(slots), "a whole join was left lying"
+
+    def _check_streams(self) -> None:
+        held: dict[StreamId, int] = {}
+        branches = [d.branch for s in self.steps.values() for d in s.queue]
+        for place in (self.running, self.suspended, self.due):
+            branches += [delivery.branch for delivery in place.values()]
+        for step in self.steps.values():
+            for slots in step.joins.values():
+                branches += [kept.branch for slot in slots for kept in slot]
+        branches += [stream.parent for stream in self.streams.values()]
+        for branch in branches:
+            if branch is not None:
+                held[branch.stream] = held.get(branch.stream, 0) + 1
+        live = {stream.id: stream.live for stream in self.streams.values()}
+        assert held == {k: n for k, n in live.items() if n}, "a stream has lost count"

@@ -6,21 +6,26 @@ has none.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TypeAlias
+
+import attrs
 
 from plait._ids import DeliveryId
 
 from .collecting import Shape
 from .value import value
+from .waits import WaitKey
 
 
 @value
 class Opened:
-    """The run begins, with its start event."""
+    """The run begins, with its start event. `epoch` is the Unix time of the clock's 0."""
 
     now: float
     event: object
+    epoch: float = 0.0
+    stepwise: bool = False
 
 
 @value
@@ -81,6 +86,42 @@ class Contributed:
 
 
 @value
+class WaitBegan:
+    """A body asks for an event; `question` goes to the stream if it must wait."""
+
+    now: float
+    delivery: DeliveryId
+    kind: type
+    requirements: Mapping[str, object] = attrs.field(hash=False)
+    broadcast: bool
+    waiter_id: str | None
+    question: object
+
+
+@value
+class WaitExpired:
+    """A wait has taken too long, or the body was called away from it."""
+
+    now: float
+    wait: WaitKey
+
+
+@value
+class Due:
+    """The time of a retry has come."""
+
+    now: float
+    delivery: DeliveryId
+
+
+@value
+class StepAsked:
+    """Whoever drives the run step by step asks for the next delivery."""
+
+    now: float
+
+
+@value
 class Wrote:
     """An event was written to the stream."""
 
@@ -123,6 +164,10 @@ Stimulus: TypeAlias = (
     | Sent
     | Contributed
     | Wrote
+    | WaitBegan
+    | WaitExpired
+    | Due
+    | StepAsked
     | Raised
     | Unwound
     | Opened

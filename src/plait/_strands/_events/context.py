@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from typing_extensions import TypeVar
@@ -15,18 +16,21 @@ from typing_extensions import TypeVar
 from plait._engine.attempt import Attempt, current_attempt
 from plait._engine.shell import Shell
 from plait._errors import ContextStateError, WorkflowRuntimeError
-from plait._event import Event
+from plait._event import Event, StartEvent
 from plait._ids import RunId
 from plait._kernel.collecting import Shape
 from plait._kernel.life import Phase
+from plait._kernel.policies import RetryInfo
 from plait._naming import publish
 
-from .store import DictState, StateStore
+from .state_class import DictState, choose_state_class, new_state
+from .store import StateStore
 
 if TYPE_CHECKING:
     from .workflow import Workflow
 
 S = TypeVar("S", default=DictState)
+R = TypeVar("R")
 T = TypeVar("T", bound=Event)
 T1 = TypeVar("T1", bound=Event)
 T2 = TypeVar("T2", bound=Event)
@@ -44,6 +48,10 @@ class Context(Generic[S]):
     Args:
         workflow: The workflow whose runs may use it.
 
+    Raises:
+        ValueError: Its steps name state classes of which none is derived from all others, or the
+            one to use has a field without a default.
+
     Example:
         ```python
         @step
@@ -57,7 +65,9 @@ class Context(Generic[S]):
 
     def __init__(self, workflow: Workflow[Any]) -> None:
         self._workflow = workflow
-        self._store: StateStore[S] = StateStore(cast("S", DictState()))
+        graph, _ = workflow._compile()
+        kind = choose_state_class(signature.state for _, signature in graph.steps)
+        self._store: StateStore[S] = StateStore(cast("S", new_state(kind)))
         self._shell: Shell | None = None
         self._attempt: Attempt | None = None
         #: The last `expected` of each buffer, and what it means: reading it again costs O(n).
@@ -160,7 +170,9 @@ class Context(Generic[S]):
 
     # ------------------------------------------------------------ events
 
-    def send_event(self, message: Event, step: str | None = None) -> None:
+    def send_event(
+        self, message: Event, step: str | None = None, *, on_success: bool = False
+    ) -> None:
         """Send an event to every step that accepts it.
 
         It takes effect at once: a receiver may run while the sender goes on. Events arrive in the
@@ -169,6 +181,8 @@ class Context(Generic[S]):
         Args:
             message: The event.
             step: The one step that shall get it.
+            on_success: Send it when this attempt has succeeded, before what it returns; a failed
+                attempt sends it not at all.
 
         Raises:
             TypeError: It is no event.
@@ -176,7 +190,9 @@ class Context(Generic[S]):
             ContextStateError: There is no run yet.
         """
         check_event(message, "send_event()")
-        if self._attempt is not None:
+        if on_success:
+            self._in_step("send_event(on_success=True)").hold(message, step)
+        elif self._attempt is not None:
             self._attempt.send(message, step)
         else:
             self._started("send_event()").send(message, step)
@@ -314,6 +330,140 @@ class Context(Generic[S]):
             self._attempt.write(ev)
         else:
             self._started("write_event_to_stream()").write(ev)
+
+    async def emit(self, ev: Event) -> None:
+        """Put an event on the run's stream, as soon as its backlog has room.
+
+        A checkpoint. Cancelled, it has written nothing.
+
+        Args:
+            ev: The event.
+
+        Raises:
+            TypeError: It is no event.
+            ContextStateError: Not called from within a step.
+        """
+        check_event(ev, "emit()")
+        await self._in_step("emit()").emit(ev)
+
+    async def wait_for_event(
+        self,
+        event_type: type[T],
+        waiter_event: Event | None = None,
+        waiter_id: str | None = None,
+        requirements: Mapping[str, Any] | None = None,
+        timeout: float | None = 2000,  # noqa: ASYNC109 - the peer's signature
+        *,
+        broadcast: bool = False,
+    ) -> T:
+        """Wait until an event of a class comes: an answer from outside, or from another step.
+
+        The body stays where it is, and gives its slot to the next delivery; with the answer it gets
+        the next free one. One event answers one wait, the oldest; it still goes to the steps that
+        accept it. An answer that came before is found in the run's mailbox. A checkpoint. Cancelled,
+        it has taken no event.
+
+        Args:
+            event_type: The class to wait for.
+            waiter_event: A question, put on the stream once, when the wait begins.
+            waiter_id: The name of the wait in reports; by default step, delivery and count.
+            requirements: Fields that the event must have with these values.
+            timeout: Seconds to wait; `None`: for ever.
+            broadcast: Let one event answer all such waits.
+
+        Raises:
+            TimeoutError: It has not come in time.
+            WorkflowRuntimeError: The step is a plain function.
+            ContextStateError: Not called from within a step.
+
+        Example:
+            ```python
+            answer = await ctx.wait_for_event(
+                HumanResponseEvent, waiter_event=InputRequiredEvent(question="Go on?")
+            )
+            ```
+        """
+        attempt = self._in_step("wait_for_event()")
+        if attempt.threaded:
+            raise WorkflowRuntimeError(
+                f"Step {attempt.delivery.step!r} is a plain function; "
+                "wait_for_event needs async def."
+            )
+        answer = await attempt.wait(
+            event_type,
+            question=waiter_event,
+            waiter_id=waiter_id,
+            requirements=requirements or {},
+            timeout=timeout,
+            broadcast=broadcast,
+        )
+        return cast("T", answer)
+
+    def retry_info(self) -> RetryInfo:
+        """Say how often this delivery has failed before, and how.
+
+        Raises:
+            ContextStateError: Not called from within a step.
+        """
+        attempt = self._in_step("retry_info()")
+        trouble = attempt.delivery.trouble
+        if trouble is None:
+            return RetryInfo(0, 0.0, None, None)
+        state = attempt.shell.state
+        return RetryInfo(
+            trouble.failures,
+            attempt.delivery.began - trouble.began,
+            trouble.error,
+            datetime.fromtimestamp(state.epoch + trouble.failed, tz=UTC),
+        )
+
+    def cancel_step(self, step: str, where: Callable[[Event], bool] | None = None) -> int:
+        """Cancel the running deliveries of a step. The run goes on.
+
+        They see `Cancelled`, and end without an event, a retry or a handler. Not a checkpoint.
+
+        Args:
+            step: The step's name.
+            where: Takes a delivery's input; true if it shall be cancelled. By default all.
+
+        Returns:
+            How many are cancelled.
+
+        Raises:
+            WorkflowStepDoesNotExistError: There is no such step.
+            ContextStateError: There is no run yet.
+        """
+        shell = self._started("cancel_step()")
+        return shell.cancel_step(step, cast("Callable[[object], bool] | None", where))
+
+    async def run_child(
+        self,
+        workflow: Workflow[R],
+        start_event: StartEvent | None = None,
+        *,
+        forward_events: bool = False,
+        **start_fields: Any,
+    ) -> R:
+        """Run another workflow inside this step and return its result.
+
+        It is cancelled with the step, and its errors are the step's. A checkpoint.
+
+        Args:
+            workflow: The workflow object.
+            start_event: Its start event, made by the caller.
+            forward_events: Write every event of its stream to this run's, as a `ChildEvent`, and
+                offer it the events from outside that this run has no receiver for.
+            **start_fields: Fields of its start event, made here.
+
+        Raises:
+            Exception: As `await workflow.run(...)` does.
+            ContextStateError: Not called from within a step.
+        """
+        attempt = self._in_step("run_child()")
+        run = workflow.run(start_event=start_event, **start_fields)
+        if forward_events:
+            run._forward_to(attempt)
+        return await run
 
     # ------------------------------------------------------------ which face is this?
 

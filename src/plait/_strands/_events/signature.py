@@ -1,4 +1,4 @@
-"""What a step's annotations say: which events it takes, which it returns, where its context goes.
+"""What a step's annotations say: which events it takes, which it returns, what else it is given.
 
 Parameters are known by their annotation, in any order. Annotations may be strings, and may name
 classes of an enclosing function: those names are kept when the step is defined, and what cannot be
@@ -10,33 +10,91 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Union, get_args, get_origin
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import attrs
 
 from plait._errors import Fault, WorkflowValidationError
 from plait._event import Event
 
+from .collect import All, Collect, Take
 from .context import Context
+from .resources import Marker, find
+
+FaultMaker: TypeAlias = Callable[[str], WorkflowValidationError]
+Role: TypeAlias = Literal["context", "event", "list", "resource"]
+
+
+@attrs.frozen
+class Parameter:
+    """A parameter that plait fills."""
+
+    name: str
+    role: Role
+    #: The event classes that it takes.
+    events: tuple[type[Event], ...] = ()
+    collect: Collect | None = None
+    #: What is asked for, and the type that it is asked for as.
+    resource: Marker | None = None
+    hint: object = None
 
 
 @attrs.frozen
 class Signature:
     """One step's signature, read."""
 
-    #: The parameters to fill, by name, in their order: `"context"` or `"event"`.
-    parameters: tuple[tuple[str, str], ...]
-    accepts: tuple[type[Event], ...]
-    #: What it returns, `None` left out. What is no event class is kept too: a fault is made of it.
+    parameters: tuple[Parameter, ...]
+    #: What it returns, `None` and lists left out. What is no event class is kept: it is a fault.
     returns: tuple[object, ...]
+    #: What the lists that it returns may hold.
+    lists: tuple[object, ...]
+    returns_list: bool
     #: May every parameter be passed by position?
     positional: bool
+    #: The class of `Context[State]`.
+    state: type | None
+
+    @property
+    def inputs(self) -> tuple[Parameter, ...]:
+        """The parameters that take events."""
+        return tuple(p for p in self.parameters if p.role in ("event", "list"))
+
+    @property
+    def accepts(self) -> tuple[type[Event], ...]:
+        """Every event class that the step takes."""
+        return tuple(dict.fromkeys(event for p in self.inputs for event in p.events))
+
+    @property
+    def is_join(self) -> bool:
+        """Does it take one event of each of several parameters?"""
+        return len(self.inputs) > 1
+
+    @property
+    def gathers(self) -> Collect | None:
+        """How its `list[E]` is filled, if it has one."""
+        first = self.inputs[0]
+        return (first.collect or Collect()) if first.role == "list" else None
+
+    @property
+    def resources(self) -> tuple[Parameter, ...]:
+        """The parameters that take resources."""
+        return tuple(p for p in self.parameters if p.role == "resource")
 
     @property
     def returned_events(self) -> tuple[type[Event], ...]:
-        """The event classes among what it returns."""
-        return tuple(r for r in self.returns if isinstance(r, type) and issubclass(r, Event))
+        """The event classes that it returns, bare or in a list."""
+        return (*self.bare_events, *self.listed_events)
+
+    @property
+    def bare_events(self) -> tuple[type[Event], ...]:
+        """The event classes that it returns by themselves."""
+        return _event_classes(self.returns)
+
+    @property
+    def listed_events(self) -> tuple[type[Event], ...]:
+        """The event classes that it returns in a list."""
+        return _event_classes(self.lists)
 
 
 class UnresolvedAnnotation(Exception):  # noqa: N818 - a signal between two modules
@@ -53,6 +111,127 @@ _BY_POSITION: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
+_NAMED: Final = (*_BY_POSITION, inspect.Parameter.KEYWORD_ONLY)
+
+
+def read(func: Callable[..., Any], names: Mapping[str, Any], fault: FaultMaker) -> Signature:
+    """Read a step's signature.
+
+    Raises:
+        WorkflowValidationError: It cannot be a step.
+        UnresolvedAnnotation: A name in an annotation does not exist (yet).
+    """
+    signature = inspect.signature(func)
+    given = [*signature.parameters.values()]
+    if is_method(func):
+        given = given[1:]
+    _refuse_generators(func, signature, names, fault)
+    filled: list[Parameter] = []
+    state: type | None = None
+    for parameter in given:
+        hint = _resolve(func, parameter.name, parameter.annotation, names)
+        read_as = _parameter(parameter.name, hint, fault)
+        if read_as is not None:
+            filled.append(read_as)
+            if read_as.role == "context" and get_args(hint):
+                state = get_args(hint)[0]
+        elif parameter.default is _NOT_GIVEN and parameter.kind in _NAMED:
+            if hint is _NOT_GIVEN and len(given) == 1:
+                break
+            raise fault(
+                f"Step {func.__name__!r} has a parameter {parameter.name!r} that is neither "
+                "a Context, an Event nor a resource, and has no default."
+            )
+    _check_parameters(func.__name__, filled, fault)
+    if signature.return_annotation is _NOT_GIVEN:
+        raise fault("Return types of workflows step functions must be annotated with their type.")
+    members = _members(_resolve(func, "return", signature.return_annotation, names))
+    listed = [member for member in members if get_origin(member) is list]
+    positional = [p.name for p in given if p.kind in _BY_POSITION][: len(filled)]
+    return Signature(
+        parameters=tuple(filled),
+        returns=tuple(
+            m for m in members if m not in (None, type(None)) and get_origin(m) is not list
+        ),
+        lists=tuple(part for hint in listed for arg in get_args(hint) for part in _members(arg)),
+        returns_list=bool(listed),
+        positional=positional == [parameter.name for parameter in filled],
+        state=state,
+    )
+
+
+def _parameter(name: str, hint: Any, fault: FaultMaker) -> Parameter | None:
+    """Say what a parameter is for; `None` if it is none of ours."""
+    extras: tuple[object, ...] = ()
+    bare = hint
+    if get_origin(hint) is Annotated:
+        bare, *rest = get_args(hint)
+        extras = tuple(rest)
+    marker = find(hint)
+    if marker is not None:
+        return Parameter(name, "resource", resource=marker, hint=bare)
+    if (get_origin(bare) or bare) is Context:
+        return Parameter(name, "context")
+    collect = next((extra for extra in extras if isinstance(extra, Collect)), None)
+    if collect is not None and not isinstance(collect.cardinality, All | Take):
+        raise fault(f"Collect cardinality on {name!r} must be All() or Take(n).")
+    if get_origin(bare) is list and (events := _events(get_args(bare)[0])):
+        return Parameter(name, "list", events, collect)
+    if collect is not None:
+        raise fault(
+            f"Parameter {name!r} carries a Collect marker but is not annotated as list[E] "
+            "of an Event subclass."
+        )
+    if events := _events(bare):
+        return Parameter(name, "event", events)
+    return None
+
+
+def _check_parameters(step: str, filled: list[Parameter], fault: FaultMaker) -> None:
+    contexts = [p for p in filled if p.role == "context"]
+    events = [p for p in filled if p.role == "event"]
+    lists = [p for p in filled if p.role == "list"]
+    if len(contexts) > 1:
+        raise fault(f"Step {step!r} has more than one Context parameter.")
+    if not events and not lists:
+        raise fault("Step signature must have at least one parameter annotated as type Event")
+    if len(lists) > 1:
+        raise fault(
+            "A step may declare at most one list[E] collection parameter, but found both "
+            f"{lists[0].name!r} and {lists[1].name!r}."
+        )
+    if lists and events:
+        raise fault(
+            "A list[E] collection parameter cannot be combined with other event parameters."
+        )
+    if len(events) > 1:
+        for parameter in events:
+            if len(parameter.events) > 1:
+                raise fault(
+                    "Collect-mode steps (more than one event parameter) require each event "
+                    f"parameter to declare a single event type, but parameter {parameter.name!r} "
+                    f"declares {len(parameter.events)}."
+                )
+
+
+def _refuse_generators(
+    func: Callable[..., Any],
+    signature: inspect.Signature,
+    names: Mapping[str, Any],
+    fault: FaultMaker,
+) -> None:
+    streams = inspect.isasyncgenfunction(func)
+    if not streams and signature.return_annotation is not _NOT_GIVEN:
+        returned = _resolve(func, "return", signature.return_annotation, names)
+        streams = get_origin(returned) in (AsyncIterator, AsyncGenerator)
+    if streams:
+        raise fault(
+            "Async-iterator fan-out (AsyncIterator[E] / AsyncGenerator[E, None] / "
+            "async generator steps) is not supported."
+        )
+
+
+# ---------------------------------------------------------------- places and names
 
 
 def is_method(func: Callable[..., Any]) -> bool:
@@ -74,62 +253,6 @@ def visible_names(depth: int) -> dict[str, Any]:
     for each in reversed(frames):
         names.update(each.f_locals)
     return names
-
-
-def read(func: Callable[..., Any], names: Mapping[str, Any], fault: FaultMaker) -> Signature:
-    """Read a step's signature.
-
-    Raises:
-        WorkflowValidationError: It cannot be a step.
-        UnresolvedAnnotation: A name in an annotation does not exist (yet).
-    """
-    signature = inspect.signature(func)
-    parameters = [*signature.parameters.values()]
-    if is_method(func):
-        parameters = parameters[1:]
-    if inspect.isasyncgenfunction(func):
-        raise fault(
-            "Async-iterator fan-out (AsyncIterator[E] / AsyncGenerator[E, None] / "
-            "async generator steps) is not supported."
-        )
-    filled: list[tuple[str, str]] = []
-    accepts: tuple[type[Event], ...] = ()
-    for parameter in parameters:
-        hint = _resolve(func, parameter.name, parameter.annotation, names)
-        if _is_context(hint):
-            filled.append((parameter.name, "context"))
-        elif events := _events(hint):
-            filled.append((parameter.name, "event"))
-            accepts = events
-        elif parameter.default is _NOT_GIVEN and parameter.kind in (
-            *_BY_POSITION,
-            inspect.Parameter.KEYWORD_ONLY,
-        ):
-            if hint is _NOT_GIVEN and len(parameters) == 1:
-                break
-            raise fault(
-                f"Step {func.__name__!r} has a parameter {parameter.name!r} that is neither "
-                "a Context, an Event nor a resource, and has no default."
-            )
-    if [kind for _, kind in filled].count("context") > 1:
-        raise fault(f"Step {func.__name__!r} has more than one Context parameter.")
-    if not accepts:
-        raise fault("Step signature must have at least one parameter annotated as type Event")
-    if [kind for _, kind in filled].count("event") > 1:
-        raise fault(f"Step {func.__name__!r} has more than one event parameter.")
-    if signature.return_annotation is _NOT_GIVEN:
-        raise fault("Return types of workflows step functions must be annotated with their type.")
-    returned = _resolve(func, "return", signature.return_annotation, names)
-    positional = [p.name for p in parameters if p.kind in _BY_POSITION][: len(filled)]
-    return Signature(
-        parameters=tuple(filled),
-        accepts=accepts,
-        returns=tuple(r for r in _members(returned) if r not in (None, type(None))),
-        positional=positional == [name for name, _ in filled],
-    )
-
-
-FaultMaker = Callable[[str], WorkflowValidationError]
 
 
 def fault_maker(func: Callable[..., Any], *, step: str | None = None) -> FaultMaker:
@@ -161,6 +284,9 @@ def class_place(cls: type) -> tuple[str | None, int | None]:
         return None, None
 
 
+# ---------------------------------------------------------------- hints
+
+
 def _resolve(
     func: Callable[..., Any], name: str, annotation: object, names: Mapping[str, Any]
 ) -> Any:
@@ -182,12 +308,13 @@ def _members(hint: object) -> tuple[object, ...]:
     return (hint,)
 
 
-def _is_context(hint: object) -> bool:
-    return (get_origin(hint) or hint) is Context
-
-
 def _events(hint: object) -> tuple[type[Event], ...]:
     """The event classes of `E` or `A | B`; none if anything else is among them."""
     members = [get_origin(member) or member for member in _members(hint)]
     events = tuple(m for m in members if isinstance(m, type) and issubclass(m, Event))
     return events if len(events) == len(members) else ()
+
+
+def _event_classes(hints: tuple[object, ...]) -> tuple[type[Event], ...]:
+    bare = [get_origin(hint) or hint for hint in hints]
+    return tuple(h for h in bare if isinstance(h, type) and issubclass(h, Event))

@@ -1,4 +1,4 @@
-"""`@step`: makes a function a step, and keeps it the function that it is."""
+"""`@step` and `@catch_error`: they make a function a step, and keep it the function that it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import attrs
+
+from plait._engine.lane import SharedLimiter
+from plait._event import StepFailedEvent
+from plait._kernel.policies import AnyRetryPolicy
 
 from .signature import (
     FaultMaker,
@@ -19,6 +23,8 @@ from .signature import (
 )
 
 if TYPE_CHECKING:
+    from plait._engine.native import Limiter
+
     from .workflow import Workflow
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,20 +35,33 @@ MARK: Final = "__plait_step__"
 GRAPH_CHECKS: Final = ("dead_end", "reachability", "terminal_event")
 
 
+@attrs.frozen
+class Catch:
+    """What `@catch_error` said."""
+
+    #: `None`: it catches what no other handler does.
+    for_steps: tuple[str, ...] | None
+    max_recoveries: int
+
+
 @attrs.define(eq=False)
 class StepSpec:
     """A step as the user declared it."""
 
     name: str
     func: Callable[..., Any]
-    num_workers: int
-    accept_event_subclasses: bool
-    skip_graph_checks: frozenset[str]
-    #: Free functions take no `self`.
-    free: bool
     fault: FaultMaker
     #: The names that its annotations may use; dropped once they are resolved.
     names: Mapping[str, Any]
+    #: Free functions take no `self`.
+    free: bool
+    num_workers: int = 4
+    retry_policy: AnyRetryPolicy | None = None
+    timeout: float | None = None
+    limiter: SharedLimiter | None = None
+    accept_event_subclasses: bool = False
+    skip_graph_checks: frozenset[str] = frozenset()
+    catches: Catch | None = None
     _signature: Signature | None = None
 
     def signature(self, names: Mapping[str, Any] | None = None) -> Signature:
@@ -53,7 +72,13 @@ class StepSpec:
             UnresolvedAnnotation: An annotation names what does not exist (yet).
         """
         if self._signature is None:
-            self._signature = read(self.func, {**self.names, **(names or {})}, self.fault)
+            signature = read(self.func, {**self.names, **(names or {})}, self.fault)
+            if self.catches is not None and signature.accepts != (StepFailedEvent,):
+                raise self.fault(
+                    f"@catch_error handler {self.name!r} must accept StepFailedEvent as its "
+                    "event parameter."
+                )
+            self._signature = signature
             self.names = {}
         return self._signature
 
@@ -64,6 +89,9 @@ def step(func: F, /) -> F: ...
 def step(
     *,
     num_workers: int = 4,
+    retry_policy: AnyRetryPolicy | None = None,
+    timeout: float | None = None,
+    limiter: Limiter | None = None,
     workflow: type[Workflow[Any]] | None = None,
     accept_event_subclasses: bool = False,
     skip_graph_checks: Collection[str] | None = None,
@@ -73,6 +101,9 @@ def step(
     /,
     *,
     num_workers: int = 4,
+    retry_policy: AnyRetryPolicy | None = None,
+    timeout: float | None = None,
+    limiter: Limiter | None = None,
     workflow: type[Workflow[Any]] | None = None,
     accept_event_subclasses: bool = False,
     skip_graph_checks: Collection[str] | None = None,
@@ -80,12 +111,17 @@ def step(
     """Make a method a step of its workflow; a free function, a step of `workflow`.
 
     Its annotations say what it does: the event parameter which events it takes (one class, or a
-    union), the return annotation which it returns. A parameter annotated as `Context` is given the
-    step's context. A plain `def` runs in a worker thread. The function stays callable.
+    union; several parameters are a join, `list[E]` is a fan-in), the return annotation which it
+    returns. A parameter annotated as `Context` is given the step's context, one annotated with a
+    `Resource` the resource. A plain `def` runs in a worker thread. The function stays callable.
 
     Args:
         func: The function, when the decorator is written without parentheses.
         num_workers: How many of its bodies may run at once in one run.
+        retry_policy: What to do when an attempt fails, see `plait.retry`. `None`: the run fails.
+        timeout: Seconds that one attempt may take, waits for events left out.
+        limiter: A capacity limiter that it shares with other steps, runs or programs: a body runs
+            only with a token of it.
         workflow: The class that a free function becomes a step of, and its subclasses.
         accept_event_subclasses: Take instances of subclasses of the declared classes as well.
         skip_graph_checks: Checks of the graph that shall not look at this step: `"dead_end"`,
@@ -107,34 +143,121 @@ def step(
         fault = fault_maker(func)
         if type(num_workers) is not int or num_workers < 1:
             raise fault("num_workers must be an integer greater than 0")
+        if timeout is not None and not is_positive(timeout):
+            raise fault("timeout must be a number greater than 0 or None")
         if unknown := unknown_checks(skip_graph_checks):
             raise fault(unknown)
         spec = StepSpec(
             name=func.__name__,
             func=func,
-            num_workers=num_workers,
-            accept_event_subclasses=accept_event_subclasses,
-            skip_graph_checks=check_names(skip_graph_checks),
-            free=not is_method(func),
             fault=fault,
             names=visible_names(depth),
+            free=not is_method(func),
+            num_workers=num_workers,
+            retry_policy=retry_policy,
+            timeout=timeout,
+            limiter=limiter,
+            accept_event_subclasses=accept_event_subclasses,
+            skip_graph_checks=check_names(skip_graph_checks),
         )
-        if spec.free and workflow is None:
-            raise fault(
-                f"To decorate {spec.name} please pass a workflow class to the @step decorator."
-            )
-        with suppress(UnresolvedAnnotation):  # tried again later: the name may be defined below
-            spec.signature()
-        setattr(func, MARK, spec)
-        if workflow is not None:
-            workflow.add_step(func)
-        return func
+        return _mark(func, spec, workflow)
 
     if func is not None:
         depth = 2
         return decorate(func)
     depth = 1
     return decorate
+
+
+@overload
+def catch_error(func: F, /) -> F: ...
+@overload
+def catch_error(
+    *,
+    for_steps: list[str] | None = None,
+    max_recoveries: int = 1,
+    workflow: type[Workflow[Any]] | None = None,
+) -> Callable[[F], F]: ...
+def catch_error(
+    func: F | None = None,
+    /,
+    *,
+    for_steps: list[str] | None = None,
+    max_recoveries: int = 1,
+    workflow: type[Workflow[Any]] | None = None,
+) -> F | Callable[[F], F]:
+    """Make a method the handler of failures: it is given a `StepFailedEvent` and goes on from it.
+
+    It is called when a step has failed and has no attempts left. What it returns is routed in the
+    place of what the step would have returned. A failure of its own fails the run.
+
+    Args:
+        func: The function, when the decorator is written without parentheses.
+        for_steps: The names of the steps whose failures it takes; `None`: those that no other
+            handler takes. There may be one such.
+        max_recoveries: How often it may be called along one line of descent; then the original
+            error is raised.
+        workflow: The class that a free function becomes a handler of.
+
+    Raises:
+        WorkflowValidationError: The function cannot be a handler.
+
+    Example:
+        ```python
+        @catch_error(for_steps=["fetch"])
+        async def fall_back(self, ev: StepFailedEvent) -> Page:
+            return Page(text="", failed=str(ev.exception))
+        ```
+    """
+
+    def decorate(func: F) -> F:
+        fault = fault_maker(func)
+        if type(max_recoveries) is not int or max_recoveries < 1:
+            raise fault("@catch_error max_recoveries must be an integer >= 1")
+        if for_steps is not None and not _are_names(for_steps):
+            raise fault("@catch_error for_steps must be None or a list of step name strings")
+        spec = StepSpec(
+            name=func.__name__,
+            func=func,
+            fault=fault,
+            names=visible_names(depth),
+            free=not is_method(func),
+            catches=Catch(None if for_steps is None else tuple(for_steps), max_recoveries),
+        )
+        return _mark(func, spec, workflow)
+
+    if func is not None:
+        depth = 2
+        return decorate(func)
+    depth = 1
+    return decorate
+
+
+def _mark(func: F, spec: StepSpec, workflow: type[Workflow[Any]] | None) -> F:
+    if spec.free and workflow is None:
+        raise spec.fault(
+            f"To decorate {spec.name} please pass a workflow class to the @step decorator."
+        )
+    with suppress(UnresolvedAnnotation):  # tried again later: the name may be defined below
+        spec.signature()
+    setattr(func, MARK, spec)
+    if workflow is not None:
+        workflow.add_step(func)
+    return func
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)  # pyright: ignore[reportUnknownVariableType]
+
+
+def is_positive(number: object) -> bool:
+    """Say whether this is a number of seconds."""
+    return isinstance(number, int | float) and not isinstance(number, bool) and number > 0
+
+
+def is_count(number: object) -> bool:
+    """Say whether this is an integer of at least 1."""
+    return type(number) is int and number >= 1
 
 
 def check_names(names: Collection[str] | None) -> frozenset[str]:

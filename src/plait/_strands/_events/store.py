@@ -1,56 +1,133 @@
 """`ctx.store`: values that the steps of a run share, by dotted path.
 
 It begins before its run and outlives it: a context that is used for a second run carries it on.
+
+Rule 1: One writer at a time, first come, first served. A writer takes its place in the line before
+    its first checkpoint: the order of the calls decides, not the scheduler.
+Rule 2: Readers never wait. An edit works on a copy, and committing it is one assignment.
+Rule 3: A write looks before it touches anything, and between the two there is no `await`: what is
+    refused or cancelled has changed nothing.
+Rule 4: Nothing of a backend is kept: whoever must wait makes an event in the loop that runs. A
+    store can be made before there is a loop, and serve one loop after another.
+Rule 5: A writer inside an edit would wait for itself. Inside is what sees the edit's context
+    variable: its block, and the tasks, threads and child runs that are started there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, Final, Generic, TypeVar, cast
+import difflib
+import re
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Union, cast
 
 from plait._engine import native
+from plait._engine.attempt import current_attempt
+from plait._errors import WorkflowRuntimeError
 from plait._naming import publish
 
+from .state_class import DictState as DictState
+from .state_class import (
+    changes_what_it_is_given,
+    class_of,
+    copied,
+    declared_fields,
+    merged,
+    misfit,
+    misfits,
+    new_state,
+    places_in,
+)
+
+if TYPE_CHECKING:
+    from plait._engine.native import Backend, Happening
+
 S = TypeVar("S")
+T = TypeVar("T")
 
 MOST_SEGMENTS: Final = 1000
+INDEX: Final = re.compile(r"-?[0-9]{1,18}")
 
 
-class DictState(MutableMapping[str, Any]):
-    """The state of a workflow that declares no class for it: a mapping with attributes."""
+class Turn:
+    """A writer's place in the line."""
 
-    def __init__(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> None:
-        self.__dict__.update(values or {}, **more)
+    __slots__ = ("come", "line", "over")
 
-    def __getitem__(self, key: str) -> Any:
-        return self.__dict__[key]
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        #: What the writer waits for, unless it came to an empty line.
+        self.come: Happening | None = None
+        self.over = False
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.__dict__[key] = value
 
-    def __delitem__(self, key: str) -> None:
-        del self.__dict__[key]
+class Line:
+    """Who writes, and who waits to: one at a time, first come, first served."""
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.__dict__)
+    def __init__(self) -> None:
+        #: The first has its turn. Whoever is over leaves when it is the first.
+        self._turns: deque[Turn] = deque()
 
-    def __len__(self) -> int:
-        return len(self.__dict__)
+    def is_inside(self) -> bool:
+        """Say whether whoever calls has a turn already, or was started by one who has."""
+        return any(turn.line is self and not turn.over for turn in inside.get())
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the state has no {name!r}")
+    async def wait(self) -> Turn:
+        """Wait for a turn, which the caller must end. A checkpoint; cancelled, there is no turn."""
+        backend = native.current()
+        turn = Turn(self)
+        try:
+            self._turns.append(turn)
+            if self._turns[0] is turn:
+                await backend.checkpoint()
+            else:
+                turn.come = backend.event()
+                await turn.come.wait()
+        except BaseException:
+            self.end(turn)
+            raise
+        return turn
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self.__dict__[name] = value
+    def end(self, turn: Turn) -> None:
+        """End a turn, or give up waiting for it: the next one's begins. May be repeated."""
+        turn.over = True
+        while self._turns and self._turns[0].over:
+            self._turns.popleft()
+        if self._turns and (come := self._turns[0].come) is not None:
+            come.set()
 
-    def __repr__(self) -> str:
-        return f"DictState({self.__dict__!r})"
+
+#: The edits that this task or thread is inside of.
+inside: Final[ContextVar[tuple[Turn, ...]]] = ContextVar("inside", default=())
+
+
+@contextmanager
+def _inside(turn: Turn) -> Generator[None]:
+    token = inside.set((*inside.get(), turn))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the block is left in another context than it was entered in
+            inside.reset(token)
 
 
 class StateStore(Generic[S]):
     """The values that the steps of a run share.
 
-    A path walks mappings by key, lists by index and objects by attribute: `"users.0.name"`.
+    A path walks mappings by key, lists by index and objects by attribute: `"users.0.name"`. The
+    store works before, during and after a run, in steps and outside. Writers take turns, first
+    come, first served; readers never wait, and see what has been committed.
 
     Example:
         ```python
@@ -59,13 +136,16 @@ class StateStore(Generic[S]):
         ```
     """
 
+    __slots__ = ("__weakref__", "_line", "_state")
+
     def __init__(self, state: S) -> None:
         self._state = state
+        self._line = Line()
 
     async def get(self, path: str, default: Any = ...) -> Any:
         """Look a value up.
 
-        A checkpoint.
+        A checkpoint. The value is not copied: to change it, write it back or use `edit_state()`.
 
         Args:
             path: Where the value is.
@@ -73,11 +153,18 @@ class StateStore(Generic[S]):
 
         Raises:
             ValueError: There is nothing at this path, or it is no path.
+
+        Example:
+            ```python
+            name = await ctx.store.get("users.0.name")
+            left = await ctx.store.get("todo", default=0)
+            ```
         """
         await native.current().checkpoint()
         place: Any = self._state
+        segments = _segments(path)
         try:
-            for segment in _segments(path):
+            for segment in segments:
                 place = _step_into(place, segment)
         except LookupError:
             if default is not ...:
@@ -88,26 +175,301 @@ class StateStore(Generic[S]):
     async def set(self, path: str, value: Any) -> None:
         """Put a value; mappings that are missing on the way are made.
 
-        A checkpoint. Cancelled, it has changed nothing.
+        A checkpoint. It waits while somebody edits. Cancelled or refused, it has changed nothing.
 
         Args:
             path: Where to put it.
             value: What to put there. It is kept as it is, not copied.
 
         Raises:
-            ValueError: It is no path, or leads through something that has no parts.
+            ValueError: It is no path, leads to what takes no value, or to a typed field that this
+                value does not fit.
+            RuntimeError: Called inside `edit_state()`.
+
+        Example:
+            ```python
+            await ctx.store.set("users.0.name", "Ada")
+            ```
+        """
+        turn = await self._turn()
+        try:
+            _put(self._state, path, value)
+        finally:
+            self._line.end(turn)
+
+    async def clear(self) -> None:
+        """Give every value its default again; what has none is gone.
+
+        A checkpoint. It waits while somebody edits. Cancelled, it has changed nothing.
+
+        Raises:
+            RuntimeError: Called inside `edit_state()`.
+
+        Example:
+            ```python
+            await ctx.store.clear()
+            ```
+        """
+        turn = await self._turn()
+        try:
+            self._state = new_state(type(self._state))
+        finally:
+            self._line.end(turn)
+
+    async def get_state(self) -> S:
+        """Return a deep copy of the whole state: whatever is done to it changes nothing here.
+
+        A checkpoint. What cannot be copied, as a lock or a client, is shared.
+
+        Example:
+            ```python
+            before = await ctx.store.get_state()
+            ```
         """
         await native.current().checkpoint()
-        *way, last = _segments(path)
-        place: Any = self._state
-        for segment in way:
-            try:
-                place = _step_into(place, segment)
-            except LookupError:
-                fresh: dict[str, Any] = {}
-                _put(place, segment, fresh, path)
-                place = fresh
-        _put(place, last, value, path)
+        return copied(self._state)
+
+    async def set_state(self, state: S) -> None:
+        """Put a copy of `state` in the place of the whole state.
+
+        If it is of a base of the state's class, its fields are put in, and the others stay. A
+        checkpoint. It waits while somebody edits. Cancelled or refused, it has changed nothing.
+
+        Args:
+            state: An instance of the state's class, or of a base of it.
+
+        Raises:
+            ValueError: It is neither, or a value in it does not fit its field.
+            RuntimeError: Called inside `edit_state()`.
+
+        Example:
+            ```python
+            await ctx.store.set_state(Progress(done=3))
+            ```
+        """
+        turn = await self._turn()
+        try:
+            self._commit(merged(self._state, state))
+        finally:
+            self._line.end(turn)
+
+    @asynccontextmanager
+    async def edit_state(self) -> AsyncGenerator[S]:
+        """Edit the whole state, exclusively: the next writer waits until the block is left.
+
+        The block gets a deep copy. Leaving commits it; an exception or a cancellation drops it.
+        Readers, those in the block too, see the old state until then. What cannot be copied, as a
+        client, is shared. Entering and leaving are checkpoints.
+
+        Raises:
+            ValueError: On leaving: a value does not fit its field. Nothing has changed.
+            RuntimeError: Called inside another `edit_state()`.
+
+        Example:
+            ```python
+            async with ctx.store.edit_state() as state:
+                state.done += 1
+            ```
+        """
+        turn = await self._turn()
+        try:
+            draft = copied(self._state)
+            with _inside(turn):
+                yield draft
+            await native.current().checkpoint()
+            self._commit(draft)
+        finally:
+            self._line.end(turn)
+
+    @property
+    def sync(self) -> SyncStateStore[S]:
+        """The same, blocking, for plain `def` steps.
+
+        Example:
+            ```python
+            @step
+            def count(self, ctx: Context, ev: Query) -> Answer:
+                with ctx.store.sync.edit_state() as state:
+                    state.done += 1
+                return Answer(text=ctx.store.sync.get("greeting"))
+            ```
+        """
+        return SyncStateStore(self)
+
+    def _commit(self, state: S) -> None:
+        """Make this the state, unless a value does not fit. The strand's, not for users.
+
+        Raises:
+            ValueError: A value does not fit its field.
+        """
+        for wrong in misfits(state, self._state):
+            raise ValueError(str(wrong))
+        self._state = state
+
+    async def _turn(self) -> Turn:
+        if self._line.is_inside():
+            await native.current().checkpoint()
+            raise _nested()
+        return await self._line.wait()
+
+
+class SyncStateStore(Generic[S]):
+    """`ctx.store.sync`: what `ctx.store` can do, blocking, in the worker thread of a plain step.
+
+    Each call raises the backend's `Cancelled` once the run is being cancelled.
+
+    Example:
+        ```python
+        @step
+        def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            ctx.store.sync.set("todo", 3)
+            return StopEvent(result=ctx.store.sync.get("todo"))
+        ```
+    """
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: StateStore[S]) -> None:
+        self._store = store
+
+    def get(self, path: str, default: Any = ...) -> Any:
+        """Look a value up.
+
+        Args:
+            path: Where the value is.
+            default: Returned if there is nothing; without it that is an error.
+
+        Raises:
+            ValueError: There is nothing at this path, or it is no path.
+            WorkflowRuntimeError: Not called in the worker thread of a step.
+
+        Example:
+            ```python
+            left = ctx.store.sync.get("todo", default=0)
+            ```
+        """
+        return _in_loop(partial(self._store.get, path, default))
+
+    def set(self, path: str, value: Any) -> None:
+        """Put a value; mappings that are missing on the way are made.
+
+        Args:
+            path: Where to put it.
+            value: What to put there. It is kept as it is, not copied.
+
+        Raises:
+            ValueError: It is no path, leads to what takes no value, or to a typed field that this
+                value does not fit.
+            RuntimeError: Called inside `edit_state()`.
+            WorkflowRuntimeError: Not called in the worker thread of a step.
+
+        Example:
+            ```python
+            ctx.store.sync.set("users.0.name", "Ada")
+            ```
+        """
+        _in_loop(partial(self._store.set, path, value))
+
+    def clear(self) -> None:
+        """Give every value its default again; what has none is gone.
+
+        Raises:
+            RuntimeError: Called inside `edit_state()`.
+            WorkflowRuntimeError: Not called in the worker thread of a step.
+
+        Example:
+            ```python
+            ctx.store.sync.clear()
+            ```
+        """
+        _in_loop(self._store.clear)
+
+    def get_state(self) -> S:
+        """Return a deep copy of the whole state: whatever is done to it changes nothing here.
+
+        Raises:
+            WorkflowRuntimeError: Not called in the worker thread of a step.
+
+        Example:
+            ```python
+            before = ctx.store.sync.get_state()
+            ```
+        """
+        return _in_loop(self._store.get_state)
+
+    def set_state(self, state: S) -> None:
+        """Put a copy of `state` in the place of the whole state.
+
+        If it is of a base of the state's class, its fields are put in, and the others stay.
+
+        Args:
+            state: An instance of the state's class, or of a base of it.
+
+        Raises:
+            ValueError: It is neither, or a value in it does not fit its field.
+            RuntimeError: Called inside `edit_state()`.
+            WorkflowRuntimeError: Not called in the worker thread of a step.
+
+        Example:
+            ```python
+            ctx.store.sync.set_state(Progress(done=3))
+            ```
+        """
+        _in_loop(partial(self._store.set_state, state))
+
+    @contextmanager
+    def edit_state(self) -> Generator[S]:
+        """Edit the whole state, exclusively: the next writer waits until the block is left.
+
+        The block gets a deep copy. Leaving commits it; an exception or a cancellation drops it.
+        Readers, those in the block too, see the old state until then.
+
+        Raises:
+            ValueError: On leaving: a value does not fit its field. Nothing has changed.
+            RuntimeError: Called inside another `edit_state()`.
+            WorkflowRuntimeError: Not called in the worker thread of a step.
+
+        Example:
+            ```python
+            with ctx.store.sync.edit_state() as state:
+                state.done += 1
+            ```
+        """
+        store, backend = self._store, _backend()
+        if store._line.is_inside():
+            raise _nested()
+        turn = backend.await_in_loop(store._line.wait)
+        try:
+            draft = backend.enter_loop(lambda: copied(store._state))
+            with _inside(turn):
+                yield draft
+            backend.enter_loop(lambda: store._commit(draft))
+        finally:
+            backend.clean_up_in_loop(lambda: store._line.end(turn))
+
+
+def _nested() -> RuntimeError:
+    return RuntimeError("writer called inside edit_state: mutate the yielded state instead")
+
+
+def _in_loop(fn: Callable[[], Awaitable[T]]) -> T:
+    return _backend().await_in_loop(fn)
+
+
+def _backend() -> Backend:
+    """Find the loop that this worker thread belongs to."""
+    attempt = current_attempt.get()
+    with suppress(RuntimeError):
+        native.current()
+        attempt = None  # this is the loop's thread
+    if attempt is None:
+        raise WorkflowRuntimeError(
+            "ctx.store.sync is for plain steps; here write await ctx.store.get(...)"
+        )
+    return attempt.shell.native
+
+
+# ---------------------------------------------------------------- paths
 
 
 def _segments(path: str) -> list[str]:
@@ -122,32 +484,88 @@ def _segments(path: str) -> list[str]:
 def _step_into(place: Any, segment: str) -> Any:
     """Go one segment down. Raises `LookupError` if there is nothing."""
     if isinstance(place, Mapping):
+        if segment not in place:  # looking up what is missing changes a `defaultdict`
+            raise LookupError(segment)
         return cast("Mapping[str, Any]", place)[segment]
     if isinstance(place, list | tuple):
-        try:
-            index = int(segment)
-        except ValueError:
-            raise LookupError(segment) from None
-        return cast("Sequence[Any]", place)[index]
+        if not INDEX.fullmatch(segment):
+            raise LookupError(segment)
+        return cast("Sequence[Any]", place)[int(segment)]
     try:
         return getattr(place, segment)
     except AttributeError:
         raise LookupError(segment) from None
 
 
-def _put(place: Any, segment: str, value: Any, path: str) -> None:
+def _put(state: object, path: str, value: Any) -> None:
+    """Put a value by one assignment, or change nothing."""
+    segments = _segments(path)
+    last = len(segments) - 1
+    place: Any = state
+    takes: Any = Any
+    for depth, segment in enumerate(segments[:-1]):
+        places = places_in(place, takes, segment)
+        try:
+            place = _step_into(place, segment)
+        except LookupError:
+            last = depth
+            break
+        takes = Union[tuple(hint for _, hint in places)] if places else Any  # noqa: UP007 - of so many
+    for segment in reversed(segments[last + 1 :]):
+        value = {segment: value}
+    at = ".".join(segments[: last + 1])
+    _check(place, takes, segments[last], value, at)
+    _assign(place, segments[last], value, path)
+
+
+def _check(place: object, takes: Any, segment: str, value: object, at: str) -> None:
+    """Refuse a value that does not fit, or a key of a mapping."""
+    places = places_in(place, takes, segment)
+    if not places or changes_what_it_is_given(class_of(place), segment):
+        return
+    wrong = None
+    for key, hint in places:
+        wrong = misfit(segment, key, at) or misfit(value, hint, at)
+        if wrong is None:
+            return
+    if wrong is not None:
+        raise ValueError(str(wrong))
+
+
+def _assign(place: Any, segment: str, value: object, path: str) -> None:
+    kind = class_of(place)
+    refused: Exception | None = None
     try:
         if isinstance(place, MutableMapping):
-            cast("MutableMapping[str, Any]", place)[segment] = value
-        elif isinstance(place, list):
-            cast("Any", place)[int(segment)] = value
-        else:
+            place[segment] = value
+            return
+        if isinstance(place, list):
+            if INDEX.fullmatch(segment):
+                place[int(segment)] = value
+                return
+        elif _has_place_for(place, segment):
             setattr(place, segment, value)
+            return
     except (AttributeError, IndexError, TypeError, ValueError) as error:
-        kind = cast("object", place).__class__.__name__
-        raise ValueError(
-            f"Path {path!r} cannot be set: {kind} has no place for {segment!r}"
-        ) from error
+        refused = error
+    near = difflib.get_close_matches(segment, declared_fields(kind) or (), 1)
+    raise ValueError(
+        f"Path {path!r} cannot be set: {kind.__name__} has no place for {segment!r}."
+        + (f" Did you mean {near[0]!r}?" if near else "")
+    ) from refused
+
+
+def _has_place_for(place: Any, segment: str) -> bool:
+    """Say whether an attribute may be set: a class that declares its fields has no others."""
+    kind = class_of(place)
+    fields = declared_fields(kind)
+    return (
+        fields is None
+        or segment in fields
+        or hasattr(getattr(kind, segment, None), "__set__")
+        or segment in getattr(place, "__dict__", ())
+        or getattr(kind, "model_config", {}).get("extra") == "allow"
+    )
 
 
 publish("plait.events", StateStore, DictState)

@@ -6,17 +6,22 @@ Nothing here runs a step. What can be known before a run is said before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
 
 import attrs
 
 from plait._errors import Fault
-from plait._event import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from plait._event import (
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StepFailedEvent,
+    StopEvent,
+)
 
+from .compile import Steps, Streams
 from .signature import Signature, class_place
 from .step import StepSpec
-
-Steps: TypeAlias = Sequence[tuple[StepSpec, Signature]]
 
 
 @attrs.frozen
@@ -63,6 +68,8 @@ def graph_faults(graph: Graph) -> Iterator[Fault]:
     yield from _stop_is_not_accepted(graph)
     yield from _produced_and_consumed(graph)
     yield from _reachability(graph)
+    yield from _fan_ins(graph)
+    yield from _handlers(graph)
     yield from _wire_names(graph)
 
 
@@ -99,7 +106,7 @@ def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
     for spec, signature in graph.steps:
         orphans = [
             getattr(returned, "__name__", str(returned))
-            for returned in signature.returns
+            for returned in (*signature.returns, *signature.lists)
             if not _is_consumed(graph, returned)
         ]
         if orphans:
@@ -109,7 +116,7 @@ def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
         wanting = [
             event.__name__
             for event in signature.accepts
-            if not issubclass(event, StartEvent | HumanResponseEvent | StopEvent)
+            if not issubclass(event, StartEvent | HumanResponseEvent | StopEvent | StepFailedEvent)
             and not any(
                 p is event or (spec.accept_event_subclasses and issubclass(p, event))
                 for p in produced
@@ -133,7 +140,9 @@ def _reachability(graph: Graph) -> Iterator[Fault]:
     before: dict[str, list[str]] = {spec.name: [] for spec, _ in graph.steps}
     entries, exits = list[str](), list[str]()
     for spec, signature in graph.steps:
-        if any(issubclass(e, StartEvent | HumanResponseEvent) for e in signature.accepts):
+        if spec.catches is not None or any(
+            issubclass(e, StartEvent | HumanResponseEvent) for e in signature.accepts
+        ):
             entries.append(spec.name)
         if any(issubclass(e, StopEvent | InputRequiredEvent) for e in signature.returned_events):
             exits.append(spec.name)
@@ -177,6 +186,67 @@ def _closure(roots: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[st
             found.add(name)
             todo.extend(edges[name])
     return found
+
+
+def _fan_ins(graph: Graph) -> Iterator[Fault]:
+    streams = Streams(graph.steps)
+    fed = {name for spec, _ in graph.steps for name in streams.fan_ins(spec.name)}
+    for spec, signature in graph.steps:
+        if signature.gathers is not None and spec.name not in fed:
+            parameter = signature.inputs[0]
+            kinds = " | ".join(event.__name__ for event in parameter.events)
+            yield _at(
+                spec,
+                f"Step {spec.name!r} parameter {parameter.name!r} collects list[{kinds}], but no "
+                "returned-list producer creates a stream for those event types.",
+            )
+    levels = streams.levels()
+    for spec, signature in graph.steps:
+        if not signature.is_join:
+            continue
+        found = [levels.get(p.events[0], set()) for p in signature.inputs]
+        if all(found) and not found[0].intersection(*found[1:]):
+            where = "; ".join(
+                f"{p.name!r} ({p.events[0].__name__}) is produced at {_level(at)}"
+                for p, at in zip(signature.inputs, found, strict=True)
+            )
+            yield _at(
+                spec,
+                f"Step {spec.name!r} joins event parameters that are never produced at a common "
+                f"stream level: {where}.",
+            )
+
+
+def _level(levels: set[str | None]) -> str:
+    names = sorted(name for name in levels if name is not None)
+    return f"the stream of step {names[0]!r}" if names else "the top level"
+
+
+def _handlers(graph: Graph) -> Iterator[Fault]:
+    handlers = {spec.name: spec for spec, _ in graph.steps if spec.catches is not None}
+    names = {spec.name for spec, _ in graph.steps}
+    for_all = [n for n, s in handlers.items() if s.catches and s.catches.for_steps is None]
+    if len(for_all) > 1:
+        yield _at(
+            handlers[for_all[1]],
+            "Only one wildcard @catch_error handler is allowed per workflow, found "
+            f"{len(for_all)}: {', '.join(for_all)}",
+        )
+    claimed: dict[str, str] = {}
+    for name, spec in handlers.items():
+        for step in (spec.catches and spec.catches.for_steps) or ():
+            if step not in names:
+                text = f"@catch_error handler {name!r} lists unknown step {step!r} in for_steps."
+            elif step in handlers:
+                text = f"@catch_error handler {name!r} cannot cover another handler step {step!r}."
+            elif claimed.setdefault(step, name) != name:
+                text = (
+                    f"Step {step!r} is claimed by two @catch_error handlers: "
+                    f"{claimed[step]!r} and {name!r}."
+                )
+            else:
+                continue
+            yield _at(spec, text)
 
 
 def _wire_names(graph: Graph) -> Iterator[Fault]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Final, Generic, Literal, cast
+from typing import Any, ClassVar, Final, Generic, Literal
 from weakref import WeakValueDictionary
 
 import attrs
 from typing_extensions import TypeVar
 
-from plait._engine import native
-from plait._engine.attempt import Attempt
 from plait._engine.gate import Gate
-from plait._engine.lane import Body
+from plait._engine.lane import Work
 from plait._engine.runtime import runtime_here
 from plait._engine.shell import Shell
 from plait._errors import (
@@ -25,22 +24,20 @@ from plait._errors import (
     WorkflowRuntimeError,
     WorkflowValidationError,
 )
-from plait._event import Event, HumanResponseEvent, StartEvent, StopEvent
+from plait._event import Event, StartEvent, StopEvent
 from plait._ids import RunId
-from plait._kernel.plan import Kinds, Plan, StepPlan
+from plait._kernel.plan import Plan
 from plait._naming import publish
 
+from .compile import make_plan, work_of
 from .context import Context
+from .narrator import Narrator
+from .resources import ResourceManager, RunScope
+from .resources import check as check_resources
 from .run import Run
-from .signature import (
-    Signature,
-    UnresolvedAnnotation,
-    class_place,
-    fault_maker,
-    is_async,
-    visible_names,
-)
-from .step import StepSpec, check_names, spec_of, unknown_checks
+from .signature import Signature, UnresolvedAnnotation, class_place, fault_maker, visible_names
+from .step import StepSpec, check_names, is_count, is_positive, spec_of, unknown_checks
+from .timeout import Timeout
 from .validate import Graph, asks_a_human, graph_faults, start_and_stop, unique
 
 R = TypeVar("R", default=Any)
@@ -54,13 +51,6 @@ FORMER_OPTIONS: Final = {
 }
 
 
-def _observable(kind: type) -> bool:
-    return bool(getattr(kind, "__plait_observable__", False))
-
-
-KINDS: Final = Kinds(event=Event, stop=StopEvent, answer=HumanResponseEvent, observable=_observable)
-
-
 class Workflow(Generic[R]):
     """A class whose `@step` methods take and return events.
 
@@ -69,9 +59,12 @@ class Workflow(Generic[R]):
     an `__init__` of its own must call this one.
 
     Args:
-        timeout: Seconds that a run may take; `None` for as long as it needs. A run that can go no
-            further ends at once with an error, so nothing needs a timeout in order to end.
+        timeout: Seconds that a run may take, or a `Timeout`; `None` for as long as it needs. A run
+            that can go no further ends at once with an error, so nothing needs a timeout in order
+            to end.
         disable_validation: Do not check the graph of steps and events before a run.
+        verbose: Print a line for each start and end of a step.
+        resource_manager: Resources that take the place of the factories' own.
         num_concurrent_runs: How many runs of this object may be live at once; others queue, first
             come, first served. `None`: any number.
         workflow_name: The name in messages and journals; `module.qualname` by default.
@@ -79,6 +72,7 @@ class Workflow(Generic[R]):
             `"terminal_event"`.
         on_stop: What a `StopEvent` does to the bodies that are running: `"cancel"` them, or
             `"drain"`: let them finish.
+        stream_buffer: How many events a run's stream may be ahead of its slowest reader.
 
     Raises:
         WorkflowValidationError: An option is not usable.
@@ -123,36 +117,42 @@ class Workflow(Generic[R]):
 
     def __init__(
         self,
-        timeout: float | None = None,
+        timeout: float | Timeout | None = None,
         disable_validation: bool = False,  # noqa: FBT001, FBT002 - the peer's signature
-        *,
+        verbose: bool = False,  # noqa: FBT001, FBT002
+        resource_manager: ResourceManager | None = None,
         num_concurrent_runs: int | None = None,
         workflow_name: str | None = None,
         skip_graph_checks: Collection[str] | None = None,
+        *,
         on_stop: Literal["cancel", "drain"] = "cancel",
+        stream_buffer: float = math.inf,
     ) -> None:
         faults: list[str] = []
-        if timeout is not None and (not _is_number(timeout) or not timeout > 0):
+        if timeout is not None and not (isinstance(timeout, Timeout) or is_positive(timeout)):
             faults.append("timeout must be a number greater than 0 or None")
-        if num_concurrent_runs is not None and (
-            type(num_concurrent_runs) is not int or num_concurrent_runs < 1
-        ):
+        if num_concurrent_runs is not None and not is_count(num_concurrent_runs):
             faults.append("num_concurrent_runs must be an integer greater than 0 or None")
         if on_stop not in ("cancel", "drain"):
             faults.append("on_stop must be 'cancel' or 'drain'")
+        if stream_buffer != math.inf and not is_count(stream_buffer):
+            faults.append("stream_buffer must be an integer greater than 0 or math.inf")
         if unknown := unknown_checks(skip_graph_checks):
             faults.append(unknown)
         self._name = workflow_name
         if faults:
             raise WorkflowValidationError(*self._placed(faults), workflow=self._short_name)
+        self._verbose = verbose
+        self._resources = resource_manager or ResourceManager()
+        self._stream_buffer = stream_buffer
         self._timeout = timeout
         self._disable_validation = disable_validation
         self._on_stop: Literal["cancel", "drain"] = on_stop
         self._skip = check_names(skip_graph_checks)
         self._gate = None if num_concurrent_runs is None else Gate(num_concurrent_runs)
         self._runs: WeakValueDictionary[str, Shell] = WeakValueDictionary()
-        #: The graph that has been found faultless.
-        self._checked: Graph | None = None
+        #: The graph that has been found faultless, and how it was looked at.
+        self._checked: tuple[Graph, bool, bool] | None = None
         self._compiled: tuple[tuple[StepSpec, ...], Graph, Plan] | None = None
         graph, _ = self._compile()
         if faults := [*start_and_stop(graph)]:
@@ -224,11 +224,7 @@ class Workflow(Generic[R]):
         if faults:
             raise WorkflowValidationError(*faults, workflow=self._short_name)
         graph = Graph(self._short_name, read, self._skip)
-        steps = tuple(
-            StepPlan(spec.name, s.accepts, spec.num_workers, spec.accept_event_subclasses)
-            for spec, s in read
-        )
-        plan = Plan(self._short_name, steps, KINDS, self._on_stop)
+        plan = make_plan(self._short_name, read, self._on_stop)
         self._compiled = (specs, graph, plan)
         return graph, plan
 
@@ -264,8 +260,15 @@ class Workflow(Generic[R]):
         graph, _ = self._compile()
         return unique(e for _, s in graph.steps for e in (*s.accepts, *s.returned_events))
 
-    def validate(self) -> bool:
-        """Check the workflow, as `run()` does.
+    def validate(
+        self, *, validate_resource_configs: bool = True, validate_resources: bool = False
+    ) -> bool:
+        """Check the workflow, as `run()` does. No factory is called.
+
+        Args:
+            validate_resource_configs: Read the files of `ResourceConfig`s.
+            validate_resources: Look for cycles among resources, which otherwise are an error of
+                the step that asks.
 
         Returns:
             Whether it asks a human.
@@ -274,10 +277,24 @@ class Workflow(Generic[R]):
             WorkflowValidationError: With every fault found, each with file and line.
         """
         graph, _ = self._compile()
-        if self._checked is not graph:
-            if faults := [*graph_faults(graph)]:
-                raise WorkflowValidationError(*faults, workflow=self._short_name)
-            self._checked = graph
+        asked_for = (graph, validate_resource_configs, validate_resources)
+        if self._checked == asked_for:
+            return asks_a_human(graph)
+        faults = [*graph_faults(graph)]
+        for spec, signature in graph.steps:
+            asked = [(p.name, p.resource, p.hint) for p in signature.resources if p.resource]
+            if asked:
+                texts = check_resources(
+                    spec.name,
+                    asked,
+                    self._resources,
+                    configs=validate_resource_configs,
+                    resources=validate_resources,
+                )
+                faults += [fault for text in texts for fault in spec.fault(text).faults]
+        if faults:
+            raise WorkflowValidationError(*faults, workflow=self._short_name)
+        self._checked = asked_for
         return asks_a_human(graph)
 
     # ------------------------------------------------------------ running it
@@ -320,9 +337,25 @@ class Workflow(Generic[R]):
         if ctx is None:
             ctx = Context(self)
         ctx._check_free()
+        scope = None
+        if any(signature.resources for _, signature in graph.steps):
+            scope = RunScope(self._resources, ctx)
+        limit = self._timeout
+        if not isinstance(limit, Timeout | None):
+            limit = Timeout(limit)
         shell = Shell(
-            plan, partial(self._bodies, ctx, graph), event, name, self._timeout, self._gate
+            plan,
+            partial(self._work, ctx, graph, scope),
+            event,
+            name,
+            timeout=None if limit is None else limit.seconds,
+            pauses=limit is not None and not limit.while_idle,
+            gate=self._gate,
+            around=scope,
+            stream_buffer=self._stream_buffer,
         )
+        if self._verbose:
+            shell.observers.append(Narrator(shell.state))
         shell.context = ctx
         self._runs[name] = shell
         return Run(shell, ctx, runtime_here())
@@ -362,47 +395,17 @@ class Workflow(Generic[R]):
             raise WorkflowRuntimeError(f"Workflow run with run_id {run_id!r} already exists.")
         return RunId(run_id)
 
-    def _bodies(self, ctx: Context[Any], graph: Graph, shell: Shell) -> Mapping[str, Body]:
+    def _work(
+        self,
+        ctx: Context[Any],
+        graph: Graph,
+        scope: RunScope | None,
+        shell: Shell,
+    ) -> Mapping[str, Work]:
         ctx._bind(shell)
-        return {spec.name: _body(self, ctx, spec, signature) for spec, signature in graph.steps}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _body(workflow: Workflow[Any], ctx: Context[Any], spec: StepSpec, signature: Signature) -> Body:
-    """Make of a step what a worker calls: no wrapper coroutine, no look-up per delivery."""
-    func: Callable[..., Any] = spec.func if spec.free else partial(spec.func, workflow)
-    call = _call(func, ctx, signature)
-    if is_async(spec.func):
-        return cast("Body", call)
-
-    async def in_thread(attempt: Attempt) -> object:
-        attempt.threaded = True
-        return await native.current().run_in_thread(call, attempt)
-
-    return in_thread
-
-
-def _call(
-    func: Callable[..., Any], ctx: Context[Any], signature: Signature
-) -> Callable[[Attempt], Any]:
-    of_attempt = ctx._of_attempt
-    kinds = tuple(kind for _, kind in signature.parameters)
-    if signature.positional and kinds == ("event",):
-        return lambda attempt: func(attempt.delivery.event)
-    if signature.positional and kinds == ("context", "event"):
-        return lambda attempt: func(of_attempt(attempt), attempt.delivery.event)
-
-    def by_name(attempt: Attempt) -> Any:
-        filled = {
-            name: of_attempt(attempt) if kind == "context" else attempt.delivery.event
-            for name, kind in signature.parameters
+        return {
+            spec.name: work_of(self, ctx, scope, spec, signature) for spec, signature in graph.steps
         }
-        return func(**filled)
-
-    return by_name
 
 
 publish("plait", Workflow)

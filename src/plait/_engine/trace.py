@@ -1,0 +1,94 @@
+"""`Trace`: the records of a run, kept because somebody asked, and told as a story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, final
+
+from plait._ids import DeliveryId
+from plait._kernel import records
+from plait._kernel.records import Record
+from plait._naming import publish
+
+
+@final
+class Trace:
+    """The records of a run. `str(trace)` has a line for each start, end and emission, with times.
+
+    Ask for it before the run is started: records are not kept otherwise.
+
+    Example:
+        ```python
+        run = Flow().run()
+        trace = run.trace()
+        await run
+        print(trace)
+        ```
+    """
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+
+    def __call__(self, record: Record) -> None:
+        """Keep a record: a trace is an observer."""
+        self._records.append(record)
+
+    @property
+    def records(self) -> tuple[Any, ...]:
+        """Everything that happened, in order."""
+        return tuple(self._records)
+
+    def __str__(self) -> str:
+        return "\n".join(self._story())
+
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self._records)} records>"
+
+    def _story(self) -> Iterator[str]:
+        began = self._records[0].at if self._records else 0.0
+        steps: dict[DeliveryId, str] = {}
+        for record in self._records:
+            line = _line(record, steps)
+            if line is not None:
+                yield f"{record.at - began:9.3f} s  {line}"
+
+
+def _line(record: Record, steps: dict[DeliveryId, str]) -> str | None:
+    match record:
+        case records.Started():
+            steps[record.delivery] = f"{record.step}#{record.delivery}"
+            return f"{steps[record.delivery]} starts on worker {record.worker}"
+        case records.Emitted():
+            who = steps.get(record.cause, "outside")
+            return f"{who} sends {_name(record.event)}{_to(record)}"
+        case records.Completed(event=None):
+            return f"{steps[record.delivery]} ends"
+        case records.Completed():
+            return f"{steps[record.delivery]} ends, returns {_name(record.event)}{_to(record)}"
+        case records.Retrying():
+            return f"{steps[record.delivery]} fails: {record.error!r}; again at {record.due:.3f} s"
+        case records.Failed() | records.Recovered():
+            return f"{steps[record.delivery]} fails: {record.error!r}"
+        case records.Interrupted():
+            return f"{steps[record.delivery]} is cancelled"
+        case records.Waited():
+            return f"{steps[record.wait.delivery]} waits for {record.wait.kind.__name__}"
+        case records.Resumed():
+            return f"{steps[record.wait[0]]} goes on"
+        case records.Fired():
+            return f"{record.step}#{record.first} is given a list of {len(record.events)}"
+        case records.Decided():
+            return f"the run ends: {type(record.outcome).__name__}"
+        case _:
+            return None
+
+
+def _to(record: records.Emitted | records.Completed) -> str:
+    return f" to {', '.join(record.to)}" if record.to else ""
+
+
+def _name(event: object) -> str:
+    return f"a list of {event.size}" if isinstance(event, records.Listed) else type(event).__name__
+
+
+publish("plait.events", Trace)

@@ -1,0 +1,169 @@
+"""One stimulus, to the end: decide, apply, and what follows from the new state.
+
+`decide` says what a stimulus means; this module sees to what any stimulus may have brought about,
+so that no case of `decide` can forget it:
+
+Rule 1: *Every startable delivery has been offered to a worker.* A step's `startable` count is
+    min(queued, free slots). Whenever it is above the offers that are out, `Offer`s go out. A worker
+    takes the oldest delivery at the moment in which it really runs: when it comes, or when it has
+    returned and stays. So bodies begin in the order of the queue whatever the scheduler does, no
+    wake-up can be lost, and a worker that comes in vain is told so and goes back to wait.
+Rule 2: *Who has waited comes first:* a free slot goes to a wait that is over before the queue.
+Rule 3: *A stream whose time has come is dealt with:* its fan-ins fire, then it closes, and that may
+    close the stream around it.
+Rule 4: *A quiet run is never silent.* When nothing is queued, running or due, the same stimulus that
+    made it so says whether the run is idle (the outside can move it on) or stalled.
+"""
+
+from __future__ import annotations
+
+from . import effects, records, stimuli
+from .apply import apply
+from .decide import ImpossibleStimulus, decide
+from .effects import Effect
+from .life import Phase
+from .records import Record
+from .state import RunState, StepState
+from .stimuli import Stimulus
+from .streams import Stream
+
+
+def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Effect]]:
+    """Take a stimulus in: change the state, and say what is to be kept and what to be done.
+
+    Raises:
+        ImpossibleStimulus: The shell is wrong; nothing has changed.
+    """
+    touched, freed = state.touched, None
+    if type(stimulus) is stimuli.Returned:
+        if stimulus.stays and (delivery := state.running.get(stimulus.delivery)) is not None:
+            freed = state.steps[delivery.step]
+    elif type(stimulus) is stimuli.Ready:
+        step = state.steps[stimulus.step]
+        if not step.offered:
+            raise ImpossibleStimulus(state, stimulus)
+        step.offered -= 1
+        touched.append(step)
+    written, todo = decide(state, stimulus)
+    for record in written:
+        apply(state, record)
+    if state.phase is not Phase.GOING:
+        _wind_up(state, todo)
+    else:
+        while state.loose:
+            _deal_with(state, state.loose.pop(), stimulus.now, written, todo)
+        if not state.busy:
+            _quiet(state, stimulus.now, written, todo)
+        else:
+            _share_out(state, freed, stimulus.now, written, todo)
+    touched.clear()
+    return written, todo
+
+
+def _share_out(
+    state: RunState,
+    freed: StepState | None,
+    now: float,
+    written: list[Record],
+    todo: list[Effect],
+) -> None:
+    """Give the slots that are free to who comes first; `freed`: whose worker stays."""
+    touched = state.touched
+    if state.permits is not None:  # one body at a time: whose turn it is may be anybody's
+        touched[:] = state.steps.values()
+    for step in touched:
+        if step.resuming:
+            _resume(state, step, now, written, todo)
+    if freed is not None and freed.queue and state.startable(freed):
+        number = freed.queue[0].number
+        worker = freed.free[0] if freed.free else freed.workers
+        _write(state, records.Started(now, number, freed.plan.name, worker), written)
+        todo.append(effects.Begin(number))
+    for step in touched:
+        if step.queue and (owed := state.startable(step) - step.offered) > 0:
+            step.offered += owed
+            todo.extend([step.offer] * owed)
+
+
+def _write(state: RunState, record: Record, written: list[Record]) -> None:
+    apply(state, record)
+    written.append(record)
+
+
+def _resume(
+    state: RunState, step: StepState, now: float, written: list[Record], todo: list[Effect]
+) -> None:
+    """Rule 2. A body that waits for several events at once may be running already."""
+    for key, answer in [*step.resuming]:
+        if key[0] in state.running:
+            worker = -1
+        elif state.permits is not None and state.running:
+            continue
+        elif step.running < step.plan.num_workers:
+            worker = step.free[0] if step.free else step.workers
+        else:
+            continue
+        _write(state, records.Resumed(now, key, worker), written)
+        todo.append(effects.Resume(key, answer))
+
+
+def _deal_with(
+    state: RunState, stream: Stream, now: float, written: list[Record], todo: list[Effect]
+) -> None:
+    """Rule 3."""
+    if stream.id not in state.streams:
+        return
+    for name in [*stream.open]:
+        gather = state.plan.step[name].gather
+        assert gather is not None
+        events = stream.batch(name, gather)
+        if events is None:
+            continue
+        fired = records.Fired(now, stream.id, name, events, state.next_delivery)
+        _write(state, fired, written)
+        if gather.cancel_rest:
+            _cancel_rest(state, stream, now, written, todo)
+    if not stream.live and not stream.open and stream.id in state.streams:
+        _write(state, records.StreamClosed(now, stream.id), written)
+
+
+def _cancel_rest(
+    state: RunState, stream: Stream, now: float, written: list[Record], todo: list[Effect]
+) -> None:
+    inside = {stream.id}
+    for other in state.streams.values():  # a stream is younger than the one around it
+        if other.parent is not None and other.parent.stream in inside:
+            inside.add(other.id)
+    idle = [d for step in state.steps.values() for d in step.queue] + [*state.due.values()]
+    dropped = tuple(d.number for d in idle if d.branch is not None and d.branch.stream in inside)
+    joined = any(level in inside for step in state.steps.values() for level in step.joins)
+    if dropped or joined or len(inside) > 1:
+        _write(state, records.Dropped(now, dropped, tuple(sorted(inside))), written)
+    bodies = [*state.running.values(), *state.suspended.values()]
+    running = tuple(d.number for d in bodies if d.branch is not None and d.branch.stream in inside)
+    if running:
+        todo.append(effects.Interrupt(running))
+
+
+def _quiet(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:
+    """Rule 4."""
+    if state.open_ended:
+        if written:  # a stimulus that changed nothing is no news
+            _write(state, records.Idled(now), written)
+            todo.append(effects.Rest())
+        return
+    _write(state, records.Decided(now, records.Stalled()), written)
+    todo.append(effects.Wind())
+
+
+def _wind_up(state: RunState, todo: list[Effect]) -> None:
+    """Once the bodies that were left to finish have done so, a drain is over."""
+    state.loose.clear()
+    drains = state.plan.on_stop == "drain" and isinstance(state.outcome, records.Stopped)
+    if (
+        drains
+        and not state.running
+        and state.phase is Phase.WINDING_UP
+        and effects.Wind() not in todo
+    ):
+        todo.append(effects.Wind())

@@ -1,0 +1,75 @@
+"""How a `list[E]` parameter is filled: the marker `Collect`, and the cardinalities it takes."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import attrs
+
+
+@attrs.frozen
+class Cardinality:
+    """How many of a stream's events a fan-in takes. Use `All()` or `Take(n)`."""
+
+
+@final
+@attrs.frozen
+class All(Cardinality):
+    """Every event of the stream: the fan-in runs when the stream has ended.
+
+    Example:
+        ```python
+        evs: Annotated[list[Answer], Collect(All(), order="input")]
+        ```
+    """
+
+
+def _at_least_one(_take: Take, _attribute: attrs.Attribute[int], n: object) -> None:
+    if type(n) is not int or n < 1:
+        raise ValueError("Take(n) requires an integer n >= 1")
+
+
+@final
+@attrs.frozen
+class Take(Cardinality):
+    """The first `n` events: the fan-in runs at the n-th, or at the end of a shorter stream.
+
+    Args:
+        n: How many.
+        cancel_rest: Cancel the other branches of the stream then. By default they go on, and what
+            they return has no effect.
+
+    Raises:
+        ValueError: `n` is no integer of at least 1.
+
+    Example:
+        ```python
+        evs: Annotated[list[Answer], Collect(Take(2, cancel_rest=True))]
+        ```
+    """
+
+    n: int = attrs.field(validator=_at_least_one)
+    cancel_rest: bool = attrs.field(default=False, kw_only=True)
+
+
+@final
+@attrs.frozen
+class Collect:
+    """Says how a `list[E]` parameter is filled from the stream that a returned list opens.
+
+    Args:
+        cardinality: `All()`, or `Take(n)` for the first `n`.
+        order: `"arrival"`, or `"input"` for the order of the list that opened the stream.
+
+    Example:
+        ```python
+        @step
+        async def best(self, evs: Annotated[list[Answer], Collect(Take(2))]) -> StopEvent:
+            return StopEvent(result=[ev.text for ev in evs])
+        ```
+    """
+
+    cardinality: Cardinality = attrs.field(factory=All)
+    order: Literal["arrival", "input"] = attrs.field(
+        default="arrival", kw_only=True, validator=attrs.validators.in_(("arrival", "input"))
+    )

@@ -1,0 +1,204 @@
+"""Rows 81 and 82: the timeout of one step, and a clock that stands still while nobody works."""
+
+import anyio
+import pytest
+import trio
+
+from plait import Context, HumanResponseEvent, StartEvent, StopEvent, Timeout, Workflow, step
+from plait.errors import StepTimeoutError, WorkflowTimeoutError, WorkflowValidationError
+from plait.events import StepFailedEvent, WorkflowFailedEvent, catch_error
+from plait.retry import ConstantDelayRetryPolicy
+from tests.parity.letters import A
+
+AT_ONCE = ConstantDelayRetryPolicy(maximum_attempts=3, delay=0)
+
+
+async def test_row_081_a_step_that_times_out_is_retried(autojump_clock):
+    began = []
+
+    class Flow(Workflow):
+        @step(timeout=0.1, retry_policy=AT_ONCE)
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            began.append(trio.current_time())
+            if len(began) == 1:
+                await trio.sleep(1)
+            return StopEvent(result=ctx.retry_info().last_exception)
+
+    error = await Flow().run()
+    assert trio.current_time() == 0.1
+    assert began == [0, 0.1]
+    assert isinstance(error, StepTimeoutError)
+
+
+async def test_row_081_without_policy_a_step_that_times_out_fails_the_run(autojump_clock):
+    log = []
+
+    class Flow(Workflow):
+        @step(timeout=0.1)
+        async def s(self, ev: StartEvent) -> StopEvent:
+            try:
+                await trio.sleep(1)
+            except trio.Cancelled:
+                log.append("cancelled")
+                raise
+            return StopEvent()
+
+    run = Flow().run()
+    with pytest.raises(StepTimeoutError) as caught:
+        await run
+    assert str(caught.value) == "Step 's' timed out after 0.1 seconds."
+    assert isinstance(caught.value, WorkflowTimeoutError)
+    assert isinstance(caught.value, TimeoutError)
+    assert trio.current_time() == 0.1
+    assert log == ["cancelled"]
+    assert run.state == "failed"
+    (last,) = [event async for event in run.stream_events()]
+    assert isinstance(last, WorkflowFailedEvent)
+    assert (last.step_name, last.exception) == ("s", caught.value)
+
+
+async def test_row_081_a_handler_takes_it_like_any_failure(autojump_clock):
+    class Flow(Workflow):
+        @step(timeout=2)
+        async def s(self, ev: StartEvent) -> StopEvent:
+            await trio.sleep_forever()
+            return StopEvent()
+
+        @catch_error
+        async def recover(self, ev: StepFailedEvent) -> StopEvent:
+            return StopEvent(result=str(ev.exception))
+
+    assert await Flow().run() == "Step 's' timed out after 2 seconds."
+    assert trio.current_time() == 2
+
+
+async def test_row_081_waits_are_left_out(autojump_clock):
+    class Flow(Workflow):
+        @step(timeout=3)
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            await trio.sleep(ev.before)
+            await ctx.wait_for_event(HumanResponseEvent)
+            await trio.sleep(ev.after)
+            return StopEvent(result="ok")
+
+    async with Flow().run(before=1, after=1) as run:
+        await trio.sleep(10)
+        run.send_event(HumanResponseEvent())
+        assert await run == "ok"
+    assert trio.current_time() == 11
+    with pytest.raises(StepTimeoutError):
+        async with Flow().run(before=2, after=2) as run:
+            await trio.sleep(10)
+            run.send_event(HumanResponseEvent())
+    assert trio.current_time() == 11 + 10 + 1
+
+
+async def test_row_081_a_wait_that_timed_out_leaves_the_rest_of_the_timeout(autojump_clock):
+    class Flow(Workflow):
+        @step(timeout=3)
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            await trio.sleep(1)
+            with pytest.raises(TimeoutError, match="Timed out waiting"):
+                await ctx.wait_for_event(HumanResponseEvent, timeout=10)
+            await trio.sleep(50)
+            return StopEvent()
+
+    with pytest.raises(StepTimeoutError):
+        await Flow().run()
+    assert trio.current_time() == 1 + 10 + 2
+
+
+async def test_row_081_a_wait_that_its_own_scope_ends_leaves_the_rest(autojump_clock):
+    class Flow(Workflow):
+        @step(timeout=3)
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            with trio.move_on_after(10):
+                await ctx.wait_for_event(HumanResponseEvent)
+            await trio.sleep(50)
+            return StopEvent()
+
+    with pytest.raises(StepTimeoutError):
+        await Flow().run()
+    assert trio.current_time() == 10 + 3
+
+
+async def test_row_081_the_time_in_the_queue_is_left_out(autojump_clock):
+    class Flow(Workflow):
+        @step
+        async def s(self, ctx: Context, ev: StartEvent) -> A | None:
+            for n in range(3):
+                ctx.send_event(A(n=n))
+
+        @step(num_workers=1, timeout=1.5)
+        async def t(self, ctx: Context, ev: A) -> StopEvent | None:
+            await trio.sleep(1)
+            return ctx.collect_events(ev, [A] * 3) and StopEvent()
+
+    await Flow().run()
+    assert trio.current_time() == 3
+
+
+@pytest.mark.parametrize("bad", [0, -1, "2", True])
+def test_row_081_the_timeout_of_a_step_is_checked(bad):
+    with pytest.raises(WorkflowValidationError, match="timeout must be a number greater than 0"):
+
+        class Flow(Workflow):
+            @step(timeout=bad)
+            async def s(self, ev: StartEvent) -> StopEvent:
+                return StopEvent()
+
+
+class Asker(Workflow):
+    @step
+    async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        await anyio.sleep(ev.get("work", 0))
+        answer = await ctx.wait_for_event(HumanResponseEvent)
+        await anyio.sleep(ev.get("work", 0))
+        return StopEvent(result=answer.response)
+
+
+async def answer_after(seconds, run):
+    await trio.sleep(seconds)
+    run.send_event(HumanResponseEvent(response="yes"))
+
+
+async def test_row_082_idleness_may_stop_the_clock(autojump_clock):
+    async with Asker(timeout=Timeout(1, while_idle=False)).run() as run:
+        await answer_after(10, run)
+        assert await run == "yes"
+    assert trio.current_time() == 10
+
+
+@pytest.mark.parametrize("given", [1, Timeout(1)])
+async def test_row_082_idleness_counts_by_default(given, autojump_clock):
+    run = Asker(timeout=given).run()
+    with pytest.raises(WorkflowTimeoutError, match=r"^Operation timed out after 1 seconds\. "):
+        await run
+    assert trio.current_time() == 1
+    assert run.state == "failed"
+
+
+async def test_row_082_work_counts_before_and_after_idleness(autojump_clock):
+    async with Asker(timeout=Timeout(1, while_idle=False)).run(work=0.4) as run:
+        await answer_after(10, run)
+        assert await run == "yes"
+    assert trio.current_time() == 10.4
+    began = trio.current_time()
+    with pytest.raises(WorkflowTimeoutError):
+        async with Asker(timeout=Timeout(1, while_idle=False)).run(work=0.7) as run:
+            await answer_after(10, run)
+    assert trio.current_time() - began == pytest.approx(10 + 0.3, rel=1e-12)
+
+
+@pytest.mark.parametrize("bad", [0, -1, "2", True, None])
+def test_row_082_a_timeout_is_checked(bad):
+    with pytest.raises(WorkflowValidationError, match="timeout must be a number greater than 0"):
+        Timeout(bad)
+
+
+@pytest.mark.anyio
+async def test_row_082_a_run_that_is_answered_ends_in_time():
+    async with Asker(timeout=Timeout(60, while_idle=False)).run() as run:
+        await run.wait_idle()
+        run.send_event(HumanResponseEvent(response="yes"))
+        assert await run == "yes"
