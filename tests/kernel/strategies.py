@@ -199,7 +199,7 @@ def _planned(chance: bytes) -> Plan:
     dice = Dice(chance)
     steps = []
     for n in range(1 + dice.below(4)):
-        kinds = [dice.one_of(ACCEPTABLE) for _ in range(1 + dice.below(3))]
+        kinds = [dice.one_of(ACCEPTABLE) for _ in range(1 + dice.below(4))]
         first = [Start] if n == 0 or dice.rarely() else []
         accepts = dict.fromkeys([*first, *kinds])
         subclasses = bool(dice.below(2))

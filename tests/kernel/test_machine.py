@@ -432,6 +432,9 @@ class Machine(RuleBasedStateMachine):
 
     def _collect(self, dice: Dice, number: DeliveryId) -> None:
         delivery = self.shell.state.running[number]
+        if isinstance(delivery.event, Start) and not dice.rarely():  # the only one of its class
+            self._hear(stimuli.Sent(self._now(), number, self._event(dice)))
+            return
         given = Stray(0) if dice.rarely() else delivery.event
         # Few buffers and small batches, so that they get whole and have a surplus.
         kinds = [kind for kind in self.plan.step[delivery.step].accepts if kind is not Start]

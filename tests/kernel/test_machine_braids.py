@@ -275,8 +275,6 @@ class Machine(RuleBasedStateMachine):
             return self._event(dice, number)
         kinds = self._taken(delivery.step)
         members = [self._made(dice.one_of([*kinds, Watched])) for _ in range(dice.below(5))]
-        if self.state.waits:  # TEMP finding 28
-            members = members[:1]
         if dice.rarely() and dice.rarely() and self.plan.on_stop == "cancel":
             members.insert(dice.below(len(members) + 1), self._made(Stop))
         return members

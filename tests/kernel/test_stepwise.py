@@ -97,7 +97,6 @@ def test_who_asks_twice_gets_two():
     assert shell.comes("b") == 2
 
 
-@pytest.mark.xfail(reason="the check does not know that a body may have to wait for another")
 def test_a_body_that_waits_lets_the_next_one_come_and_goes_on_alone():
     shell = stepping()
     shell.sends(B())

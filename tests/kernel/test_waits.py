@@ -304,7 +304,6 @@ def test_a_wait_matches_as_its_step_routes(subclasses: bool):  # noqa: FBT001
     assert bool(shell.resumed()) is subclasses
 
 
-@pytest.mark.xfail(reason="the second member answers the wait that the first has answered")
 def test_members_of_a_list_answer_one_wait_each():
     shell = bodies(
         plan(step("start", Start), step("ask", A, B, num_workers=3, returns_list=True)), 3

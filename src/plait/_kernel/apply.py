@@ -67,7 +67,9 @@ def apply(state: RunState, record: Record) -> None:
             state.touched.append(step)
         case records.Recovered():
             delivery = _leave(state, record.delivery)
-            line = (*delivery.line, record.to)
+            line = delivery.line
+            if state.steps[record.to].plan.gather is None:
+                line = (*line, record.to)
             _deliver(
                 state, record.to, record.event, record.first, delivery.number, delivery.branch, line
             )
@@ -245,12 +247,11 @@ def _deliver(
         return following
     if step.plan.slots:
         return _slot(state, step, event, number, cause, branch, line)
-    if step.plan.gather is not None and branch is not None:
-        stream = state.streams.get(branch.stream)
-        if stream is not None and name in stream.open:
-            kept = Gathered(number, branch.index, event, line)
-            stream.gathered.setdefault(name, []).append(kept)
-            state.loose.append(stream)
+    assert branch is not None, "a fan-in takes what is in a stream"
+    stream = state.streams[branch.stream]
+    if name in stream.open:  # else it has fired: what comes later has no effect
+        stream.gathered.setdefault(name, []).append(Gathered(number, branch.index, event, line))
+        state.loose.append(stream)
     state.next_delivery = following = DeliveryId(number + 1)
     return following
 

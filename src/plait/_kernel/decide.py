@@ -22,7 +22,7 @@ events of steps.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TypeAlias, assert_never, cast
 
 from plait._errors import PlaitError, PlaitInternalError
@@ -153,9 +153,11 @@ def _listed(state: RunState, delivery: Delivery, now: float, members: Sequence[o
         records.Completed(now, delivery.number, records.Listed(stream, len(members)), number, ())
     ]
     follow: list[Effect] = []
+    answered: set[WaitKey] = set()
     for index, member in enumerate(members):
         route = state.plan.routes[type(member)]
-        resolves = _resolved(state, member, delivery.number) if state.waits else ()
+        resolves = _resolved(state, member, delivery.number, answered) if state.waits else ()
+        answered.update(resolves)
         to = route.to + _gathering(state, route, delivery.step)
         if route.stops:
             emitted.append(records.Emitted(now, delivery.number, member, number, ()))
@@ -267,10 +269,20 @@ def _failed(state: RunState, delivery: Delivery, now: float, error: BaseExceptio
 # ---------------------------------------------------------------- sending, collecting, writing
 
 
-def _resolved(state: RunState, event: object, leaving: DeliveryId = OUTSIDE) -> tuple[WaitKey, ...]:
-    """The waits that an event answers: the oldest that wants it alone, and all that share it."""
+def _resolved(
+    state: RunState,
+    event: object,
+    leaving: DeliveryId = OUTSIDE,
+    answered: Container[WaitKey] = (),
+) -> tuple[WaitKey, ...]:
+    """The waits that an event answers: the oldest that wants it alone, and all that share it.
+
+    Left out are those of a body that is leaving, and those that have their answer already.
+    """
     wanting = [
-        wait for wait in state.waits.values() if wait.delivery != leaving and wait.wants(event)
+        wait
+        for wait in state.waits.values()
+        if wait.delivery != leaving and wait.key not in answered and wait.wants(event)
     ]
     alone = [wait.key for wait in wanting if not wait.broadcast][:1]
     shared = [wait.key for wait in wanting if wait.broadcast]
