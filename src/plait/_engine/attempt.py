@@ -18,9 +18,9 @@ from plait._kernel.state import Delivery
 from plait._kernel.waits import TimedOutWait, WaitKey
 
 if TYPE_CHECKING:
-    from .lane import Lane, Worker
     from .native import Happening
     from .shell import Shell
+    from .worker import Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,16 +50,13 @@ class Attempt:
     `Cancelled` there once the run is being cancelled.
     """
 
-    __slots__ = ("context", "delivery", "held", "lane", "shell", "threaded", "unwanted", "worker")
+    __slots__ = ("context", "delivery", "held", "shell", "threaded", "worker")
 
-    def __init__(self, shell: Shell, delivery: Delivery, lane: Lane, worker: Worker) -> None:
+    def __init__(self, shell: Shell, delivery: Delivery, worker: Worker) -> None:
         self.shell = shell
         self.delivery = delivery
-        self.lane = lane
         self.worker = worker
         self.threaded = False
-        #: Did somebody ask for this body to be cancelled?
-        self.unwanted = False
         #: Events that are sent when the attempt succeeds.
         self.held: list[tuple[object, str | None]] | None = None
         #: The strand's own object for this attempt, made when the body first needs it.
@@ -109,7 +106,7 @@ class Attempt:
         self, event: object, shape: Shape, buffer_id: str, key: Hashable
     ) -> tuple[object, ...] | None:
         shell = self.shell
-        if shell.attempts.get(self.delivery.number) is not self:
+        if self.worker.attempt is not self:
             raise ContextStateError(
                 f"collect_events: this delivery of step {self.delivery.step!r} has ended."
             )
@@ -150,7 +147,7 @@ class Attempt:
             if cell.answered:
                 await native.cancel_shielded_checkpoint()
             else:
-                self.lane.give_back(self.worker)
+                self.worker.give_back()
                 scope.deadline = math.inf
                 await self._until_answered(cell, key, began, timeout)
         finally:
@@ -178,7 +175,7 @@ class Attempt:
                 await cell.woken.wait()  # until there is a slot again
             if not cell.answered:
                 await native.sleep_forever()  # the run is wound up: its scope is being cancelled
-            await self.lane.take_again(self.worker)
+            await self.worker.take_again()
         except native.cancelled:
             # The body may go on, in a scope of its own making: it needs its slot for that.
             await self._slot_back(cell, key)  # noqa: ASYNC120 - it is shielded
@@ -194,7 +191,7 @@ class Attempt:
                 shell.hear(stimuli.WaitExpired(shell.clock(), key))
                 await cell.woken.wait()  # set by the slot, or when the run is wound up
             if not (self.worker.holds or shell.winding_up or self.worker.ended):
-                await self.lane.take_again(self.worker)
+                await self.worker.take_again()
         self.worker.shelter = None
 
     def enter(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

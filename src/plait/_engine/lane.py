@@ -20,9 +20,8 @@ Rule 5: a body that raises is a stimulus like any other. `Cancelled` is not a fa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -32,26 +31,15 @@ from plait._kernel import effects, stimuli
 from .attempt import Attempt, current_attempt
 from .failure import split
 from .variables import variables
+from .worker import SharedLimiter, Worker
 
 if TYPE_CHECKING:
-    from .native import CancelScope, Inlet, Nursery, Outlet
+    from .native import Inlet, Nursery, Outlet
     from .shell import Answer, Shell
 
 #: Deliveries that the workers of a lane together handle without letting others run, if no body
 #: suspends. At 64 a neighbour task runs every few 100 µs; unbounded, a long queue would starve it.
 BUDGET: Final = 64
-
-
-class SharedLimiter(Protocol):
-    """A Trio or AnyIO capacity limiter, or what has its interface."""
-
-    async def acquire_on_behalf_of(self, borrower: object) -> None:
-        """Wait for a token."""
-        ...
-
-    def release_on_behalf_of(self, borrower: object) -> None:
-        """Give the token back."""
-        ...
 
 
 Body: TypeAlias = Callable[[Attempt], Awaitable[object]]
@@ -66,19 +54,6 @@ class Work:
     timeout: float | None = None
     #: Shared with other steps, runs or programs.
     limiter: SharedLimiter | None = None
-
-
-class Worker:
-    """One task of a lane, and its cancel scope."""
-
-    def __init__(self, scope: CancelScope) -> None:
-        self.scope = scope
-        #: Was the scope cancelled by us, to end one body?
-        self.ended = False
-        #: Has it the tokens of a body that runs? Not while its body waits.
-        self.holds = False
-        #: A shield under which its body stands in line for a slot; lifted if that is in vain.
-        self.shelter: CancelScope | None = None
 
 
 class Lane:
@@ -98,6 +73,8 @@ class Lane:
         self._parked = 0
         self._lying = 0
         self._coming = 0
+        #: All that live; a dict, to keep them in order.
+        self.workers: dict[Worker, None] = {}
 
     def open(self, nursery: Nursery) -> None:
         """Open the step's own nursery, in a task of the run's."""
@@ -132,7 +109,12 @@ class Lane:
 
     async def _live(self) -> None:
         with self._shell.native.cancel_scope() as scope:
-            await self._visit(Worker(scope))
+            worker = Worker(scope, self._limiter, self._work.limiter)
+            self.workers[worker] = None
+            try:
+                await self._visit(worker)
+            finally:
+                del self.workers[worker]
 
     async def _visit(self, worker: Worker) -> None:  # noqa: ASYNC910 - `while` is entered
         """Come to the inbox, work while there is work, and come again."""
@@ -164,30 +146,31 @@ class Lane:
         A token is held for the whole stretch: nobody else runs between two deliveries, so nobody
         can see that it was not given back. One of a shared limiter is held for one delivery.
         """
-        shell, work, running = self._shell, self._work, self._shell.state.running
-        body, budget = work.body, self._budget
+        shell, running, timeout = self._shell, self._shell.state.running, self._work.timeout
+        body, budget = self._work.body, self._budget
         self._limiter.acquire_on_behalf_of_nowait(worker)
         worker.holds = True
         try:
             while isinstance(begin, effects.Begin):
                 number = begin.delivery
-                attempt = Attempt(shell, running[number], self, worker)
+                worker.attempt = attempt = Attempt(shell, running[number], worker)
                 current_attempt.set(attempt)
                 before = variables()
-                shell.attempts[number] = attempt
-                if work.timeout is not None:
-                    worker.scope.deadline = shell.clock() + work.timeout
+                if timeout is not None:
+                    worker.scope.deadline = shell.clock() + timeout
                 try:
                     value = await body(attempt)
                     if attempt.held:
                         attempt.send_held()
                 except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again
-                    clean = self._after(attempt) and variables() is before
+                    worker.finish(timeout)
+                    clean = not worker.ended and variables() is before
                     self._coming += clean
                     self._ended_badly(attempt, error)
                     return clean  # noqa: ASYNC104, ASYNC910 - no `Cancelled` comes this far
+                worker.finish(timeout)
                 budget -= 1
-                clean = self._after(attempt) and variables() is before
+                clean = not worker.ended and variables() is before
                 stays = clean and budget > 0
                 if not stays:
                     self._coming += clean
@@ -197,17 +180,7 @@ class Lane:
             self._coming += 1
             return True  # noqa: ASYNC910 - the same; `_visit` sees to it that others run
         finally:
-            self.give_back(worker)
-
-    def _after(self, attempt: Attempt) -> bool:
-        """A body has ended. Say whether its worker's scope is as good as new."""
-        attempt.context = None  # it refers back to the attempt
-        del self._shell.attempts[attempt.delivery.number]
-        worker = attempt.worker
-        if self._work.timeout is not None:
-            worker.ended = worker.ended or worker.scope.cancel_called
-            worker.scope.deadline = math.inf
-        return not worker.ended
+            worker.give_back()
 
     def _ended_badly(self, attempt: Attempt, error: BaseException) -> None:
         shell, number = self._shell, attempt.delivery.number
@@ -230,7 +203,7 @@ class Lane:
             failure = WorkflowRuntimeError(
                 f"Step {self._name!r} raised Cancelled, but nobody cancelled it."
             )
-        elif attempt.unwanted or self._shell.winding_up:
+        elif attempt.worker.unwanted or self._shell.winding_up:
             return None
         else:
             failure = StepTimeoutError(
@@ -238,33 +211,3 @@ class Lane:
             )
         failure.__cause__ = error
         return failure
-
-    # ------------------------------------------------------------ of one attempt
-
-    def end(self, attempt: Attempt) -> None:
-        """Cancel one body; the run goes on."""
-        attempt.unwanted = True
-        attempt.worker.ended = True
-        attempt.worker.scope.cancel()
-        self.lift_shelter(attempt)
-
-    def lift_shelter(self, attempt: Attempt) -> None:
-        """Let a body that stands in line for its slot go: it will not need it."""
-        if attempt.worker.shelter is not None:
-            attempt.worker.shelter.cancel()
-
-    def give_back(self, worker: Worker) -> None:
-        """Give a body's tokens back: it has ended, or it waits."""
-        if not worker.holds:
-            return
-        worker.holds = False
-        self._limiter.release_on_behalf_of(worker)
-        if self._work.limiter is not None:
-            self._work.limiter.release_on_behalf_of(worker)
-
-    async def take_again(self, worker: Worker) -> None:  # noqa: ASYNC910 - a wait follows
-        """Take the tokens again: a wait is over, and the kernel has a slot for the body."""
-        if self._work.limiter is not None:
-            await self._work.limiter.acquire_on_behalf_of(worker)
-        self._limiter.acquire_on_behalf_of_nowait(worker)
-        worker.holds = True

@@ -11,7 +11,7 @@ import functools
 import math
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import anyio
@@ -39,20 +39,20 @@ class TrioBackend:
         import trio
 
         self.cancelled: type[BaseException] = trio.Cancelled
-        self.event = trio.Event
-        self.cancel_scope = trio.CancelScope
-        self.open_nursery = trio.open_nursery
-        self.limiter = trio.CapacityLimiter
-        self.open_channel = functools.partial(trio.open_memory_channel[None], math.inf)
-        self.checkpoint = trio.lowlevel.checkpoint
-        self.checkpoint_if_cancelled = trio.lowlevel.checkpoint_if_cancelled
-        self.cancel_shielded_checkpoint = trio.lowlevel.cancel_shielded_checkpoint
-        self.deadline = trio.current_effective_deadline
+        self.event: Final = trio.Event
+        self.cancel_scope: Final = trio.CancelScope
+        self.open_nursery: Final = trio.open_nursery
+        self.limiter: Final = trio.CapacityLimiter
+        self.open_channel: Final = functools.partial(trio.open_memory_channel[None], math.inf)
+        self.checkpoint: Final = trio.lowlevel.checkpoint
+        self.checkpoint_if_cancelled: Final = trio.lowlevel.checkpoint_if_cancelled
+        self.cancel_shielded_checkpoint: Final = trio.lowlevel.cancel_shielded_checkpoint
+        self.deadline: Final = trio.current_effective_deadline
         self._to_thread = trio.to_thread
         self._from_thread = trio.from_thread
-        self.sleep_forever = trio.sleep_forever
+        self.sleep_forever: Final = trio.sleep_forever
         self.current_task: Callable[[], object] = trio.lowlevel.current_task
-        self.sleep_until = trio.sleep_until
+        self.sleep_until: Final = trio.sleep_until
         self._current_clock = trio.lowlevel.current_clock
         self._protect = functools.cache(trio.lowlevel.enable_ki_protection)
 
@@ -104,20 +104,20 @@ class AnyioBackend:
         import anyio.to_thread
 
         self.cancelled: type[BaseException] = asyncio.CancelledError
-        self.event = anyio.Event
-        self.cancel_scope = anyio.CancelScope
-        self.open_nursery = anyio.create_task_group
-        self.limiter = anyio.CapacityLimiter
-        self.open_channel = functools.partial(
+        self.event: Final = anyio.Event
+        self.cancel_scope: Final = anyio.CancelScope
+        self.open_nursery: Final = anyio.create_task_group
+        self.limiter: Final = anyio.CapacityLimiter
+        self.open_channel: Final = functools.partial(
             anyio.create_memory_object_stream[None], max_buffer_size=math.inf
         )
-        self.checkpoint = anyio.lowlevel.checkpoint
-        self.checkpoint_if_cancelled = anyio.lowlevel.checkpoint_if_cancelled
-        self.cancel_shielded_checkpoint = anyio.lowlevel.cancel_shielded_checkpoint
-        self.deadline = anyio.current_effective_deadline
+        self.checkpoint: Final = anyio.lowlevel.checkpoint
+        self.checkpoint_if_cancelled: Final = anyio.lowlevel.checkpoint_if_cancelled
+        self.cancel_shielded_checkpoint: Final = anyio.lowlevel.cancel_shielded_checkpoint
+        self.deadline: Final = anyio.current_effective_deadline
         self._to_thread = anyio.to_thread
         self._from_thread = anyio.from_thread
-        self.sleep_forever = anyio.sleep_forever
+        self.sleep_forever: Final = anyio.sleep_forever
         self.current_task: Callable[[], object] = asyncio.current_task
         self._sleep = anyio.sleep
         self._running_loop = asyncio.get_running_loop

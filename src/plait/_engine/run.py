@@ -226,10 +226,7 @@ class Run(Generic[R]):
         attempt = current_attempt.get()
         while attempt is not None:
             # A task that a step has left elsewhere may wait, once that step has ended.
-            if (
-                attempt.shell is self._shell
-                and attempt.shell.attempts.get(attempt.delivery.number) is attempt
-            ):
+            if attempt.shell is self._shell and attempt.worker.attempt is attempt:
                 text = f"Step {attempt.delivery.step!r} cannot wait for its own run."
                 raise WorkflowRuntimeError(text)
             attempt = attempt.shell.parent

@@ -20,7 +20,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
 from functools import partial
@@ -32,7 +32,7 @@ from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
 from plait._kernel.advance import advance
 from plait._kernel.explain import explain
-from plait._kernel.life import Phase
+from plait._kernel.life import GOING, WINDING_UP, Phase
 from plait._kernel.plan import Plan
 from plait._kernel.records import Record
 from plait._kernel.refusals import no_such_step
@@ -92,8 +92,7 @@ class Shell:
         self.timeout = timeout
         self.state = RunState(plan, run_id)
         self.feed = Feed(stream_buffer)
-        #: The bodies that are executing, and the waits that have not ended.
-        self.attempts: dict[DeliveryId, Attempt] = {}
+        #: The waits that have not ended.
         self.waiting: dict[WaitKey, Answerable] = {}
         self.observers: list[Observer] = []
         self.conclusion: Conclusion | None = None
@@ -161,14 +160,14 @@ class Shell:
         try:
             with self.native.cancel_scope() as scope:
                 self._scope = scope
-                if self.state.phase is Phase.GOING:
+                if self.state.phase is GOING:
                     await self._admission.wait()
         except self.native.cancelled:
             gate.leave(self._admission)
             self._close(None)
             raise
         try:
-            if self.state.phase is Phase.GOING:
+            if self.state.phase is GOING:
                 self.queued = False
                 await self._run()
             else:
@@ -215,10 +214,10 @@ class Shell:
     def _close(self, crash: BaseException | None) -> Conclusion:
         """Rule 3: nothing of the run is left."""
         self.queued = False
-        if self.state.phase is Phase.GOING:
+        if self.state.phase is GOING:
             self.hear(stimuli.Abandoned(self.clock()))
         going = self.state.running or self.state.suspended  # torn away, by Ctrl-C in plait itself
-        if self.state.phase is Phase.WINDING_UP and not going:
+        if self.state.phase is WINDING_UP and not going:
             self.hear(stimuli.Settled(self.clock()))
         others = [] if crash is None else [crash]
         if self._around is not None:
@@ -257,15 +256,15 @@ class Shell:
         answer = None
         for effect in todo:
             match effect:
-                case effects.Offer(step):
-                    self._offer(step)
+                case effects.Offer():  # patterns with fields would cost five times as much
+                    self._offer(effect.step)
                 case effects.Begin() | effects.Give():
                     answer = effect
-                case effects.Publish(event):
-                    assert isinstance(event, Event)
-                    self.feed.publish(event)
-                case effects.Refuse(error):
-                    raise error
+                case effects.Publish():
+                    assert isinstance(effect.event, Event)
+                    self.feed.publish(effect.event)
+                case effects.Refuse():
+                    raise effect.error
                 case effects.Resume(wait, event):
                     if wait in self.waiting:
                         self.waiting[wait].give(event)
@@ -274,8 +273,9 @@ class Shell:
                     timer = partial(self._alarm, delivery, at)
                     self.spawn_in(self._nursery, timer, name=f"retry of delivery {delivery}")
                 case effects.Interrupt(deliveries):
-                    for delivery in deliveries:
-                        self.attempts[delivery].lane.end(self.attempts[delivery])
+                    for attempt in self.attempts():
+                        if attempt.delivery.number in deliveries:
+                            attempt.worker.end()
                 case effects.Rest():
                     self._rest()
                 case effects.Wind():
@@ -289,8 +289,8 @@ class Shell:
         self._wound.set()
         for cell in self.waiting.values():
             cell.woken.set()
-        for attempt in self.attempts.values():
-            attempt.lane.lift_shelter(attempt)
+        for attempt in self.attempts():
+            attempt.worker.lift_shelter()
         if self.queued and self._scope is not None:
             self._scope.cancel()
 
@@ -344,7 +344,7 @@ class Shell:
 
     def notice(self) -> bool:
         """Say why there is a `Cancelled`; false if nobody asked for one."""
-        if self.state.phase is not Phase.GOING:
+        if self.state.phase is not GOING:
             return True
         if self._scope is not None and self._scope.cancel_called:
             self.hear(stimuli.Expired(self.clock()))
@@ -388,15 +388,22 @@ class Shell:
         if step not in self.state.steps:
             raise no_such_step(self.state, step)
         found = [
-            attempt
-            for attempt in self.attempts.values()
+            attempt.worker
+            for attempt in self.attempts()
             if attempt.delivery.step == step
-            and not attempt.unwanted
+            and not attempt.worker.unwanted
             and (where is None or where(attempt.delivery.event))
         ]
-        for attempt in found:
-            attempt.lane.end(attempt)
+        for worker in found:
+            worker.end()
         return len(found)
+
+    def attempts(self) -> Iterator[Attempt]:
+        """The bodies that are executing, those that wait included."""
+        for lane in self._lanes.values():
+            for worker in lane.workers:
+                if worker.attempt is not None:
+                    yield worker.attempt
 
     def watch_states(self) -> None:
         """Tell the readers of internal events of each delivery, from now on."""
@@ -441,7 +448,7 @@ class Shell:
     @property
     def winding_up(self) -> bool:
         """Has the run been decided?"""
-        return self.state.phase is not Phase.GOING
+        return self.state.phase is not GOING
 
     def cancel(self) -> None:
         """Ask for the run to end. Remembered if it has not begun."""

@@ -33,7 +33,7 @@ class Feed:
 
     def __init__(self, buffer: float = math.inf) -> None:
         self.events: list[Event] = []
-        self.closed = False
+        self.closed: bool = False
         self._buffer = buffer
         self._readers: WeakSet[EventStream] = WeakSet()
         #: The furthest that any reader has come.
@@ -153,7 +153,7 @@ class EventStream:
     def __init__(self, feed: Feed, backend: Backend, *, internal: bool = False) -> None:
         self._feed = feed
         self._backend = backend
-        self.taken = 0
+        self.taken: int = 0
         self._closed = False
         #: Internal events, each with the number of events that it comes after.
         self._overheard: deque[tuple[int, Event]] | None = deque() if internal else None

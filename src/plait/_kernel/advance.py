@@ -17,14 +17,14 @@ Rule 4: *A quiet run is never silent.* When nothing is queued, running or due, t
 
 from __future__ import annotations
 
-from . import effects, records, stimuli
+from . import effects, records
 from .apply import apply
 from .decide import ImpossibleStimulus, decide
-from .effects import Effect
-from .life import Phase
-from .records import Record
+from .effects import Begin, Effect
+from .life import GOING, WINDING_UP
+from .records import Record, Started
 from .state import RunState, StepState
-from .stimuli import Stimulus
+from .stimuli import Ready, Returned, Stimulus
 from .streams import Stream
 
 
@@ -34,29 +34,31 @@ def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Eff
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
-    touched, freed = state.touched, None
-    if type(stimulus) is stimuli.Returned:
+    freed: StepState | None = None
+    if type(stimulus) is Returned:
         if stimulus.stays and (delivery := state.running.get(stimulus.delivery)) is not None:
             freed = state.steps[delivery.step]
-    elif type(stimulus) is stimuli.Ready:
+    elif type(stimulus) is Ready:
         step = state.steps[stimulus.step]
         if not step.offered:
             raise ImpossibleStimulus(state, stimulus)
         step.offered -= 1
-        touched.append(step)
     written, todo = decide(state, stimulus)
     for record in written:
         apply(state, record)
-    if state.phase is not Phase.GOING:
+    if state.phase is not GOING:
         _wind_up(state, todo)
-    else:
-        while state.loose:
-            _deal_with(state, state.loose.pop(), stimulus.now, written, todo)
-        if not state.busy:
-            _quiet(state, stimulus.now, written, todo)
-        else:
-            _share_out(state, freed, stimulus.now, written, todo)
-    touched.clear()
+        state.touched.clear()
+        return written, todo
+    while state.loose:
+        _deal_with(state, state.loose.pop(), stimulus.now, written, todo)
+    if not state.busy:
+        _quiet(state, stimulus.now, written, todo)
+    elif state.permits is not None:
+        _take_turns(state, stimulus.now, written, todo)
+    elif state.touched:
+        _share_out(state, freed, stimulus.now, written, todo)
+    state.touched.clear()
     return written, todo
 
 
@@ -68,21 +70,31 @@ def _share_out(
     todo: list[Effect],
 ) -> None:
     """Give the slots that are free to who comes first; `freed`: whose worker stays."""
-    touched = state.touched
-    if state.permits is not None:  # one body at a time: whose turn it is may be anybody's
-        touched[:] = state.steps.values()
-    for step in touched:
+    for step in state.touched:
         if step.resuming:
             _resume(state, step, now, written, todo)
-    if freed is not None and freed.queue and state.startable(freed):
-        number = freed.queue[0].number
-        worker = freed.free[0] if freed.free else freed.workers
-        _write(state, records.Started(now, number, freed.plan.name, worker), written)
-        todo.append(effects.Begin(number))
-    for step in touched:
-        if step.queue and (owed := state.startable(step) - step.offered) > 0:
-            step.offered += owed
-            todo.extend([step.offer] * owed)
+        if step.queue:
+            if step is freed and step.running < step.plan.num_workers:
+                freed = None
+                number = step.queue[0].number
+                worker = step.free[0] if step.free else step.workers
+                _write(state, Started(now, number, step.plan.name, worker), written)
+                todo.append(Begin(number))
+            owed = step.startable - step.offered
+            if owed > 0:
+                step.offered += owed
+                todo.extend([step.offer] * owed)
+
+
+def _take_turns(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:
+    """The same in a run that goes step by step: whose turn it is may be anybody's."""
+    for step in state.steps.values():
+        if step.resuming:
+            _resume(state, step, now, written, todo)
+    for step in state.steps.values():
+        if not step.offered and state.startable(step):
+            step.offered = 1
+            todo.append(step.offer)
 
 
 def _write(state: RunState, record: Record, written: list[Record]) -> None:
@@ -160,10 +172,5 @@ def _wind_up(state: RunState, todo: list[Effect]) -> None:
     """Once the bodies that were left to finish have done so, a drain is over."""
     state.loose.clear()
     drains = state.plan.on_stop == "drain" and isinstance(state.outcome, records.Stopped)
-    if (
-        drains
-        and not state.running
-        and state.phase is Phase.WINDING_UP
-        and effects.Wind() not in todo
-    ):
+    if drains and not state.running and state.phase is WINDING_UP and effects.Wind() not in todo:
         todo.append(effects.Wind())

@@ -15,7 +15,7 @@ from plait._ids import DeliveryId
 
 from . import records
 from .collecting import Buffer, BufferKey
-from .life import RUN, Phase
+from .life import RUN, WINDING_UP
 from .records import Record
 from .state import Delivery, Failure, RunState, Slotted, StepState, Trouble, in_mailbox
 from .streams import Branch, Gathered, Stream, StreamId, merged
@@ -67,13 +67,11 @@ def apply(state: RunState, record: Record) -> None:
             state.touched.append(step)
         case records.Recovered():
             delivery = _leave(state, record.delivery)
-            line = delivery.line
+            branch, line = delivery.branch, delivery.line
             if state.steps[record.to].plan.gather is None:
                 line = (*line, record.to)
-            _deliver(
-                state, record.to, record.event, record.first, delivery.number, delivery.branch, line
-            )
-            _end_branch(state, delivery.branch)
+            _deliver(state, (record.to,), record.event, record.first, delivery.number, branch, line)
+            _end_branch(state, branch)
         case records.Dropped():
             _drop(state, {*record.deliveries}, record.streams)
         case records.Fired():
@@ -198,10 +196,10 @@ def _complete(state: RunState, record: records.Completed) -> None:
     elif event is not None:
         if record.resolves:
             _answer(state, record.resolves, event)
-        number = record.first
-        for name in record.to:
-            number = _deliver(state, name, event, number, delivery.number, branch, delivery.line)
-        if not record.to:
+        if record.to:
+            number, line = delivery.number, delivery.line
+            _deliver(state, record.to, event, record.first, number, branch, line)
+        else:
             _keep(state, delivery.step, record)
     if branch is not None:
         _end_branch(state, branch)
@@ -215,10 +213,9 @@ def _send(state: RunState, record: records.Emitted) -> None:
         line = state.streams[record.branch.stream].line
     if record.resolves:
         _answer(state, record.resolves, event)
-    number = record.first
-    for name in record.to:
-        number = _deliver(state, name, event, number, record.cause, record.branch, line)
-    if not record.to:
+    if record.to:
+        _deliver(state, record.to, event, record.first, record.cause, record.branch, line)
+    else:
         step = sender.step if sender is not None else None
         if record.branch is not None:
             step = state.streams[record.branch.stream].step
@@ -227,67 +224,61 @@ def _send(state: RunState, record: records.Emitted) -> None:
 
 def _deliver(
     state: RunState,
-    name: str,
+    to: tuple[str, ...],
     event: object,
-    number: DeliveryId,
+    first: DeliveryId,
     cause: DeliveryId,
     branch: Branch | None,
     line: tuple[str, ...],
-) -> DeliveryId:
-    """Hand an event to one step; return the next free number."""
-    step = state.steps[name]
-    if step.plan.plain:
-        delivery = Delivery(number, name, event, cause, branch, line)
-        step.queue.append(delivery)
-        state.touched.append(step)
-        state.busy += 1
-        state.next_delivery = following = DeliveryId(number + 1)
-        if branch is not None:
-            state.streams[branch.stream].live += 1
-        return following
-    if step.plan.slots:
-        return _slot(state, step, event, number, cause, branch, line)
-    assert branch is not None, "a fan-in takes what is in a stream"
-    stream = state.streams[branch.stream]
-    if name in stream.open:  # else it has fired: what comes later has no effect
-        stream.gathered.setdefault(name, []).append(Gathered(number, branch.index, event, line))
-        state.loose.append(stream)
-    state.next_delivery = following = DeliveryId(number + 1)
-    return following
+) -> None:
+    """Hand an event to these steps; each uses up a number, from `first` on."""
+    number = first
+    for name in to:
+        step = state.steps[name]
+        plan = step.plan
+        if plan.plain:
+            step.queue.append(Delivery(number, name, event, cause, branch, line))
+            state.touched.append(step)
+            state.busy += 1
+            if branch is not None:
+                state.streams[branch.stream].live += 1
+        elif plan.slots:
+            _slot(state, step, Slotted(number, event, branch, line), cause)
+        else:
+            assert branch is not None, "a fan-in takes what is in a stream"
+            stream = state.streams[branch.stream]
+            if name in stream.open:  # else it has fired: what comes later has no effect
+                kept = Gathered(number, branch.index, event, line)
+                stream.gathered.setdefault(name, []).append(kept)
+                state.loose.append(stream)
+        number = DeliveryId(number + 1)
+    state.next_delivery = number
 
 
-def _slot(
-    state: RunState,
-    step: StepState,
-    event: object,
-    number: DeliveryId,
-    cause: DeliveryId,
-    branch: Branch | None,
-    line: tuple[str, ...],
-) -> DeliveryId:
+def _slot(state: RunState, step: StepState, kept: Slotted, cause: DeliveryId) -> None:
+    """Put an event into a slot of a join; whole, the join is queued under its last event's number."""
+    branch = kept.branch
     level = None if branch is None else branch.stream
     slots = step.joins.setdefault(level, tuple(deque[Slotted]() for _ in step.plan.slots))
-    place = step.plan.slot_of(type(event), [len(slot) for slot in slots])
-    slots[place].append(Slotted(number, event, branch, line))
+    place = step.plan.slot_of(type(kept.event), [len(slot) for slot in slots])
+    slots[place].append(kept)
     if branch is not None:
         state.streams[branch.stream].live += 1
-    state.next_delivery = following = DeliveryId(number + 1)
     if not all(slots):
-        return following
+        return
     parts = [slot.popleft() for slot in slots]
     if not any(slots):
         del step.joins[level]
     events = tuple(part.event for part in parts)
     line = merged(part.line for part in parts)
-    _queue(state, Delivery(number, step.plan.name, events, cause, parts[0].branch, line))
+    _queue(state, Delivery(kept.number, step.plan.name, events, cause, parts[0].branch, line))
     for part in parts:
         _end_branch(state, part.branch)
-    return following
 
 
 def _keep(state: RunState, step: str | None, record: records.Emission) -> None:
     """Do with an event what is done when no step gets it."""
-    if isinstance(record.event, list) or state.phase is Phase.WINDING_UP:
+    if isinstance(record.event, list) or state.phase is WINDING_UP:
         _report_later(state, record)
         return
     route = state.plan.routes[type(record.event)]

@@ -31,10 +31,10 @@ from plait._ids import OUTSIDE, DeliveryId
 from . import effects, records, refusals, stimuli
 from .collecting import Buffer, BufferKey
 from .effects import Effect
-from .life import Phase
+from .life import GOING, WINDING_UP, Phase
 from .plan import Route
-from .policies import ask
 from .records import Outcome, Record
+from .retry.ask import ask
 from .state import Delivery, RunState, in_mailbox, is_kept
 from .stimuli import Stimulus
 from .streams import Branch
@@ -70,14 +70,14 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         case stimuli.WaitBegan():
             return _wait_began(state, stimulus)
         case stimuli.WaitExpired():
-            if stimulus.wait not in state.waits or state.phase is not Phase.GOING:
+            if stimulus.wait not in state.waits or state.phase is not GOING:
                 return [], []  # it has been answered, or nothing is resumed any more
             return [records.WaitEnded(stimulus.now, stimulus.wait)], []
         case stimuli.Raised():
             delivery = _living(state, stimulus)
             return _raised(state, delivery, stimulus.now, stimulus.error)
         case stimuli.Due():
-            if stimulus.delivery not in state.due or state.phase is not Phase.GOING:
+            if stimulus.delivery not in state.due or state.phase is not GOING:
                 return [], []
             return [records.Requeued(stimulus.now, stimulus.delivery)], []
         case stimuli.Unwound():
@@ -86,7 +86,7 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         case stimuli.Opened():
             return _opened(state, stimulus)
         case stimuli.StepAsked():
-            if state.permits is None or state.phase is not Phase.GOING:
+            if state.permits is None or state.phase is not GOING:
                 return [], []
             return [records.Permitted(stimulus.now)], []
         case stimuli.Expired():
@@ -96,7 +96,7 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         case stimuli.Abandoned():
             return _end(state, stimulus, records.Cancelled(by_owner=True))
         case stimuli.Settled():
-            if state.phase is not Phase.WINDING_UP or state.running or state.suspended:
+            if state.phase is not WINDING_UP or state.running or state.suspended:
                 raise ImpossibleStimulus(state, stimulus)
             return [records.Closed(stimulus.now)], []
         case _:
@@ -109,7 +109,7 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
 def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
     """A worker has come: it takes the oldest delivery, or has come in vain."""
     step = state.steps[stimulus.step]
-    if state.phase is not Phase.GOING or not state.startable(step):
+    if state.phase is not GOING or not state.startable(step):
         return [], []
     number = step.queue[0].number
     worker = step.free[0] if step.free else step.workers
@@ -123,7 +123,7 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     if delivery is None:
         delivery = _living(state, stimulus)
     first = state.next_delivery
-    if value is None or state.phase is Phase.WINDING_UP:
+    if value is None or state.phase is WINDING_UP:
         return [records.Completed(now, number, value, first, ())], []
     step = state.plan.step[delivery.step]
     if step.returns_list:
@@ -210,7 +210,7 @@ def _living(
 
 def _raised(state: RunState, delivery: Delivery, now: float, error: BaseException) -> Decision:
     """Rule 4."""
-    if state.phase is not Phase.GOING:
+    if state.phase is not GOING:
         left = refusals.beside_over(error)
         if left is None:
             return [records.Interrupted(now, delivery.number)], []
@@ -292,8 +292,8 @@ def _resolved(
 def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
     event, target = stimulus.event, stimulus.step
     sender = state.running.get(stimulus.sender) or state.suspended.get(stimulus.sender)
-    draining = state.phase is Phase.WINDING_UP and state.plan.on_stop == "drain"
-    if state.phase is not Phase.GOING and not (draining and sender):
+    draining = state.phase is WINDING_UP and state.plan.on_stop == "drain"
+    if state.phase is not GOING and not (draining and sender):
         return [], [effects.Refuse(refusals.over(state, event))]
     route = state.plan.routes[type(event)]
     to = route.to
@@ -407,7 +407,7 @@ def _end(
         raise ImpossibleStimulus(state, stimulus)
     if state.phase is Phase.OVER:
         return [], []
-    if state.phase is Phase.WINDING_UP:
+    if state.phase is WINDING_UP:
         return [], [effects.Wind()]  # a drain that is going on is cut short
     return [records.Decided(stimulus.now, outcome)], [effects.Wind()]
 

@@ -27,6 +27,10 @@ class Phase(enum.Enum):
     OVER = "over"
 
 
+#: Asked for at every stimulus: before Python 3.12, a look into an enum takes 100 ns.
+GOING: Final = Phase.GOING
+WINDING_UP: Final = Phase.WINDING_UP
+
 RUN: Final[dict[Phase, dict[type, Phase]]] = {
     Phase.NEW: {records.RunStarted: Phase.GOING},
     Phase.GOING: {records.Idled: Phase.GOING, records.Decided: Phase.WINDING_UP},

@@ -14,7 +14,7 @@ from typing import Literal
 
 import attrs
 
-from .policies import AnyRetryPolicy
+from .retry.ask import AnyRetryPolicy
 
 
 @attrs.frozen

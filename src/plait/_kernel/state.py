@@ -130,6 +130,12 @@ class StepState:
         default=attrs.Factory(lambda self: Offer(self.plan.name), takes_self=True), repr=False
     )
 
+    @property
+    def startable(self) -> int:
+        """How many of its deliveries have a slot to start in."""
+        slots, waiting = self.plan.num_workers - self.running, len(self.queue)
+        return slots if slots < waiting else waiting  # noqa: FURB136 - a call takes five times as long
+
 
 def _steps(state: RunState) -> dict[str, StepState]:
     return {step.name: StepState(step) for step in state.plan.steps}
@@ -189,8 +195,7 @@ class RunState:
     def startable(self, step: StepState) -> int:
         """How many queued deliveries of a step may start now. Each is offered to a worker."""
         if self.permits is None:
-            waiting, slots = len(step.queue), step.plan.num_workers - step.running
-            return min(slots, waiting)
+            return step.startable
         if not self.permits or self.running or not step.queue:
             return 0
         heads = (other.queue[0].number for other in self.steps.values() if other.queue)

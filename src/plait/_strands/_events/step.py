@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import attrs
 
-from plait._engine.lane import SharedLimiter
+from plait._engine.worker import SharedLimiter
 from plait._event import StepFailedEvent
-from plait._kernel.policies import AnyRetryPolicy
+from plait._kernel.retry.ask import AnyRetryPolicy
 
 from .signature import (
     FaultMaker,
