@@ -53,7 +53,7 @@ class WorkflowValidationError(PlaitError):
     """
 
     def __init__(self, *faults: Fault | str, workflow: str | None = None) -> None:
-        self.faults = tuple(Fault(f) if isinstance(f, str) else f for f in faults)
+        self.faults: tuple[Fault, ...] = tuple(Fault(f) if isinstance(f, str) else f for f in faults)
         if len(self.faults) == 1:
             text = str(self.faults[0])
         else:
@@ -113,7 +113,7 @@ class WorkflowStalledError(WorkflowRuntimeError):
 
     def __init__(self, text: str, waiting: Iterable[Waiting] = ()) -> None:
         super().__init__(text)
-        self.waiting = tuple(waiting)
+        self.waiting: tuple[Waiting, ...] = tuple(waiting)
 
 
 class WorkflowTimeoutError(PlaitError, TimeoutError):

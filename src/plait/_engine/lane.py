@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import attrs
 
 from plait._errors import StepTimeoutError, WorkflowRuntimeError
-from plait._kernel import effects, stimuli
+from plait._kernel.effects import Begin
+from plait._kernel.stimuli import Raised, Ready, Returned, Unwound
 
 from .attempt import Attempt, current_attempt
 from .failure import split
@@ -130,8 +131,8 @@ class Lane:
                 await self._receive.receive()
             if shared is not None:
                 await shared.acquire_on_behalf_of(worker)
-            begin = shell.hear(stimuli.Ready(shell.clock(), self._name))
-            if not isinstance(begin, effects.Begin):
+            begin = shell.hear(Ready(shell.clock(), self._name))
+            if not isinstance(begin, Begin):
                 if shared is not None:
                     shared.release_on_behalf_of(worker)
                 self._coming += 1
@@ -151,7 +152,7 @@ class Lane:
         self._limiter.acquire_on_behalf_of_nowait(worker)
         worker.holds = True
         try:
-            while isinstance(begin, effects.Begin):
+            while isinstance(begin, Begin):
                 number = begin.delivery
                 worker.attempt = attempt = Attempt(shell, running[number], worker)
                 current_attempt.set(attempt)
@@ -174,7 +175,7 @@ class Lane:
                 stays = clean and budget > 0
                 if not stays:
                     self._coming += clean
-                begin = shell.hear(stimuli.Returned(shell.clock(), number, value, stays))
+                begin = shell.hear(Returned(shell.clock(), number, value, stays))
                 if not stays:
                     return clean  # noqa: ASYNC910 - the body decides whether it suspends
             self._coming += 1
@@ -190,9 +191,9 @@ class Lane:
         if cancelled is not None and failure is None:
             failure = self._why(attempt, error, asked=asked)
         if failure is None:
-            shell.hear(stimuli.Unwound(shell.clock(), number))
+            shell.hear(Unwound(shell.clock(), number))
         else:
-            shell.hear(stimuli.Raised(shell.clock(), number, failure))
+            shell.hear(Raised(shell.clock(), number, failure))
         if cancelled is not None and asked:
             raise cancelled
 

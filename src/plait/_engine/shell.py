@@ -34,7 +34,7 @@ from plait._kernel.advance import advance
 from plait._kernel.explain import explain
 from plait._kernel.life import GOING, WINDING_UP, Phase
 from plait._kernel.plan import Plan
-from plait._kernel.records import Record
+from plait._kernel.records import Record, Stalled, TimedOut
 from plait._kernel.refusals import no_such_step
 from plait._kernel.state import RunState
 from plait._kernel.stimuli import Stimulus
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from .native import Backend, CancelScope, Happening, Nursery
 
 Answer: TypeAlias = effects.Begin | effects.Give | None
+
+#: The ends whose error says how the run stood.
+TOLD: Final = (TimedOut, Stalled)
 
 log: Final = logging.getLogger("plait")
 
@@ -285,7 +288,8 @@ class Shell:
         return answer
 
     def _wind(self) -> None:
-        self._story = self._story or explain(self.state, self.clock())
+        if isinstance(self.state.outcome, TOLD):
+            self._story = self._story or explain(self.state, self.clock())
         self._wound.set()
         for cell in self.waiting.values():
             cell.woken.set()

@@ -73,17 +73,21 @@ def _share_out(
     for step in state.touched:
         if step.resuming:
             _resume(state, step, now, written, todo)
-        if step.queue:
-            if step is freed and step.running < step.plan.num_workers:
-                freed = None
-                number = step.queue[0].number
-                worker = step.free[0] if step.free else step.workers
-                _write(state, Started(now, number, step.plan.name, worker), written)
-                todo.append(Begin(number))
-            owed = step.startable - step.offered
-            if owed > 0:
-                step.offered += owed
-                todo.extend([step.offer] * owed)
+        queue = step.queue
+        if not queue or step.running >= step.plan.num_workers:
+            continue
+        if step is freed:
+            freed = None
+            number = queue[0].number
+            worker = step.free[0] if step.free else step.workers
+            started = Started(now, number, step.plan.name, worker)
+            apply(state, started)
+            written.append(started)
+            todo.append(Begin(number))
+        owed = step.startable - step.offered
+        if owed > 0:
+            step.offered += owed
+            todo.extend([step.offer] * owed)
 
 
 def _take_turns(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import groupby, islice
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import attrs
 
 from plait._ids import DeliveryId
+
+from .value import a_dict
 
 Runs: TypeAlias = tuple[tuple[type, int], ...]
 Kept: TypeAlias = tuple[DeliveryId, object]
@@ -49,9 +51,11 @@ class Shape:
         return cls(runs, frozenset(need.items()), need)
 
 
-@attrs.frozen
-class BufferKey:
-    """Which buffer of a step: its id, the multiset it waits for, and the caller's key."""
+class BufferKey(NamedTuple):
+    """Which buffer of a step: its id, the multiset it waits for, and the caller's key.
+
+    A tuple, since every call of `collect_events` makes and hashes some.
+    """
 
     buffer_id: str
     wants: frozenset[tuple[type, int]]
@@ -64,7 +68,7 @@ class Buffer:
 
     need: dict[type, int]
     since: float
-    have: dict[type, deque[Kept]] = attrs.field(factory=dict[type, deque[Kept]])
+    have: dict[type, deque[Kept]] = attrs.field(factory=a_dict)
     #: Invariant: how many more must come until a batch is whole; never 0 between two calls.
     missing: int = attrs.field(
         default=attrs.Factory(lambda self: sum(self.need.values()), takes_self=True)

@@ -119,9 +119,7 @@ def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
 
 def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     value, now, number = stimulus.value, stimulus.now, stimulus.delivery
-    delivery = state.running.get(number)
-    if delivery is None:
-        delivery = _living(state, stimulus)
+    delivery = state.running.get(number) or _living(state, stimulus)
     first = state.next_delivery
     if value is None or state.phase is WINDING_UP:
         return [records.Completed(now, number, value, first, ())], []
@@ -318,7 +316,7 @@ def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
 
 
 def _contributed(state: RunState, stimulus: stimuli.Contributed) -> Decision:
-    delivery = _living(state, stimulus)
+    delivery = state.running.get(stimulus.delivery) or _living(state, stimulus)
     step = state.steps[delivery.step]
     shape, event = stimulus.shape, stimulus.event
     place = delivery.place_of(event)

@@ -93,8 +93,10 @@ class StepPlan:
 
     def counts_as(self, kind: type, wanted: Container[type]) -> type | None:
         """Find the class under which an event counts where some classes are wanted."""
-        candidates = kind.__mro__ if self.accept_subclasses else (kind,)
-        return next((base for base in candidates if base in wanted), None)
+        if kind in wanted:
+            return kind
+        bases = kind.__mro__ if self.accept_subclasses else ()
+        return next((base for base in bases if base in wanted), None)
 
 
 @attrs.frozen

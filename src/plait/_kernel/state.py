@@ -20,12 +20,17 @@ from .life import Phase
 from .plan import Plan, Route, StepPlan
 from .records import Emission, Outcome
 from .streams import Branch, Stream, StreamId
+from .value import a_deque, a_dict, a_list
 from .waits import TimedOutWait, Wait, WaitKey
 
 
 def parts(held: object) -> Sequence[object]:
     """The events of a join or a fan-in; none if it is a single event."""
-    return cast("Sequence[object]", held) if isinstance(held, tuple) else ()
+    return cast("Sequence[object]", held) if _is_several(held) else ()
+
+
+def _is_several(held: object) -> bool:
+    return isinstance(held, tuple)
 
 
 @attrs.frozen
@@ -110,19 +115,19 @@ class StepState:
 
     plan: StepPlan
     #: FIFO. A deque, because taking the head of a list costs O(backlog).
-    queue: deque[Delivery] = attrs.field(factory=deque[Delivery])
+    queue: deque[Delivery] = attrs.field(factory=a_deque)
     #: Waits that are over, and whose deliveries need a slot; they come before the queue.
-    resuming: deque[tuple[WaitKey, object]] = attrs.field(factory=deque[tuple[WaitKey, object]])
+    resuming: deque[tuple[WaitKey, object]] = attrs.field(factory=a_deque)
     #: Invariant: at most `plan.num_workers`.
     running: int = 0
     #: Worker ids below `workers` that are free, as a heap: the lowest free one is taken first.
-    free: list[int] = attrs.field(factory=list[int])
+    free: list[int] = attrs.field(factory=a_list)
     workers: int = 0
-    buffers: dict[BufferKey, Buffer] = attrs.field(factory=dict[BufferKey, Buffer])
-    joins: Joins = attrs.field(factory=dict[StreamId | None, tuple[deque[Slotted], ...]])
+    buffers: dict[BufferKey, Buffer] = attrs.field(factory=a_dict)
+    joins: Joins = attrs.field(factory=a_dict)
     returned_none: bool = False
     #: Classes of events that this step emitted and that only the stream took.
-    streamed_only: dict[type, None] = attrs.field(factory=dict[type, None])
+    streamed_only: dict[type, None] = attrs.field(factory=a_dict)
     #: How many offers are out. Of this process, not of the run: no record speaks of it.
     offered: int = attrs.field(default=0, eq=False)
     #: Made once: an offer is the commonest effect.
@@ -167,30 +172,30 @@ class RunState:
     epoch: float = 0.0
     steps: dict[str, StepState] = attrs.field(default=attrs.Factory(_steps, takes_self=True))
     next_delivery: DeliveryId = DeliveryId(1)
-    running: dict[DeliveryId, Delivery] = attrs.field(factory=dict[DeliveryId, Delivery])
+    running: dict[DeliveryId, Delivery] = attrs.field(factory=a_dict)
     #: Deliveries whose body waits for an event, without a slot.
-    suspended: dict[DeliveryId, Delivery] = attrs.field(factory=dict[DeliveryId, Delivery])
+    suspended: dict[DeliveryId, Delivery] = attrs.field(factory=a_dict)
     #: Deliveries whose next attempt is due later.
-    due: dict[DeliveryId, Delivery] = attrs.field(factory=dict[DeliveryId, Delivery])
+    due: dict[DeliveryId, Delivery] = attrs.field(factory=a_dict)
     #: Invariant: how many are queued, running, resuming or due. At 0 the run is quiet.
     busy: int = 0
-    waits: dict[WaitKey, Wait] = attrs.field(factory=dict[WaitKey, Wait])
+    waits: dict[WaitKey, Wait] = attrs.field(factory=a_dict)
     #: Classes that somebody has waited for, and whether with their subclasses: their events may
     #: come early, and are kept.
-    awaited: dict[tuple[type, bool], None] = attrs.field(factory=dict[tuple[type, bool], None])
+    awaited: dict[tuple[type, bool], None] = attrs.field(factory=a_dict)
     #: Answers from outside that nobody has taken yet.
-    mailbox: list[tuple[DeliveryId, object]] = attrs.field(factory=list[tuple[DeliveryId, object]])
+    mailbox: list[tuple[DeliveryId, object]] = attrs.field(factory=a_list)
     #: Emitted after the decision, while draining: kept to be reported, never routed.
-    unrouted: list[tuple[DeliveryId, object]] = attrs.field(factory=list[tuple[DeliveryId, object]])
-    streams: dict[StreamId, Stream] = attrs.field(factory=dict[StreamId, Stream])
+    unrouted: list[tuple[DeliveryId, object]] = attrs.field(factory=a_list)
+    streams: dict[StreamId, Stream] = attrs.field(factory=a_dict)
     next_stream: StreamId = StreamId(1)
     #: How many deliveries a run that goes step by step may start; `None`: it does not.
     permits: int | None = None
     outcome: Outcome | None = None
-    failures: list[Failure] = attrs.field(factory=list[Failure])
+    failures: list[Failure] = attrs.field(factory=a_list)
     #: What the last records have touched, and `advance` must look at. Empty between two stimuli.
-    touched: list[StepState] = attrs.field(factory=list[StepState], eq=False, repr=False)
-    loose: list[Stream] = attrs.field(factory=list[Stream], eq=False, repr=False)
+    touched: list[StepState] = attrs.field(factory=a_list, eq=False, repr=False)
+    loose: list[Stream] = attrs.field(factory=a_list, eq=False, repr=False)
 
     def startable(self, step: StepState) -> int:
         """How many queued deliveries of a step may start now. Each is offered to a worker."""
@@ -223,7 +228,7 @@ class RunState:
         return tuple(
             event
             for _, held in sorted(left, key=lambda kept: kept[0])
-            for event in (parts(held) if isinstance(held, tuple) else (held,))
+            for event in (parts(held) if _is_several(held) else (held,))
         )
 
     def _waiting(self) -> Iterator[Kept]:

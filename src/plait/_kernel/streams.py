@@ -19,7 +19,7 @@ import attrs
 from plait._ids import DeliveryId
 
 from .plan import Gather
-from .value import value
+from .value import a_dict, value
 
 StreamId = NewType("StreamId", int)
 
@@ -55,7 +55,7 @@ class Stream:
     #: The fan-ins that have not fired.
     open: list[str]
     live: int = 0
-    gathered: dict[str, list[Gathered]] = attrs.field(factory=dict[str, list[Gathered]])
+    gathered: dict[str, list[Gathered]] = attrs.field(factory=a_dict)
 
     def batch(self, step: str, gather: Gather) -> tuple[object, ...] | None:
         """Look at what a fan-in fires with, if it is its time."""

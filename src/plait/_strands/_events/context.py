@@ -20,7 +20,7 @@ from plait._event import Event, StartEvent
 from plait._ids import RunId
 from plait._kernel.collecting import Shape
 from plait._kernel.life import Phase
-from plait._kernel.policies import RetryInfo
+from plait._kernel.retry.policy import RetryInfo
 from plait._naming import publish
 
 from .state_class import DictState, choose_state_class, new_state

@@ -385,7 +385,7 @@ class ResourceManager:
 
     def __init__(self) -> None:
         # What has no underscore is the strand's, not for users.
-        self.shelf = Shelf()
+        self.shelf: Shelf = Shelf()
         #: The scopes of factories that had to be called before they were known.
         self.scopes: dict[Factory, Scope] = {}
         self._values: dict[str, Made] = {}

@@ -40,7 +40,7 @@ from .step import StepSpec, check_names, is_count, is_positive, spec_of, unknown
 from .timeout import Timeout
 from .validate import Graph, asks_a_human, graph_faults, start_and_stop, unique
 
-R = TypeVar("R", default=Any)
+R_co = TypeVar("R_co", covariant=True, default=Any)
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -51,7 +51,7 @@ FORMER_OPTIONS: Final = {
 }
 
 
-class Workflow(Generic[R]):
+class Workflow(Generic[R_co]):
     """A class whose `@step` methods take and return events.
 
     `run()` begins with a `StartEvent`; the first `StopEvent` ends it. One object may have any
@@ -170,6 +170,8 @@ class Workflow(Generic[R]):
         """All steps: those of the bases first, then in the order of definition."""
         steps: dict[str, StepSpec | None] = {}
         for base in reversed(cls.__mro__):
+            if base is object or base is Generic:
+                continue
             own: dict[str, StepSpec | None] | None = vars(base).get("__plait_steps__")
             if own is None:  # a mixin
                 found = {name: spec_of(value) for name, value in vars(base).items()}
@@ -306,7 +308,7 @@ class Workflow(Generic[R]):
         *,
         run_id: str | None = None,
         **start_fields: Any,
-    ) -> Run[R]:
+    ) -> Run[R_co]:
         """Make a run, which nothing has started yet.
 
         Await it, enter it with `async with`, or give it to a nursery. Inside `open_runtime()` it
