@@ -16,7 +16,7 @@ from plait.events import WorkflowCancelledEvent, WorkflowTimedOutEvent
 from plait.lowlevel import Completed, Started
 
 #: The schedule; the value is of no use.
-schedules = st.random_module()
+schedules = plait.testing.schedules()
 delays = st.lists(st.integers(0, 3), min_size=1, max_size=9)
 workers = st.integers(1, 4)
 

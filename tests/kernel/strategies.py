@@ -26,9 +26,14 @@ T = TypeVar("T")
 
 # ---------------------------------------------------------------- chance
 
+#: How many bytes are enough for any choice of the tests.
+HANDFUL = 128
+#: What fails shrinks to zeros, byte by byte.
+chance = st.binary(min_size=HANDFUL, max_size=HANDFUL)
+
 
 class Dice:
-    """Choices out of a handful of bytes. When they are used up, everything is the first choice.
+    """Choices out of `chance`. When it is used up, everything is the first choice.
 
     One draw instead of dozens: drawing is what costs time here, not the kernel.
     """
@@ -139,6 +144,15 @@ KINDS = Kinds(
 
 #: What a step may be written to accept.
 ACCEPTABLE = (A, B, C, FineA, FinestA, Watched, Answer, FineAnswer, Stray, Event)
+#: What goes round where steps are braided: few classes, so that they meet.
+BRAIDED = (A, B, C, FineA, A, B, C, Answer)
+GATHERS = (
+    Gather(),
+    Gather(by_input=True),
+    Gather(2),
+    Gather(1, cancel_rest=True),
+    Gather(2, cancel_rest=True, by_input=True),
+)
 
 
 def number_of(event: object) -> int:
@@ -169,10 +183,11 @@ def fan_in(name: str, *accepts: type, gather: Gather = Gather(), **more: Any) ->
 
 @attrs.frozen
 class Patience:
-    """A policy: so many attempts, so far apart. It keeps what it was asked."""
+    """A policy: so many attempts, so far apart, and further each time. It keeps what it was asked."""
 
     attempts: int = 3
     delay: float = 5.0
+    growth: float = 0.0
     asked: list[tuple[float, int, Exception, int | None]] = attrs.field(factory=list, eq=False)
 
     def next(
@@ -180,7 +195,11 @@ class Patience:
     ) -> float | None:
         """Say after how long to try again, or that it was enough."""
         self.asked.append((elapsed_time, attempts, error, seed))
-        return self.delay if attempts < self.attempts else None
+        return self.after(attempts)
+
+    def after(self, failures: int) -> float | None:
+        """Say it without being asked."""
+        return self.delay + self.growth * failures if failures < self.attempts else None
 
 
 def plan(
@@ -191,11 +210,12 @@ def plan(
 
 
 def plans() -> SearchStrategy[Plan]:
-    """One to four steps, of which the first accepts `Start`, and so may others."""
-    return st.binary(min_size=24, max_size=24).map(_planned)
+    """One to four plain steps, of which the first accepts `Start`, and so may others."""
+    return chance.map(plain_plan)
 
 
-def _planned(chance: bytes) -> Plan:
+def plain_plan(chance: bytes) -> Plan:
+    """Write a plan of plain steps by chance."""
     dice = Dice(chance)
     steps = []
     for n in range(1 + dice.below(4)):
@@ -205,6 +225,53 @@ def _planned(chance: bytes) -> Plan:
         subclasses = bool(dice.below(2))
         steps.append(step(f"s{n}", *accepts, num_workers=1 + dice.below(3), subclasses=subclasses))
     return plan(*steps, on_stop=dice.one_of(["cancel", "drain"]))
+
+
+def braids() -> SearchStrategy[Plan]:
+    """A step that begins, one to three others, a join, one to three fan-ins, a handler."""
+    return chance.map(braided_plan)
+
+
+def braided_plan(chance: bytes) -> Plan:
+    """Write a plan with all that there is, by chance."""
+    dice = Dice(chance)
+    fan_ins = [f"f{n}" for n in range(1 + dice.below(3))]
+    steps = [
+        step(
+            f"s{n}",
+            *dict.fromkeys([*([] if n else [Start]), *_some_of(dice, BRAIDED, 2)]),
+            num_workers=1 + dice.below(3),
+            subclasses=dice.rarely(),
+            opens=tuple(name for name in fan_ins if dice.below(4)),
+            returns_list=not dice.rarely(),
+            only_listed=(C,) if dice.rarely() else (),
+            **_after_failures(dice),
+        )
+        for n in range(2 + dice.below(3))
+    ]
+    slots = [dice.one_of(BRAIDED[:-1]) for _ in range(2 + dice.below(2))]
+    workers, subclasses = 1 + dice.below(2), dice.rarely()
+    more = _after_failures(dice)
+    steps.append(join("j", *slots, num_workers=workers, subclasses=subclasses, **more))
+    for name in fan_ins:
+        accepts = [dice.one_of(BRAIDED[:-1]), *([Broken] if dice.below(2) else [])]
+        steps.append(fan_in(name, *accepts, gather=dice.one_of(GATHERS), **_after_failures(dice)))
+    opens = tuple(fan_ins[: dice.below(2)])
+    recoveries = 1 + dice.below(2)
+    steps.append(step("h", Broken, opens=opens, returns_list=True, max_recoveries=recoveries))
+    return plan(*steps, on_stop=dice.one_of(["cancel", "drain"]))
+
+
+def _some_of(dice: Dice, kinds: Sequence[T], most: int) -> list[T]:
+    return [dice.one_of(kinds) for _ in range(1 + dice.below(most))]
+
+
+def _after_failures(dice: Dice) -> dict[str, Any]:
+    """What follows a failure of a step."""
+    return {
+        "retry": dice.one_of([None, None, Patience(2, 1.0), Patience(3, 1.0, 2.5)]),
+        "handler": dice.one_of([None, "h", "h"]),
+    }
 
 
 # ---------------------------------------------------------------- traffic
@@ -282,7 +349,7 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
     ),
     stimuli.WaitExpired: st.builds(stimuli.WaitExpired, times, wait_keys),
     stimuli.Due: st.builds(stimuli.Due, times, numbers),
-    stimuli.StepAsked: st.builds(stimuli.StepAsked, times),
+    stimuli.StepAsked: st.builds(stimuli.StepAsked, times, st.integers(-1, 2)),
     stimuli.Expired: st.builds(stimuli.Expired, times),
     stimuli.CancelAsked: st.builds(stimuli.CancelAsked, times),
     stimuli.Abandoned: st.builds(stimuli.Abandoned, times),
@@ -344,7 +411,7 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
     records.Answered: st.builds(records.Answered, times, wait_values, st.integers(0, 3), events),
     records.WaitEnded: st.builds(records.WaitEnded, times, wait_keys),
     records.Resumed: st.builds(records.Resumed, times, wait_keys, st.integers(-1, 3)),
-    records.Permitted: st.builds(records.Permitted, times),
+    records.Permitted: st.builds(records.Permitted, times, st.integers(-1, 2)),
     records.Streamed: st.builds(records.Streamed, times, numbers, events),
 }
 

@@ -1,45 +1,39 @@
-"""The kernel under any legal order of stimuli, and under illegal ones: plain steps.
+"""The kernel under any legal order of stimuli, and under illegal ones.
 
-Hypothesis plays the shell and the users: it lets workers come, late or in vain, lets bodies send,
-collect, write, return, raise and unwind, and lets the outside speak, cancel and go away. `Shell`
-watches the laws after each stimulus. `Model` keeps the same run by the simplest means, lists and
-counting, and must agree about every queue, worker, buffer, letter and failure.
+Chance plays the shell and the users. Workers come, late or in vain. Bodies send, write, collect,
+wait, return events and lists, raise and unwind. Time passes; the outside speaks, cancels and goes
+away. A third of the plans have plain steps only, of many classes; the others have joins, streams,
+retries and handlers. `Laws` watches after each stimulus, beside a ledger of its own.
 
 A rule stands for what one party does in a row, one to six stimuli: most of the time goes into
-drawing, not into the kernel. Its `chance` is a handful of bytes, of which zero is the plainest.
-
-Joins, streams, waits, retries and handlers have a machine of their own, without a model.
+drawing, not into the kernel. Its `chance` is a handful of bytes, of which zero is the plainest. A
+failure shows the plan and the stimuli, which any `Shell` can hear again.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Sequence
-from typing import ClassVar, TypeAlias, TypeVar, get_args
+from collections.abc import Callable
+from random import Random
+from typing import ClassVar, get_args
 
-import attrs
 import hypothesis
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import effects, records, stimuli
-from plait._kernel.collecting import BufferKey, Shape
+from plait._kernel.collecting import Shape
 from plait._kernel.life import Phase
 from plait._kernel.plan import Plan
 from plait._kernel.refusals import Over
-from plait._kernel.state import RunState
+from tests.kernel.laws import ENDS
+from tests.kernel.ledger import parts
 from tests.kernel.shell import Shell
 from tests.kernel.strategies import (
     ACCEPTABLE,
+    HANDFUL,
     Answer,
-    B,
+    Broken,
     Dice,
     Event,
     FineStop,
@@ -47,272 +41,48 @@ from tests.kernel.strategies import (
     Stop,
     Stray,
     Watched,
+    braided_plan,
+    braids,
+    chance,
+    plain_plan,
     plans,
 )
 
-T = TypeVar("T")
-
-#: A delivery's number, or the next one where an event has none, and the event.
-Letter: TypeAlias = tuple[int, object]
-#: Step, buffer id, multiset, key.
-Place: TypeAlias = tuple[str, str, frozenset[tuple[type, int]], Hashable]
-
 #: What a body raises that sends when its run has just been decided: that is no failure.
 OVER = Over("it has ended")
-NO_FAILURES = [OVER, ExceptionGroup("only that", [OVER, OVER])]
-FAILURES = [
-    ValueError("in its clean-up"),
-    *NO_FAILURES,
-    ExceptionGroup("and more", [OVER, KeyError("in its clean-up")]),
-]
-
-
-class Refused:
-    """What a caller is told who asked for something impossible."""
-
-
-@attrs.define
-class Model:
-    """What a run should look like. No deque, no route, no count: what is asked is looked up."""
-
-    plan: Plan
-    number: int = 0
-    queues: dict[str, list[Letter]] = attrs.field(init=False)
-    running: dict[int, tuple[str, object, int]] = attrs.field(factory=dict)
-    mailbox: list[Letter] = attrs.field(factory=list)
-    late: list[Letter] = attrs.field(factory=list)
-    collected: dict[Place, list[tuple[int, type, object]]] = attrs.field(factory=dict)
-    told: dict[tuple[int, Place], tuple[object, ...] | None] = attrs.field(factory=dict)
-    failed: list[tuple[int, str, object]] = attrs.field(factory=list)
-    returned_none: dict[str, bool] = attrs.field(init=False)
-    streamed_only: set[tuple[str, type]] = attrs.field(factory=set)
-    outcome: records.Outcome | None = None
-    over: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        self.queues = {step.name: [] for step in self.plan.steps}
-        self.returned_none = {step.name: False for step in self.plan.steps}
-
-    # ------------------------------------------------------------ what the plan means
-
-    def receivers(self, kind: type) -> list[str]:
-        return [
-            step.name
-            for step in self.plan.steps
-            if not issubclass(kind, Stop)
-            and (
-                any(kind is accepted for accepted in step.accepts)
-                or (step.accept_subclasses and any(issubclass(kind, k) for k in step.accepts))
-            )
-        ]
-
-    def wanted(self, event: object) -> bool:
-        return isinstance(event, Stop | Answer | Watched) or bool(self.receivers(type(event)))
-
-    @property
-    def asks(self) -> bool:
-        return any(issubclass(kind, Answer) for step in self.plan.steps for kind in step.accepts)
-
-    @property
-    def drains(self) -> bool:
-        return self.plan.on_stop == "drain" and isinstance(self.outcome, records.Stopped)
-
-    # ------------------------------------------------------------ what happens
-
-    def hear(self, stimulus: stimuli.Stimulus) -> object:
-        """Do the same as the kernel; what the caller is told."""
-        match stimulus:
-            case stimuli.Opened(_, event):
-                self.post(event)
-            case stimuli.Ready(_, step):
-                return self.start(step)
-            case stimuli.Returned(_, delivery, value, stays):
-                return self.end(delivery, value, stays=stays)
-            case stimuli.Raised(_, delivery, error) if error not in NO_FAILURES or not self.outcome:
-                step, event, _ = self.running.pop(delivery)
-                self.failed.append((delivery, step, event))
-                self.decide(records.Crashed())
-            case stimuli.Unwound(_, delivery) | stimuli.Raised(_, delivery, _):
-                del self.running[delivery]
-                self.quiet()
-            case stimuli.Sent(_, sender, event, step):
-                return self.send(sender, event, step)
-            case stimuli.Contributed():
-                return self.collect(stimulus)
-            case stimuli.Expired():
-                busy = {step for step, _, _ in self.running.values()}
-                self.decide(records.TimedOut(tuple(n for n in self.queues if n in busy)))
-            case stimuli.CancelAsked():
-                self.decide(records.Cancelled(by_owner=False))
-            case stimuli.Abandoned():
-                self.decide(records.Cancelled(by_owner=True))
-            case stimuli.Wrote() if self.over:
-                return Refused
-            case stimuli.Wrote():
-                pass
-            case stimuli.Settled():
-                self.over = True
-        return None
-
-    def post(
-        self, event: object, to: Sequence[str] | None = None, sender: str | None = None
-    ) -> None:
-        to = self.receivers(type(event)) if to is None else to
-        for name in to:
-            self.number += 1
-            self.queues[name].append((self.number, event))
-        if not to and isinstance(event, Answer):
-            self.number += 1
-            self.mailbox.append((self.number, event))
-        elif not to and sender is not None:
-            self.streamed_only.add((sender, type(event)))
-
-    def start(self, name: str) -> int | None:
-        busy = {worker for step, _, worker in self.running.values() if step == name}
-        free = [n for n in range(self.plan.step[name].num_workers) if n not in busy]
-        if self.outcome or not free or not self.queues[name]:
-            return None
-        number, event = self.queues[name].pop(0)
-        self.running[number] = (name, event, free[0])
-        return number
-
-    def end(self, delivery: int, value: object, *, stays: bool) -> int | None:
-        step, event, _ = self.running.pop(delivery)
-        if not (self.wanted(value) or value is None or self.outcome):
-            self.failed.append((delivery, step, event))
-            self.decide(records.Crashed())
-            return None
-        self.returned_none[step] = value is None
-        if isinstance(value, Stop):
-            self.decide(records.Stopped(value))
-        elif isinstance(value, Event) and self.outcome:
-            self.late.append((self.number + 1, value))
-        elif isinstance(value, Event):
-            self.post(value, sender=step)
-        self.quiet()
-        return self.start(step) if stays else None
-
-    def send(self, sender: int, event: object, step: str | None) -> object:
-        name = self.running[sender][0] if sender in self.running else None
-        if self.outcome and not (self.plan.on_stop == "drain" and name):
-            return Refused
-        if isinstance(event, Stop):
-            self.decide(records.Stopped(event))
-            return None
-        if not self.wanted(event) or (step and step not in self.receivers(type(event))):
-            return Refused
-        if self.outcome:
-            self.late.append((self.number + 1, event))
-        else:
-            self.post(event, step and [step], name)
-        return None
-
-    def collect(self, call: stimuli.Contributed) -> object:
-        step, event, _ = self.running[call.delivery]
-        if call.event is not event:
-            return Refused
-        wanted = [kind for kind, count in call.shape.runs for _ in range(count)]
-        if not wanted:
-            return ()
-        place = (step, call.buffer_id, frozenset(Counter(wanted).items()), call.key)
-        if (call.delivery, place) in self.told:
-            return self.told[call.delivery, place]
-        mro = type(event).__mro__ if self.plan.step[step].accept_subclasses else [type(event)]
-        kind = next((base for base in mro if base in wanted), None)
-        if kind is None:
-            return None
-        here = self.collected.setdefault(place, [])
-        here.append((call.delivery, kind, event))
-        have = Counter(kind for _, kind, _ in here)
-        batch = None
-        if all(have[kind] >= count for kind, count in Counter(wanted).items()):
-            taken = []
-            for kind in wanted:
-                oldest = next(kept for kept in here if kept[1] is kind)
-                here.remove(oldest)
-                taken.append(oldest[2])
-            batch = tuple(taken)
-        self.told[call.delivery, place] = batch
-        return batch
-
-    def decide(self, outcome: records.Outcome) -> None:
-        self.outcome = self.outcome or outcome
-
-    def quiet(self) -> None:
-        if not (self.running or any(self.queues.values()) or self.outcome or self.asks):
-            self.decide(records.Stalled())
-
-    # ------------------------------------------------------------ and how it should look
-
-    def agrees_with(self, state: RunState) -> None:
-        def same(ours: list[Letter], theirs: Sequence[tuple[DeliveryId, object]]) -> bool:
-            # By identity: equality does not tell two events of one class apart.
-            return [(n, id(e)) for n, e in ours] == [(n, id(e)) for n, e in theirs]
-
-        assert state.outcome == self.outcome, "the run ends in another way"
-        assert state.next_delivery == self.number + 1
-        for name, step in state.steps.items():
-            queued = [(delivery.number, delivery.event) for delivery in step.queue]
-            assert same(self.queues[name], queued), "the queue is another one"
-            assert step.returned_none == self.returned_none[name]
-        running = {n: (d.step, d.event, d.worker) for n, d in state.running.items()}
-        assert self.running == running, "others are running, or on other workers"
-        assert same(self.mailbox, [*state.mailbox])
-        assert same(self.late, state.unrouted)
-        assert [(f.delivery, f.step, f.event) for f in state.failures] == self.failed
-        streamed = {(name, k) for name, step in state.steps.items() for k in step.streamed_only}
-        assert streamed == self.streamed_only
-        held = {place: [e for _, _, e in kept] for place, kept in self.collected.items() if kept}
-        assert {
-            (name, key.buffer_id, key.wants, key.key)
-            for name, step in state.steps.items()
-            for key in step.buffers
-        } == {*held}, "buffers of other kinds"
-        for place, kept in self.collected.items():
-            buffer = state.steps[place[0]].buffers.get(BufferKey(*place[1:]))
-            for kind in {kind for _, kind, _ in kept}:
-                assert buffer is not None
-                mine = [(number, event) for number, k, event in kept if k is kind]
-                assert same(mine, [*buffer.have[kind]]), "the buffer holds something else"
-        left = [*self.mailbox, *self.late]
-        left += [letter for queue in self.queues.values() for letter in queue]
-        left += [(n, event) for kept in self.collected.values() for n, _, event in kept]
-        left.sort(key=lambda letter: letter[0])
-        assert _ids([event for _, event in left]) == _ids(state.undelivered), (
-            "undelivered is not the oldest first"
-        )
-
-
-def _ids(told: object) -> object:
-    """Equality does not tell two events of one class apart."""
-    return [*map(id, told)] if isinstance(told, list | tuple) else told
-
-
-chance = st.binary(min_size=24, max_size=24)
-#: Of one to six stimuli each.
-STEPS = 14
-
-
-def may_end(machine: Machine) -> bool:
-    """A run shall live for a while; once it is decided, nothing holds it."""
-    return machine.age >= machine.calm or machine.model.outcome is not None
+ERRORS = (
+    ValueError("failed"),
+    OVER,
+    ExceptionGroup("only that", [OVER, OVER]),
+    ExceptionGroup("and more", [OVER, KeyError("failed")]),
+    KeyboardInterrupt("failed"),
+)
+#: Rules in one run.
+STEPS = 20
 
 
 class Machine(RuleBasedStateMachine):
     """Whoever reports to a kernel, in any order that can happen."""
 
     #: The classes of all that was heard, recorded and done, in all runs.
-    seen: ClassVar[set[type]] = set()
+    met: ClassVar[set[type]] = set()
 
-    @initialize(plan=plans(), calm=st.integers(0, 30))
-    def plan_a_run(self, plan: Plan, calm: int) -> None:
-        self.plan, self.calm, self.age = plan, calm, 0
-        self.traffic = [kind for step in plan.steps for kind in step.accepts if kind is not Start]
+    @initialize(
+        plan=st.one_of(plans(), braids(), braids()),
+        calm=st.integers(0, 60),
+        stepwise=st.sampled_from([False, False, False, True]),
+    )
+    def plan_a_run(self, plan: Plan, calm: int, stepwise: bool) -> None:  # noqa: FBT001
+        """`calm`: so many stimuli long nothing ends the run that need not."""
+        self.plan, self.calm, self.stepwise = plan, calm, stepwise
+        accepted = [kind for step in plan.steps for kind in step.accepts]
+        self.traffic = [kind for kind in accepted if kind not in {Start, Broken}]
+        self.age = self.numbers = 0
         self._new_run()
 
     def _new_run(self) -> None:
-        self.shell, self.model = Shell(self.plan), Model(self.plan)
-        self.numbers = 0
+        self.shell = Shell(self.plan, stepwise=self.stepwise, epoch=1000.0)
+        self.state, self.ledger = self.shell.state, self.shell.laws.ledger
 
     # ------------------------------------------------------------ the parties
 
@@ -322,74 +92,143 @@ class Machine(RuleBasedStateMachine):
         dice = Dice(chance)
         self._go_on()
         for _ in range(1 + dice.below(5)):
-            offered = [name for name, count in self.shell.offers.items() if count]
-            steps = [step.name for step in self.plan.steps]
-            self._comes(dice.one_of(steps if dice.rarely() or not offered else offered))
+            self._somebody_comes(dice)
 
     @rule(chance=chance)
-    def a_body_works(self, chance: bytes) -> None:
-        """A body sends, collects and writes, while it runs or while it is cleaned up."""
+    def bodies_work(self, chance: bytes) -> None:
+        """Bodies send, collect and write, while they run, wait, or are cleaned up."""
         dice = Dice(chance)
-        if not (number := self._a_body(dice)):
-            return
+        self._go_on()
         for _ in range(1 + dice.below(6)):
-            match dice.below(8):
-                case 0 | 1 | 2 | 3:
-                    step = dice.one_of(["s0", "s1", "nowhere"]) if dice.rarely() else None
-                    self._hear(stimuli.Sent(self._now(), number, self._event(dice), step))
-                case 4:
-                    self._hear(stimuli.Wrote(self._now(), number, self._event(dice)))
-                case _:
-                    self._collect(dice, number)
+            if number := self._a_body(dice):
+                match dice.below(5):
+                    case 0 | 1:
+                        step = dice.one_of(["s0", "s1", "nowhere"]) if dice.rarely() else None
+                        self._hear(stimuli.Sent(self._now(), number, self._event(dice), step))
+                    case 2:
+                        self._hear(stimuli.Wrote(self._now(), number, self._event(dice)))
+                    case _:
+                        self._collect(dice, number)
 
     @rule(chance=chance)
-    def a_body_returns(self, chance: bytes) -> None:
-        """A body ends well, like a join's, and its worker takes the next delivery, or leaves."""
+    def bodies_wait(self, chance: bytes) -> None:
+        """Bodies wait, now and then for several events at once."""
         dice = Dice(chance)
-        number: DeliveryId | None = self._a_body(dice)
+        self._go_on()
+        for _ in range(1 + dice.below(3)):
+            if number := self._a_body(dice):
+                letters = [type(event) for _, event in self.state.mailbox[:1]]
+                kind = dice.one_of([Answer, *letters, *self.traffic])
+                requirements = {"number": self.numbers + 2} if dice.rarely() else {}
+                waiter = "somebody" if dice.rarely() else None
+                question = dice.one_of([None, self._made(Watched)])
+                broadcast = bool(dice.below(2))
+                self._hear(
+                    stimuli.WaitBegan(
+                        self._now(), number, kind, requirements, broadcast, waiter, question
+                    )
+                )
+
+    @rule(chance=chance)
+    def bodies_return(self, chance: bytes) -> None:
+        """Bodies end well, and their workers take the next delivery, or leave."""
+        dice = Dice(chance)
+        self._go_on()
         for _ in range(1 + dice.below(5)):
-            if number:
-                if dice.below(2):
-                    self._collect(dice, number)
-                value = None if dice.rarely() else self._event(dice)
-                stays = bool(dice.below(2))
-                self._hear(stimuli.Returned(self._now(), number, value, stays))
-                number = self.shell.begun
+            if number := self._a_body(dice):
+                if dice.rarely():
+                    self._fails(dice, number)
+                else:
+                    value = None if dice.rarely() else self._event(dice, number)
+                    self._return(dice, number, value)
+
+    @rule(chance=chance)
+    def bodies_return_lists(self, chance: bytes) -> None:
+        """Bodies open streams; whoever gets a member may come at once."""
+        dice = Dice(chance)
+        self._go_on()
+        for _ in range(1 + dice.below(3)):
+            if number := self._a_body(dice):
+                self._return(dice, number, self._list(dice, number))
+                for _ in range(dice.below(4)):
+                    self._somebody_comes(dice)
+
+    @rule(chance=chance)
+    def bodies_end_badly(self, chance: bytes) -> None:
+        """Bodies fail, or are interrupted, whether somebody asked for it or not."""
+        dice = Dice(chance)
+        self._go_on()
+        for _ in range(1 + dice.below(3)):
+            if number := self._a_body(dice):
+                if number in self.shell.unwanted or dice.rarely():
+                    self._hear(stimuli.Unwound(self._now(), number))
+                else:
+                    self._fails(dice, number)
+
+    @rule(chance=chance)
+    def time_passes(self, chance: bytes) -> None:
+        """Retries are due, in any order; waits have taken too long, and some are over already."""
+        dice = Dice(chance)
+        self._go_on()
+        for _ in range(1 + dice.below(4)):
+            alarms, waits = [*self.shell.alarms], [*self.ledger.waits]
+            if alarms and dice.below(3):
+                number = dice.one_of(alarms)
+                del self.shell.alarms[number]
+                self._hear(stimuli.Due(self._now(), number))
+            elif waits and dice.below(2):
+                self._hear(stimuli.WaitExpired(self._now(), dice.one_of(waits)))
+            elif dice.rarely():
+                number = DeliveryId(dice.below(self.state.next_delivery))
+                self._hear(stimuli.Due(self._now(), number))
+                self._hear(stimuli.WaitExpired(self._now(), (number, 0)))
 
     @rule(chance=chance)
     def the_outside_speaks(self, chance: bytes) -> None:
         """Whoever has the run sends and writes; so may a body that has ended long ago."""
         dice = Dice(chance)
+        self._go_on()
         for _ in range(1 + dice.below(4)):
-            gone = [n for n in range(1, self.model.number) if n not in self.shell.state.running]
-            sender = DeliveryId(dice.one_of([OUTSIDE, OUTSIDE, *gone]))
-            step = dice.one_of(["s0", "s1"]) if dice.rarely() else None
-            if self.shell.state.phase is not Phase.NEW:
-                self._hear(stimuli.Sent(self._now(), sender, self._event(dice), step))
-                if dice.rarely():
-                    self._hear(stimuli.Wrote(self._now(), sender, self._event(dice)))
+            sender = DeliveryId(dice.below(self.state.next_delivery)) if dice.rarely() else OUTSIDE
+            step = dice.one_of(["s0", "s1", "j"]) if dice.rarely() else None
+            event = self._event(dice) if dice.below(3) else self._made(Answer)
+            self._hear(stimuli.Sent(self._now(), sender, event, step))
+            if dice.rarely():
+                self._hear(stimuli.Wrote(self._now(), sender, event))
 
-    @precondition(may_end)
     @rule(chance=chance)
     def the_end_comes(self, chance: bytes) -> None:
         """What decides a run, and what is left to do then."""
         dice = Dice(chance)
-        match self.shell.state.phase:
-            case Phase.GOING:
-                self._decide(dice)
-            case Phase.WINDING_UP:
-                self._unwind(dice)
-            case Phase.OVER:
-                self._end_again(dice)
-            case Phase.NEW:
-                self._go_on()
+        if self._may_end():
+            match self.state.phase:
+                case Phase.GOING:
+                    self._decide(dice)
+                case Phase.WINDING_UP:
+                    self._unwind(dice)
+                case Phase.NEW | Phase.OVER:
+                    self._go_on()
 
     @rule(chance=chance)
     def what_cannot_happen_is_reported(self, chance: bytes) -> None:
-        dice = Dice(chance)
-        for _ in range(2):
-            self.shell.cannot_hear(dice.one_of(self._impossible()))
-            self.shell.cannot_hear(self._unheard_of(dice))
+        """News of bodies that do not run, and of a run that is not there yet, or no more."""
+        dice, now, number = Dice(chance), self._now(), self.state.next_delivery
+        while number > OUTSIDE and (dice.below(3) or self.ledger.executing(number)):
+            number = DeliveryId(number - 1)
+        news: list[stimuli.Stimulus] = [
+            stimuli.Returned(now, number, self._made(Stray), stays=bool(dice.below(2))),
+            stimuli.Raised(now, number, ValueError("who?")),
+            stimuli.Unwound(now, number),
+            stimuli.Contributed(now, number, Stray(), Shape.of([Stray]), "default", None),
+            stimuli.WaitBegan(now, number, Answer, {}, False, None, None),  # noqa: FBT003
+        ]
+        if self.state.phase is not Phase.NEW:
+            news.append(stimuli.Opened(now, self._made(Start)))
+        if self.state.phase is not Phase.WINDING_UP or self.state.running:
+            news.append(stimuli.Settled(now))
+        if self.state.phase is Phase.NEW:
+            news += [stimuli.Wrote(now, OUTSIDE, Stray()), *self._demands()]
+        self.shell.cannot_hear(dice.one_of(news))
 
     def teardown(self) -> None:
         if hasattr(self, "shell"):
@@ -399,48 +238,86 @@ class Machine(RuleBasedStateMachine):
 
     def _go_on(self) -> None:
         """See to it that there is a run in which something can happen."""
-        state = self.shell.state
-        if state.phase is Phase.WINDING_UP and not state.running:
+        state = self.state
+        if state.phase is Phase.WINDING_UP and not (state.running or state.suspended):
             self._hear(stimuli.Settled(self._now()))
         elif state.phase is Phase.OVER:
             self.shell.replays()
             self._new_run()
-        if self.shell.state.phase is Phase.NEW:
-            self._hear(stimuli.Opened(self._now(), Start(0)))
+        if self.state.phase is Phase.NEW:
+            epoch, stepwise = self.shell.epoch, self.shell.stepwise
+            self._hear(stimuli.Opened(self._now(), self._made(Start), epoch, stepwise))
 
-    def _comes(self, step: str) -> None:
-        if self.shell.offers[step]:  # who was not asked does not come
-            self._hear(stimuli.Ready(self._now(), step))
+    def _may_end(self) -> bool:
+        """A run shall live for a while; once it is decided, nothing holds it."""
+        return self.age >= self.calm or self.state.outcome is not None
+
+    def _somebody_comes(self, dice: Dice) -> None:
+        """Whoever drives the run step by step asks when the last step is done."""
+        state = self.state
+        idle = not (state.permits or state.running)
+        if self.stepwise and state.phase is Phase.GOING and (idle or dice.rarely()):
+            self._hear(stimuli.StepAsked(self._now(), -1 if dice.rarely() else 1))
+        if offered := [name for name, count in self.shell.offers.items() if count]:
+            self._hear(stimuli.Ready(self._now(), dice.one_of(offered)))
 
     def _a_body(self, dice: Dice) -> DeliveryId:
-        """One that runs; if none does, a worker is fetched."""
-        self._go_on()
-        if not self.shell.state.running:
-            for name, step in self.shell.state.steps.items():
-                if step.queue and not self.shell.state.running:
-                    self._comes(name)
-        running = [*self.shell.state.running]
+        """One that runs, or is fetched; now and then one that waits."""
+        if not self.state.running:
+            self._somebody_comes(dice)
+        running, waiting = [*self.state.running], [*self.state.suspended]
+        if waiting and (dice.rarely() or (self.state.outcome and not running)):
+            return dice.one_of(waiting)
         return dice.one_of(running) if running else OUTSIDE
 
-    def _event(self, dice: Dice) -> Event:
-        """Mostly something that a step accepts."""
-        kind: type[Event] = dice.one_of(ACCEPTABLE if dice.rarely() else self.traffic)
-        if not self.model.wanted(kind(0)) and not may_end(self):
-            kind = B if self.model.wanted(B(0)) else Watched
+    def _made(self, kind: type[Event]) -> Event:
         self.numbers += 1
         return kind(self.numbers)
 
+    def _event(self, dice: Dice, number: DeliveryId = OUTSIDE, opener: str | None = None) -> Event:
+        """Mostly what somebody takes, in a stream what its fan-ins take; in calm nothing else.
+
+        `opener`: the step that is about to open a stream with it.
+        """
+        kinds = self.traffic
+        if number and opener is None and (opener := self.ledger.opener(self.ledger.items[number])):
+            opens = self.plan.step[opener].opens
+            kinds = [self.plan.step[name].accepts[0] for name in opens] or kinds
+        event = self._made(dice.one_of(ACCEPTABLE if dice.rarely() else kinds))
+        taken = self.shell.laws.wanted(event, opener, waits=False)
+        if taken or (self._may_end() and dice.rarely()):
+            return event
+        return self._made(Watched)
+
+    def _list(self, dice: Dice, number: DeliveryId) -> object:
+        step = self.ledger.items[number].step
+        if not self.plan.step[step].returns_list:
+            return self._event(dice, number)
+        members = [self._event(dice, number, step) for _ in range(dice.below(5))]
+        if self._may_end() and dice.rarely():
+            members.insert(dice.below(len(members) + 1), self._made(Stop))
+        return members
+
+    def _return(self, dice: Dice, number: DeliveryId, value: object) -> None:
+        self._hear(stimuli.Returned(self._now(), number, value, bool(dice.below(2))))
+
+    def _fails(self, dice: Dice, number: DeliveryId) -> None:
+        """In the time of calm only where it has another attempt, or somebody recovers it."""
+        error = dice.one_of(ERRORS) if self._may_end() else ERRORS[0]
+        ends = self.shell.laws.after_failure(self.ledger.items[number], error) == ENDS
+        if self._may_end() or not ends:
+            self._hear(stimuli.Raised(self._now(), number, error))
+
     def _collect(self, dice: Dice, number: DeliveryId) -> None:
-        delivery = self.shell.state.running[number]
-        if isinstance(delivery.event, Start) and not dice.rarely():  # the only one of its class
-            self._hear(stimuli.Sent(self._now(), number, self._event(dice)))
-            return
-        given = Stray(0) if dice.rarely() else delivery.event
+        item = self.ledger.items[number]
+        given = dice.one_of(parts(item.event) or [Stray()])
         # Few buffers and small batches, so that they get whole and have a surplus.
-        kinds = [kind for kind in self.plan.step[delivery.step].accepts if kind is not Start]
-        a, b = kinds[0], kinds[-1]
-        expected = dice.one_of([[a, b], [b, a], [a, b, b], [b, a, b], [a, b], [type(given), a], []])
-        shape = Shape.of(Counter(expected) if dice.rarely() else expected)
+        kinds = [kind for kind in self.plan.step[item.step].accepts if kind is not Start]
+        a, b = [type(given), *kinds][0], [type(given), *kinds][-1]
+        expected = dice.one_of([[a, b], [b, a], [a, b, b], [b, a, b], [a], []])
+        shape = Shape.of({a: 1, b: 2} if dice.rarely() else expected)
+        if dice.rarely():
+            given = Stray()
         key = dice.below(2) if dice.rarely() else None
         buffer_id = "other" if dice.rarely() else "default"
         call = stimuli.Contributed(self._now(), number, given, shape, buffer_id, key)
@@ -448,85 +325,41 @@ class Machine(RuleBasedStateMachine):
         if dice.rarely():
             self._hear(call)
 
+    def _demands(self) -> list[stimuli.Stimulus]:
+        now = self._now()
+        return [stimuli.CancelAsked(now), stimuli.Abandoned(now), stimuli.Expired(now)]
+
     def _decide(self, dice: Dice) -> None:
-        now, running = self._now(), [*self.shell.state.running]
-        moves: list[stimuli.Stimulus] = [
-            stimuli.CancelAsked(now),
-            stimuli.Abandoned(now),
-            stimuli.Expired(now),
-            stimuli.Sent(now, OUTSIDE, Stop(1), dice.one_of([None, "s0", "nowhere"])),
-        ]
-        if running:
-            number = dice.one_of(running)
-            stop = dice.one_of([Stop(2), FineStop(3)])
+        now, stop = self._now(), self._made(dice.one_of([Stop, FineStop]))
+        moves = self._demands()
+        moves.append(stimuli.Sent(now, OUTSIDE, stop, dice.one_of([None, "s0", "nowhere"])))
+        if number := self._a_body(dice):
             moves += [
-                stimuli.Raised(now, number, dice.one_of([ValueError("failed"), OVER])),
-                stimuli.Unwound(now, number),
-                stimuli.Raised(now, number, ValueError("failed")),
-                stimuli.Returned(now, number, stop, stays=True),
-                stimuli.Returned(now, number, stop),
+                stimuli.Raised(now, number, dice.one_of(ERRORS)),
+                stimuli.Returned(now, number, stop, stays=bool(dice.below(2))),
                 stimuli.Sent(now, number, stop),
-                stimuli.Returned(now, number, dice.one_of([Stray(4), "no event"]), stays=True),
-                stimuli.Returned(now, number, None, stays=True),
+                stimuli.Returned(now, number, "no event", stays=True),
             ]
         self._hear(dice.one_of(moves))
 
     def _unwind(self, dice: Dice) -> None:
-        for number in [*self.shell.state.running]:
+        """Bodies are cleaned up, and whoever wants the run to end does not look whether it does."""
+        for number in [*self.state.running, *self.state.suspended][: 1 + dice.below(3)]:
+            now, late = self._now(), self._made(dice.one_of([*self.traffic, Stop]))
             if dice.rarely():
-                self._end_again(dice)
-            stop = dice.one_of([Stop(5), FineStop(6)])
+                self._hear(dice.one_of(self._demands()))
+            if dice.below(2):
+                self._hear(stimuli.Sent(now, number, late))
             ends: list[stimuli.Stimulus] = [
-                stimuli.Unwound(self._now(), number),
-                stimuli.Raised(self._now(), number, ValueError("in its clean-up")),
-                stimuli.Raised(self._now(), number, dice.one_of(FAILURES)),
-                stimuli.Returned(self._now(), number, None, stays=True),
-                stimuli.Returned(self._now(), number, self._event(dice)),
-                stimuli.Returned(self._now(), number, stop),
+                stimuli.Unwound(now, number),
+                stimuli.Raised(now, number, dice.one_of(ERRORS)),
+                stimuli.Returned(now, number, None, stays=True),
+                stimuli.Returned(now, number, dice.one_of([late, [late, late]])),
             ]
-            if self.model.drains:
-                self._hear(stimuli.Sent(self._now(), number, dice.one_of([stop, Watched(7)])))
             self._hear(dice.one_of(ends))
-        if not self.shell.state.running:
+        if not (self.state.running or self.state.suspended):
             self._hear(stimuli.Settled(self._now()))
-
-    def _end_again(self, dice: Dice) -> None:
-        """A deadline and a cancellation do not look whether they are still needed."""
-        now = self._now()
-        endings: list[stimuli.Stimulus] = [
-            stimuli.Expired(now),
-            stimuli.CancelAsked(now),
-            stimuli.Abandoned(now),
-        ]
-        self._hear(dice.one_of(endings))
-
-    def _impossible(self) -> list[stimuli.Stimulus]:
-        """What cannot happen in this phase."""
-        now, state = self._now(), self.shell.state
-        found: list[stimuli.Stimulus] = []
-        if state.phase is not Phase.NEW:
-            found.append(stimuli.Opened(now, Start(8)))
-        if state.phase is not Phase.WINDING_UP or state.running:
-            found.append(stimuli.Settled(now))
-        if state.phase is Phase.NEW:
-            found.append(stimuli.Wrote(now, OUTSIDE, B(9)))
-            found += [stimuli.Expired(now), stimuli.CancelAsked(now), stimuli.Abandoned(now)]
-        return found
-
-    def _unheard_of(self, dice: Dice) -> stimuli.Stimulus:
-        """News of a delivery that does not run: it has ended, is queued, or does not exist."""
-        state = self.shell.state
-        number = DeliveryId(dice.below(state.next_delivery + 1))
-        while number in state.running:
-            number = DeliveryId(number + 1)
-        now = self._now()
-        news: list[stimuli.Stimulus] = [
-            stimuli.Returned(now, number, B(10)),
-            stimuli.Raised(now, number, ValueError("who?")),
-            stimuli.Unwound(now, number),
-            stimuli.Contributed(now, number, B(11), Shape.of([B]), "default", None),
-        ]
-        return dice.one_of(news)
+            self._hear(dice.one_of(self._demands()))
 
     # ------------------------------------------------------------ one stimulus
 
@@ -535,53 +368,50 @@ class Machine(RuleBasedStateMachine):
         return self.age / 4
 
     def _hear(self, stimulus: stimuli.Stimulus) -> None:
-        expected = self.model.hear(stimulus)
-        todo = self.shell.hear(stimulus)
-        assert _ids(expected) == _ids(_told(todo)), "the caller is told something else"
-        self.model.agrees_with(self.shell.state)
-        self.seen.update([type(stimulus), type(self.shell.state.outcome)])
-        self.seen.update(map(type, self.shell.latest), map(type, todo))
+        self.shell.hear(stimulus)
+        self.met |= {type(stimulus), type(self.state.outcome)}
+        self.met.update(map(type, self.shell.latest), map(type, self.shell.effects))
 
 
-def _told(todo: Sequence[effects.Effect]) -> object:
-    """What the effects mean to whoever reported."""
-    for effect in todo:
-        match effect:
-            case effects.Begin(number):
-                return number
-            case effects.Give(batch):
-                return batch
-            case effects.Refuse():
-                return Refused
-            case _:
-                pass
-    return None
+PARTIES: tuple[Callable[..., None], ...] = (
+    Machine.workers_come,
+    Machine.bodies_work,
+    Machine.bodies_wait,
+    Machine.bodies_return,
+    Machine.bodies_return_lists,
+    Machine.bodies_end_badly,
+    Machine.time_passes,
+    Machine.the_outside_speaks,
+    Machine.the_end_comes,
+    Machine.what_cannot_happen_is_reported,
+)
+UNIONS = (stimuli.Stimulus, records.Record, records.Outcome, effects.Effect)
 
 
-PLAIN: set[type] = {
-    *(stimuli.Opened, stimuli.Ready, stimuli.Returned, stimuli.Raised, stimuli.Unwound),
-    *(stimuli.Sent, stimuli.Contributed, stimuli.Wrote, stimuli.Settled),
-    *(stimuli.Expired, stimuli.CancelAsked, stimuli.Abandoned),
-    *(records.RunStarted, records.Idled, records.Decided, records.Closed),
-    *(records.Emitted, records.Started, records.Completed, records.Failed, records.Interrupted),
-    *(records.Collected, records.Streamed),
-    *(effects.Offer, effects.Begin, effects.Give, effects.Refuse, effects.Publish),
-    *(effects.Rest, effects.Wind),
-    *get_args(records.Outcome),
-}
-
-
-def test_in_any_order_of_stimuli_nothing_is_lost_and_every_law_holds():
-    """Four times as many runs as other properties have examples: 800 in CI.
-
-    Never fewer than it takes to meet every class there is.
-    """
-    Machine.seen.clear()
+def test_in_any_order_of_stimuli_every_law_holds():
+    """Five times as many runs as other properties have examples: 1000 in CI."""
     run_state_machine_as_test(
         Machine,
         settings=hypothesis.settings(
-            max_examples=max(400, 4 * hypothesis.settings().max_examples),
+            max_examples=5 * hypothesis.settings().max_examples,
             stateful_step_count=STEPS,
+            report_multiple_bugs=False,
         ),
     )
-    assert Machine.seen >= PLAIN
+
+
+def test_the_parties_meet_every_class_of_stimulus_record_outcome_and_effect():
+    """The same parties, on walks that are always the same, until nothing is left to meet."""
+    everything = {kind for union in UNIONS for kind in get_args(union)}
+    Machine.met.clear()
+    for seed in range(400):
+        random = Random(seed)
+        machine = Machine()
+        write = braided_plan if seed % 3 else plain_plan
+        machine.plan_a_run(write(random.randbytes(HANDFUL)), random.randrange(60), seed % 4 == 3)
+        for _ in range(STEPS):
+            random.choice(PARTIES)(machine, chance=random.randbytes(HANDFUL))
+        machine.teardown()
+        if everything <= Machine.met:
+            break
+    assert everything <= Machine.met, "a rule is too narrow, or nothing leads there any more"

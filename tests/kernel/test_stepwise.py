@@ -97,20 +97,44 @@ def test_who_asks_twice_gets_two():
     assert shell.comes("b") == 2
 
 
-def test_a_body_that_waits_lets_the_next_one_come_and_goes_on_alone():
+def test_a_body_that_waits_hands_its_permit_on_and_needs_one_to_go_on():
     shell = stepping()
     shell.sends(B())
     asks(shell)
     shell.comes("start")
-    asks(shell)
     wait = shell.waits(1, C)
-    assert offered(shell) == ["b"]
+    assert offered(shell) == ["b"], "else nobody could send what it waits for"
     shell.comes("b")
     shell.sends(C())
     assert shell.resumed() == [], "one body at a time"
     shell.returns(2, None)
+    assert shell.resumed() == [], "nobody has asked"
+    asks(shell)
     assert [key for key, _ in shell.resumed()] == [wait]
+    assert shell.state.permits == 0
     shell.returns(1, None)
+
+
+def test_an_answer_finds_the_body_that_still_has_its_permit():
+    shell = stepping()
+    asks(shell)
+    shell.comes("start")
+    wait = shell.waits(1, C)
+    assert shell.state.idle
+    shell.sends(C())
+    assert [key for key, _ in shell.resumed()] == [wait]
+
+
+def test_a_permit_is_taken_back_unless_it_has_been_used():
+    shell = stepping()
+    asks(shell)
+    shell.hear(stimuli.StepAsked(shell.now, -1))
+    assert shell.latest == [records.Permitted(0.0, -1)]
+    assert shell.comes("start") is None
+    asks(shell)
+    shell.comes("start")
+    shell.hear(stimuli.StepAsked(shell.now, -1))
+    assert shell.latest == []
 
 
 def test_asking_waits_while_the_run_is_idle():

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from plait._errors import ContextStateError
-from plait._kernel import effects, stimuli
+from plait._kernel import effects, refusals, stimuli
 from plait._kernel.collecting import Shape
 from plait._kernel.state import Delivery
 from plait._kernel.waits import TimedOutWait, WaitKey
@@ -53,10 +53,10 @@ class Attempt:
     __slots__ = ("context", "delivery", "held", "shell", "threaded", "worker")
 
     def __init__(self, shell: Shell, delivery: Delivery, worker: Worker) -> None:
-        self.shell = shell
-        self.delivery = delivery
-        self.worker = worker
-        self.threaded = False
+        self.shell: Shell = shell
+        self.delivery: Delivery = delivery
+        self.worker: Worker = worker
+        self.threaded: bool = False
         #: Events that are sent when the attempt succeeds.
         self.held: list[tuple[object, str | None]] | None = None
         #: The strand's own object for this attempt, made when the body first needs it.
@@ -106,14 +106,19 @@ class Attempt:
         self, event: object, shape: Shape, buffer_id: str, key: Hashable
     ) -> tuple[object, ...] | None:
         shell = self.shell
-        if self.worker.attempt is not self:
-            raise ContextStateError(
-                f"collect_events: this delivery of step {self.delivery.step!r} has ended."
-            )
+        shell.check_thread("collect_events")
+        self.check("collect_events")
         answer = shell.hear(
             stimuli.Contributed(shell.clock(), self.delivery.number, event, shape, buffer_id, key)
         )
         return answer.batch if isinstance(answer, effects.Give) else None
+
+    def check(self, call: str) -> None:
+        """Refuse what only a body may do that has not ended. Raises `ContextStateError`."""
+        if self.worker.attempt is not self:
+            raise ContextStateError(
+                f"{call}: this delivery of step {self.delivery.step!r} has ended."
+            )
 
     async def wait(
         self,
@@ -128,10 +133,10 @@ class Attempt:
         """Wait for an event without a slot. Raises `TimeoutError` after `timeout` seconds."""
         shell, native = self.shell, self.shell.native
         await native.checkpoint_if_cancelled()  # no more: who asks first is to be answered first
+        self.check("wait_for_event")
         key: WaitKey = (self.delivery.number, self.delivery.waits)
         cell = shell.waiting[key] = Answerable(native.event())
-        scope, began = self.worker.scope, shell.clock()
-        left = scope.deadline - began
+        began = shell.clock()
         try:
             shell.hear(
                 stimuli.WaitBegan(
@@ -147,13 +152,11 @@ class Attempt:
             if cell.answered:
                 await native.cancel_shielded_checkpoint()
             else:
-                self.worker.give_back()
-                scope.deadline = math.inf
-                await self._until_answered(cell, key, began, timeout)
+                self.worker.rest(began)
+            await self._until_answered(cell, key, began, kind, timeout)
         finally:
             del shell.waiting[key]
-            if left < math.inf:
-                scope.deadline = shell.clock() + left
+            self.worker.go_on(shell.clock())
         if isinstance(cell.answer, TimedOutWait):
             raise TimeoutError(f"Timed out waiting for {kind.__name__}")
         return cell.answer
@@ -163,19 +166,22 @@ class Attempt:
         cell: Answerable,
         key: WaitKey,
         began: float,
+        kind: type,
         timeout: float | None,  # noqa: ASYNC109
     ) -> None:
         shell, native = self.shell, self.shell.native
         deadline = math.inf if timeout is None else began + timeout
         try:
-            with native.cancel_scope(deadline=deadline):
-                await cell.woken.wait()
+            if not (cell.answered or shell.wound):
+                with native.cancel_scope(deadline=deadline):
+                    await cell.woken.wait()
             if not cell.answered and not shell.winding_up:
                 shell.hear(stimuli.WaitExpired(shell.clock(), key))
                 await cell.woken.wait()  # until there is a slot again
             if not cell.answered:
-                await native.sleep_forever()  # the run is wound up: its scope is being cancelled
-            await self.worker.take_again()
+                await shell.cut.wait()  # the scope is being cancelled; only a shield goes on
+                raise refusals.over(shell.state, kind, "waited for")
+            await self.worker.take_again(native)
         except native.cancelled:
             # The body may go on, in a scope of its own making: it needs its slot for that.
             await self._slot_back(cell, key)  # noqa: ASYNC120 - it is shielded
@@ -190,8 +196,8 @@ class Attempt:
             if not cell.answered and not shell.winding_up:
                 shell.hear(stimuli.WaitExpired(shell.clock(), key))
                 await cell.woken.wait()  # set by the slot, or when the run is wound up
-            if not (self.worker.holds or shell.winding_up or self.worker.ended):
-                await self.worker.take_again()
+            if not (shell.winding_up or self.worker.ended):
+                await self.worker.take_again(native)
         self.worker.shelter = None
 
     def enter(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

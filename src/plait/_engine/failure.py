@@ -96,11 +96,17 @@ def annotate(state: RunState, failure: Failure) -> BaseException:
 
 
 def conclude(
-    state: RunState, *, timeout: float | None, story: str, others: Sequence[BaseException]
+    state: RunState,
+    *,
+    timeout: float | None,
+    story: str,
+    others: Sequence[BaseException],
+    disowned: bool,
 ) -> Conclusion:
     """Say what a run that is over came to.
 
-    `story` is how it stood when it was decided; `others` what failed beside the bodies.
+    `story` is how it stood when it was decided; `others` what failed beside the bodies; `disowned`
+    whether the scope that owns the run was cancelled.
     """
     failures = [annotate(state, failure) for failure in state.failures]
     failures += others
@@ -131,7 +137,10 @@ def conclude(
             return Conclusion(None, _together(state, [late, *failures]), last)
         case records.Cancelled(by_owner):
             if by_owner and failures:
-                return Conclusion(None, _together(state, failures), WorkflowCancelledEvent())
+                error = _together(state, failures)
+                # If nobody disowned it, what lies around its steps broke down and cancelled them.
+                end = WorkflowCancelledEvent() if disowned else _failed(state, error)
+                return Conclusion(None, error, end)
             error = _together(state, [_ended(state), *failures])
             return Conclusion(None, error, WorkflowCancelledEvent(), cancelled=not failures)
         case None:
@@ -149,8 +158,10 @@ def _ended(state: RunState) -> WorkflowCancelledByUser:
 def _together(state: RunState, errors: Sequence[BaseException]) -> BaseException:
     if len(errors) == 1:
         return errors[0]
-    text = f"{len(errors)} steps of workflow {state.plan.name!r} failed"
-    return BaseExceptionGroup(text, errors)
+    name = state.plan.name
+    if len(errors) == len(state.failures):
+        return BaseExceptionGroup(f"{len(errors)} steps of workflow {name!r} failed", errors)
+    return BaseExceptionGroup(f"{len(errors)} failures in workflow {name!r}", errors)
 
 
 def _failed(state: RunState, error: BaseException) -> WorkflowFailedEvent:

@@ -106,7 +106,11 @@ class Lane:
             for _ in range(self._coming):
                 self._spawn(nursery)
             self._nursery = nursery
-            await self._shell.native.sleep_forever()  # workers may retire, all of them
+            try:
+                await self._shell.native.sleep_forever()  # workers may retire, all of them
+            except self._shell.native.cancelled:
+                self._shell.notice()  # before the nursery is closed to new workers
+                raise
 
     async def _live(self) -> None:
         with self._shell.native.cancel_scope() as scope:
@@ -161,7 +165,7 @@ class Lane:
                     worker.scope.deadline = shell.clock() + timeout
                 try:
                     value = await body(attempt)
-                    if attempt.held:
+                    if attempt.held and not worker.unwanted:
                         attempt.send_held()
                 except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again
                     worker.finish(timeout)
@@ -175,6 +179,9 @@ class Lane:
                 stays = clean and budget > 0
                 if not stays:
                     self._coming += clean
+                if worker.unwanted:  # what it returned all the same is not wanted either
+                    shell.hear(Unwound(shell.clock(), number))
+                    return False  # noqa: ASYNC910
                 begin = shell.hear(Returned(shell.clock(), number, value, stays))
                 if not stays:
                     return clean  # noqa: ASYNC910 - the body decides whether it suspends
@@ -184,31 +191,25 @@ class Lane:
             worker.give_back()
 
     def _ended_badly(self, attempt: Attempt, error: BaseException) -> None:
-        shell, number = self._shell, attempt.delivery.number
+        shell, worker, number = self._shell, attempt.worker, attempt.delivery.number
         cancelled, failure = split(error, shell.native.cancelled)
         # Asked also if the clean-up has made another failure of the `Cancelled`.
-        asked = attempt.worker.ended or shell.notice()
-        if cancelled is not None and failure is None:
-            failure = self._why(attempt, error, asked=asked)
+        asked = worker.ended or shell.notice()
+        if not asked and failure is None:
+            text = f"Step {self._name!r} raised Cancelled, but nobody cancelled it."
+            failure = _caused(WorkflowRuntimeError(text), error)
+        elif worker.ended and not (worker.unwanted or shell.winding_up):
+            text = f"Step {self._name!r} timed out after {self._work.timeout} seconds."
+            failure = _caused(StepTimeoutError(text), failure or error)
         if failure is None:
             shell.hear(Unwound(shell.clock(), number))
         else:
-            shell.hear(Raised(shell.clock(), number, failure))
+            # A body that somebody has cancelled gets no other attempt, and no handler.
+            shell.hear(Raised(shell.clock(), number, failure, final=worker.unwanted))
         if cancelled is not None and asked:
             raise cancelled
 
-    def _why(self, attempt: Attempt, error: BaseException, *, asked: bool) -> Exception | None:
-        """Say which failure a `Cancelled` stands for, if it stands for one."""
-        failure: Exception
-        if not asked:
-            failure = WorkflowRuntimeError(
-                f"Step {self._name!r} raised Cancelled, but nobody cancelled it."
-            )
-        elif attempt.worker.unwanted or self._shell.winding_up:
-            return None
-        else:
-            failure = StepTimeoutError(
-                f"Step {self._name!r} timed out after {self._work.timeout} seconds."
-            )
-        failure.__cause__ = error
-        return failure
+
+def _caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error

@@ -14,7 +14,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, cast
+
+from typing_extensions import TypeVar
 
 from plait._abc import Observer
 from plait._errors import Waiting, WorkflowRuntimeError
@@ -36,14 +38,15 @@ from .trace import Trace
 if TYPE_CHECKING:
     from .native import Happening, Nursery
 
-R = TypeVar("R")
+#: Whoever wants a `Run[object]` takes a `Run[int]`; a bare `Run` is one of anything.
+R_co = TypeVar("R_co", covariant=True, default=Any)
 
 State: TypeAlias = Literal[
     "created", "queued", "running", "idle", "completed", "failed", "cancelled"
 ]
 
 
-class Run(Generic[R]):
+class Run(Generic[R_co]):
     """One run of a workflow, not yet started.
 
     Start it by `await run` (in this task and cancel scope), by `async with run` (in a nursery that
@@ -73,7 +76,7 @@ class Run(Generic[R]):
 
     # ------------------------------------------------------------ starting
 
-    def __await__(self) -> Generator[None, None, R]:
+    def __await__(self) -> Generator[None, None, R_co]:
         """Run to the end, or wait for the end if it has started, and return the result.
 
         A checkpoint. If the awaiting task is cancelled, a run that this `await` started is cancelled
@@ -87,7 +90,7 @@ class Run(Generic[R]):
         """
         return self._result().__await__()
 
-    async def _result(self) -> R:
+    async def _result(self) -> R_co:
         if self._started:
             return await self.result()
         self._claim()
@@ -97,13 +100,21 @@ class Run(Generic[R]):
     def start_soon(self, nursery: Nursery) -> Self:
         """Start in a nursery or task group of yours, and return at once.
 
-        A failure is raised into the nursery, as by any child task.
+        A failure is raised into the nursery, as by any child task; cancelling the nursery cancels the
+        run. Not a checkpoint.
 
         Args:
             nursery: A `trio.Nursery` under Trio, an `anyio.abc.TaskGroup` on asyncio.
 
         Raises:
             WorkflowRuntimeError: It has already been started.
+
+        Example:
+            ```python
+            async with trio.open_nursery() as nursery:
+                run = Flow().run(topic="x").start_soon(nursery)
+            print(await run)
+            ```
         """
         self._claim()
         self._start_in(nursery, self._as_child)
@@ -193,12 +204,12 @@ class Run(Generic[R]):
 
     # ------------------------------------------------------------ the end
 
-    def _outcome(self) -> R:
+    def _outcome(self) -> R_co:
         conclusion = self._shell.conclusion
         assert conclusion is not None
         error = conclusion.error
         if error is None:
-            return cast("R", conclusion.result)
+            return cast("R_co", conclusion.result)
         if not self._seen:
             self._seen = True
             self._error_traceback = error.__traceback__
@@ -231,7 +242,7 @@ class Run(Generic[R]):
                 raise WorkflowRuntimeError(text)
             attempt = attempt.shell.parent
 
-    async def result(self) -> R:
+    async def result(self) -> R_co:
         """Wait for the end of a started run and return its result.
 
         For a plain `StopEvent` that is its `result`, for an instance of a subclass the instance. A
@@ -239,14 +250,24 @@ class Run(Generic[R]):
 
         Raises:
             Exception: As `await run` does.
-            WorkflowRuntimeError: It has not been started.
+            WorkflowRuntimeError: It has not been started, or a step of the run itself asks.
+
+        Example:
+            ```python
+            async with Flow().run(topic="x") as run:
+                result = await run.result()
+            ```
         """
         self._need_start("await run.result()")
         await self._wait()
         return self._outcome()
 
-    async def stop_event_result(self) -> R:
-        """Do as `result` does: the name that older programs use."""
+    async def stop_event_result(self) -> R_co:
+        """Do as `result` does, by the name that older programs use. A checkpoint.
+
+        Raises:
+            Exception: As `result` does.
+        """
         return await self.result()
 
     def get_stop_event(self) -> StopEvent | None:
@@ -262,18 +283,34 @@ class Run(Generic[R]):
         return self._shell.conclusion is not None
 
     def cancel(self) -> None:
-        """Ask for the run to end. Returns at once; may be repeated.
+        """Ask for the run to end. Returns at once; may be repeated. Not a checkpoint.
 
         Every step sees `Cancelled`; their clean-up is awaited by the owner. Asked of a run that has
-        not been started, it is remembered. `await run` then raises `WorkflowCancelledByUser`.
+        not been started, it is remembered. `await run` then raises `WorkflowCancelledByUser`, while
+        an `async with run` block whose body has called it is left quietly.
+
+        Example:
+            ```python
+            async with Flow().run(topic="x") as run:
+                await trio.sleep(60)
+                run.cancel()
+            ```
         """
         self._shell.cancel()
 
     async def cancel_run(self) -> None:
-        """Cancel, then wait for the end. A checkpoint.
+        """Cancel, then wait for the end, however long the clean-up takes.
+
+        A checkpoint. If the caller is cancelled meanwhile, the run ends all the same.
 
         Raises:
-            WorkflowRuntimeError: It has not been started.
+            WorkflowRuntimeError: It has not been started, or a step of the run itself asks.
+
+        Example:
+            ```python
+            await run.cancel_run()
+            assert run.is_done()
+            ```
         """
         self._need_start("await run.cancel_run()")
         self.cancel()
@@ -315,6 +352,12 @@ class Run(Generic[R]):
         Raises:
             TypeError: It is no event.
             WorkflowRuntimeError: Nobody takes it, or the run has not been started or has ended.
+            WorkflowStepDoesNotExistError: There is no such step.
+
+        Example:
+            ```python
+            run.send_event(HumanResponseEvent(response="yes"))
+            ```
         """
         self._need_start("run.send_event(...)")
         if not isinstance(cast("object", event), Event):
@@ -324,12 +367,21 @@ class Run(Generic[R]):
     def stream_events(self, *, expose_internal: bool = False) -> EventStream:
         """Open a stream of the run's events, from the first on, also after the end.
 
+        It counts as a reader from now on, and not from its first event. Not a checkpoint.
+
         Args:
             expose_internal: Show `StepStateChanged` and `WorkflowIdleEvent` as well, from now on:
                 they are not kept.
 
         Raises:
             WorkflowRuntimeError: It has not been started.
+
+        Example:
+            ```python
+            async with Flow().run(topic="x") as run:
+                async for event in run.stream_events():
+                    print(event)
+            ```
         """
         self._need_start("async for event in run.stream_events(): ...")
         if expose_internal:
@@ -337,13 +389,19 @@ class Run(Generic[R]):
         return EventStream(self._shell.feed, native.current(), internal=expose_internal)
 
     def observe(self, observer: Observer) -> Self:
-        """Have `observer` called with each record of the run, synchronously.
+        """Have `observer` called with each record of the run, synchronously. Not a checkpoint.
 
         Args:
-            observer: Takes one record. If it raises, it is logged and removed.
+            observer: Takes one record, after it has taken effect, and must not block. If it raises,
+                that is logged, and it is removed: watching never disturbs a run.
 
         Raises:
             WorkflowRuntimeError: The run has already been started.
+
+        Example:
+            ```python
+            result = await Flow().run(topic="x").observe(print)
+            ```
         """
         if self._shell.state.phase is not Phase.NEW:
             text = f"Run {self.run_id} has already been started. Observe it before that."
@@ -354,8 +412,18 @@ class Run(Generic[R]):
     def trace(self) -> Trace:
         """Keep the run's records, for a readable story: `print(trace)` after the end.
 
+        They stay in memory as long as the trace does. Not a checkpoint.
+
         Raises:
             WorkflowRuntimeError: The run has already been started.
+
+        Example:
+            ```python
+            run = Flow().run(topic="x")
+            trace = run.trace()
+            await run
+            print(trace)
+            ```
         """
         trace = Trace()
         self.observe(trace)
@@ -364,8 +432,17 @@ class Run(Generic[R]):
     def stepwise(self) -> Self:
         """Let the run start one delivery at a time, each when `run_step` asks for it.
 
+        Not a checkpoint.
+
         Raises:
             WorkflowRuntimeError: The run has already been started.
+
+        Example:
+            ```python
+            async with Flow().run(topic="x").stepwise() as run:
+                while (events := await run.run_step()) is not None:
+                    print(events)
+            ```
         """
         if self._shell.state.phase is not Phase.NEW:
             text = f"Run {self.run_id} has already been started. Call stepwise() before that."
@@ -376,11 +453,11 @@ class Run(Generic[R]):
     async def run_step(self) -> list[Event] | None:
         """Let one delivery run, the oldest, and return the events that came of it.
 
-        It waits while the run is idle. A checkpoint.
+        It waits while the run is idle, and for a retry that is due later. A checkpoint.
 
         Returns:
-            The events that the delivery sent and returned, in their order; `None` at the end of
-            the run.
+            The events that the delivery sent and returned, in their order, `[]` if there are none, as
+            when the attempt failed; `None` at the end of the run.
 
         Raises:
             WorkflowRuntimeError: The run is not stepwise, or has not been started.
@@ -395,10 +472,19 @@ class Run(Generic[R]):
         self._shell.forward_to(attempt)
 
     async def wait_idle(self) -> None:
-        """Wait until the run is idle or has ended. A checkpoint.
+        """Wait until the run is idle or has ended.
+
+        A run is idle if nothing is left to do until an event comes from outside. A checkpoint.
+        Cancelling the caller leaves the run alone.
 
         Raises:
-            WorkflowRuntimeError: It has not been started.
+            WorkflowRuntimeError: It has not been started, or a step of the run itself asks.
+
+        Example:
+            ```python
+            await run.wait_idle()
+            run.send_event(HumanResponseEvent(response="yes"))
+            ```
         """
         self._need_start("await run.wait_idle()")
         backend = native.current()
@@ -415,11 +501,14 @@ class Run(Generic[R]):
         return [*self._shell.state.active]
 
     def waiting(self) -> tuple[Waiting, ...]:
-        """List who in the run waits for which events."""
+        """List who in the run waits for which events, and how far that has come."""
         return waiting(self._shell.state)
 
     def explain(self) -> str:
-        """Say in words how the run stands: who waits for what."""
+        """Say in words how the run stands: who waits for what. A head, and at most 20 lines.
+
+        Errors that end a run for want of events or of time say the same.
+        """
         shell = self._shell
         return explain(shell.state, shell.clock() if self._started else 0.0)
 

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
 @final
 class Runtime:
-    """The runs that were started in an `open_runtime()` block."""
+    """The runs that were started in an `open_runtime()` block.
+
+    Example:
+        ```python
+        async with plait.open_runtime() as runtime:
+            Flow().run(topic="x")
+            await trio.sleep(60)
+            print(runtime.runs)
+            runtime.cancel()
+        ```
+    """
 
     def __init__(self, nursery: Nursery) -> None:
         self._nursery = nursery
@@ -60,7 +70,7 @@ async def open_runtime() -> AsyncGenerator[Runtime]:
 
     It is in force in the block and in the tasks started there, not inside steps. Leaving waits for
     all runs; leaving by an exception cancels them first. Cancelling a task that awaits a run leaves
-    the run alone.
+    the run alone. Entering is not a checkpoint; leaving is one, as with a nursery.
 
     Yields:
         The runtime, which lists its runs and can cancel them.

@@ -24,9 +24,11 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, assert_never
 
 from plait._abc import Observer
+from plait._errors import WorkflowRuntimeError
 from plait._event import ChildEvent, Event
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
@@ -75,7 +77,10 @@ class Shell:
     #: The context variables of the run's start; every body begins in a copy.
     base: Context
     _wound: Happening
+    #: Set when the run's scope has been cancelled: whoever still waits then is shielded.
+    cut: Happening
     _admission: Happening
+    _thread: int
 
     def __init__(
         self,
@@ -93,8 +98,8 @@ class Shell:
         self.plan = plan
         self.run_id = run_id
         self.timeout = timeout
-        self.state = RunState(plan, run_id)
-        self.feed = Feed(stream_buffer)
+        self.state: RunState = RunState(plan, run_id)
+        self.feed: Feed = Feed(stream_buffer)
         #: The waits that have not ended.
         self.waiting: dict[WaitKey, Answerable] = {}
         self.observers: list[Observer] = []
@@ -103,7 +108,7 @@ class Shell:
         self.context: object = None
         #: What is called when the run comes to rest: idle, or over.
         self.on_rest: list[Callable[[], object]] = []
-        self.queued = False
+        self.queued: bool = False
         #: The attempt of another run in which this one runs.
         self.parent: Attempt | None = None
         self._work: Mapping[str, Work] = {}
@@ -124,6 +129,7 @@ class Shell:
         #: Does the run start one delivery at a time, each when it is asked to?
         self.stepwise = False
         self._watcher: StateWatcher | None = None
+        self._walker: Walker | None = None
         #: The names of the workflows and steps around it, its own last.
         self.path: tuple[str, ...] = (plan.name,)
         #: Runs inside it that show their events on its stream, the oldest first.
@@ -136,11 +142,13 @@ class Shell:
     def start(self) -> None:
         """Begin: from here on the run hears what is sent to it. Bodies begin when `host` runs."""
         self.native = native.current()
+        self._thread = get_ident()
         self.native.protect(Shell.hear)
         self.clock = self.native.clock()
         self.base = copy_context()
         self.parent = current_attempt.get()
         self._wound = self.native.event()
+        self.cut = self.native.event()
         self._work = self._bind(self)
         now = self.clock()
         self.hear(stimuli.Opened(now, self._start_event, time.time() - now, stepwise=self.stepwise))
@@ -188,9 +196,12 @@ class Shell:
                     async with self.native.open_nursery() as nursery:
                         await self._guide(nursery)
                         scope.cancel()
+                        self.cut.set()
         except BaseException as error:  # noqa: ASYNC103, BLE001 - parted, and nothing is lost
             cancelled, crash = split(error, self.native.cancelled)
-        end = self._close(unwrap(crash))
+        # Was it the scope that owns the run, or what lies around the steps?
+        disowned = cancelled is not None or self.native.deadline() == -math.inf
+        end = self._close(unwrap(crash), disowned=disowned)
         if cancelled is not None and (end.error is None or end.cancelled):
             raise cancelled from None  # noqa: ASYNC104 - the same one, out of its group
         if cancelled is not None and self.native.deadline() > -math.inf:
@@ -206,6 +217,7 @@ class Shell:
             await self._wound.wait()
         except self.native.cancelled:
             self.notice()
+            self.cut.set()
             raise
 
     def give_up(self) -> None:
@@ -214,8 +226,8 @@ class Shell:
             self._gate.leave(self._admission)
         self._close(None)
 
-    def _close(self, crash: BaseException | None) -> Conclusion:
-        """Rule 3: nothing of the run is left."""
+    def _close(self, crash: BaseException | None, *, disowned: bool = True) -> Conclusion:
+        """Rule 3: nothing of the run is left. `disowned`: the scope that owns it was cancelled."""
         self.queued = False
         if self.state.phase is GOING:
             self.hear(stimuli.Abandoned(self.clock()))
@@ -226,7 +238,7 @@ class Shell:
         if self._around is not None:
             others += self._around.errors
         self.conclusion = conclude(
-            self.state, timeout=self.timeout, story=self._story, others=others
+            self.state, timeout=self.timeout, story=self._story, others=others, disowned=disowned
         )
         self.feed.close(self.conclusion.last_event)
         self._rest()
@@ -360,8 +372,21 @@ class Shell:
 
     # ------------------------------------------------------------ what others may ask
 
+    def check_thread(self, call: str) -> None:
+        """Refuse a call from a thread that is not the event loop's: it would race with the run.
+
+        Raises:
+            WorkflowRuntimeError: It comes from another thread.
+        """
+        if get_ident() != self._thread:
+            library = "trio" if self.native.name == "trio" else "anyio"
+            raise WorkflowRuntimeError(
+                f"{call}() was called from a thread. Write {library}.from_thread.run_sync({call}, ...)"
+            )
+
     def send(self, event: object, step: str | None, sender: DeliveryId = OUTSIDE) -> None:
         """Send an event into the run."""
+        self.check_thread("send_event")
         if sender == OUTSIDE and self.children and step is None and not self._takes(event):
             for child in self.children:
                 if child.reaches(event):
@@ -384,6 +409,7 @@ class Shell:
 
     def write(self, event: object, sender: DeliveryId = OUTSIDE) -> None:
         """Put an event on the stream. Raises `StreamFullError` if its backlog is full."""
+        self.check_thread("write_event_to_stream")
         self.feed.check_room()
         self.hear(stimuli.Wrote(self.clock(), sender, event))
 
@@ -420,16 +446,19 @@ class Shell:
         await self.native.checkpoint()
         if self.conclusion is not None:
             return None
-        walker = Walker(self.native.event())
-        self.observers.append(walker)
-        self.on_end.append(walker.done.set)
+        if self._walker is None:
+            self._walker = Walker()
+            self.observers.append(self._walker)
+            self.on_end.append(self._walker.close)
+        stride = self._walker.begin(self.native.event())
+        self.hear(stimuli.StepAsked(self.clock()))
         try:
-            self.hear(stimuli.StepAsked(self.clock()))
-            await walker.done.wait()
-        finally:
-            if walker in self.observers:
-                self.observers.remove(walker)
-        return walker.events if walker.ended else None
+            await stride.done.wait()
+        except self.native.cancelled:
+            if self._walker.forgo(stride):
+                self.hear(stimuli.StepAsked(self.clock(), -1))
+            raise
+        return stride.events if stride.ended else None
 
     def forward_to(self, attempt: Attempt) -> None:
         """Show this run's events on the stream of an attempt's run, and take its strays."""
@@ -448,6 +477,11 @@ class Shell:
         self.feed.listeners.append(forward)
         parent.children.append(self)
         self.on_end.append(partial(parent.children.remove, self))
+
+    @property
+    def wound(self) -> bool:
+        """Is the scope about to be cancelled?"""
+        return self._wound.is_set()
 
     @property
     def winding_up(self) -> bool:

@@ -34,6 +34,9 @@ class StateWatcher:
                 self._running[record.delivery] = (record.step, record.worker, name)
                 self._changed(record.delivery, StepState.RUNNING, None)
                 self._tell_of_the_queue(record.step)
+            case records.Resumed() if record.worker >= 0 and record.wait[0] in self._running:
+                step, _, event = self._running[record.wait[0]]
+                self._running[record.wait[0]] = (step, record.worker, event)
             case records.Completed():
                 output = None if record.event is None else type(record.event).__name__
                 if isinstance(record.event, records.Listed):

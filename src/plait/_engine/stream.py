@@ -36,13 +36,13 @@ class Feed:
         self.closed: bool = False
         self._buffer = buffer
         self._readers: WeakSet[EventStream] = WeakSet()
-        #: The furthest that any reader has come.
+        #: The furthest that any reader or listener has come.
         self._taken = 0
         self._sleepers: list[Happening] = []
         self._blocked: deque[Happening] = deque()
         #: Writers that have been let in and have not written yet.
         self._let_in = 0
-        #: Called with each event: a parent run's, to forward it.
+        #: Called with each event: a parent run's, to forward it. What they are given is taken.
         self.listeners: list[Callable[[Event], object]] = []
 
     def publish(self, event: Event) -> None:
@@ -50,6 +50,7 @@ class Feed:
         self.events.append(event)
         for listener in self.listeners:
             listener(event)
+            self._taken = len(self.events)
         self.wake()
 
     def close(self, last: Event) -> None:
@@ -168,7 +169,10 @@ class EventStream:
             self._overheard.append((len(self._feed.events), event))
 
     async def __anext__(self) -> Event:
-        """Take the next event, waiting for it if need be. A checkpoint every 64 events."""
+        """Take the next event, waiting for it if need be.
+
+        A checkpoint where it waits, and every 64 events. Cancelled, it has taken none.
+        """
         feed = self._feed
         if self.taken % BURST == 0:
             await self._backend.checkpoint()

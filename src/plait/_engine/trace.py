@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, final
+from typing import Any, cast, final
 
 from plait._ids import DeliveryId
 from plait._kernel import records
@@ -48,12 +48,12 @@ class Trace:
         began = self._records[0].at if self._records else 0.0
         steps: dict[DeliveryId, str] = {}
         for record in self._records:
-            line = _line(record, steps)
+            line = _line(record, steps, began)
             if line is not None:
                 yield f"{record.at - began:9.3f} s  {line}"
 
 
-def _line(record: Record, steps: dict[DeliveryId, str]) -> str | None:
+def _line(record: Record, steps: dict[DeliveryId, str], began: float) -> str | None:
     match record:
         case records.Started():
             steps[record.delivery] = f"{record.step}#{record.delivery}"
@@ -66,17 +66,27 @@ def _line(record: Record, steps: dict[DeliveryId, str]) -> str | None:
         case records.Completed():
             return f"{steps[record.delivery]} ends, returns {_name(record.event)}{_to(record)}"
         case records.Retrying():
-            return f"{steps[record.delivery]} fails: {record.error!r}; again at {record.due:.3f} s"
-        case records.Failed() | records.Recovered():
+            due = record.due - began
+            return f"{steps[record.delivery]} fails: {record.error!r}; again at {due:.3f} s"
+        case records.Recovered():
+            return f"{steps[record.delivery]} fails: {record.error!r}; goes to {record.to}"
+        case records.Failed():
             return f"{steps[record.delivery]} fails: {record.error!r}"
         case records.Interrupted():
             return f"{steps[record.delivery]} is cancelled"
         case records.Waited():
             return f"{steps[record.wait.delivery]} waits for {record.wait.kind.__name__}"
+        case records.Answered():
+            return f"{steps[record.wait.delivery]} finds {_name(record.event)} in the mailbox"
+        case records.WaitEnded():
+            return f"{steps[record.wait[0]]} waits no longer"
         case records.Resumed():
             return f"{steps[record.wait[0]]} goes on"
         case records.Fired():
             return f"{record.step}#{record.first} is given a list of {len(record.events)}"
+        case records.Dropped(deliveries=(_, *_)):
+            numbers = ", ".join(f"#{number}" for number in record.deliveries)
+            return f"{numbers} will not start"
         case records.Decided():
             return f"the run ends: {type(record.outcome).__name__}"
         case _:
@@ -88,7 +98,11 @@ def _to(record: records.Emitted | records.Completed) -> str:
 
 
 def _name(event: object) -> str:
-    return f"a list of {event.size}" if isinstance(event, records.Listed) else type(event).__name__
+    if isinstance(event, records.Listed):
+        return f"a list of {event.size}"
+    if isinstance(event, list):  # while draining
+        return f"a list of {len(cast('list[object]', event))}"
+    return type(event).__name__
 
 
 publish("plait.events", Trace)

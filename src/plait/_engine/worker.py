@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .attempt import Attempt
-    from .native import CancelScope, Limiter
+    from .native import Backend, CancelScope, Happening, Limiter
 
 
 class SharedLimiter(Protocol):
@@ -30,16 +30,20 @@ class Worker:
     """One task of a lane."""
 
     def __init__(self, scope: CancelScope, slots: Limiter, shared: SharedLimiter | None) -> None:
-        self.scope = scope
+        self.scope: CancelScope = scope
         self._slots = slots
         self._shared = shared
         #: The body that runs, or waits.
         self.attempt: Attempt | None = None
         #: Was the scope cancelled by us, to end one body? And not by a timeout, but on demand?
-        self.ended = False
-        self.unwanted = False
+        self.ended: bool = False
+        self.unwanted: bool = False
         #: Has it the tokens of a body that runs? Not while its body waits.
-        self.holds = False
+        self.holds: bool = False
+        #: While its body waits: the seconds that are left until its deadline.
+        self._left: float | None = None
+        #: Set when one of its body's tasks, which stands in line for the tokens, is out of it.
+        self._taking: Happening | None = None
         #: A shield under which its body stands in line for a slot; lifted if that is in vain.
         self.shelter: CancelScope | None = None
 
@@ -63,6 +67,19 @@ class Worker:
         if self.shelter is not None:
             self.shelter.cancel()
 
+    def rest(self, now: float) -> None:
+        """Let the body wait: its tokens go back, its deadline stands still."""
+        self.give_back()
+        if self._left is None:
+            self._left = self.scope.deadline - now
+            self.scope.deadline = math.inf
+
+    def go_on(self, now: float) -> None:
+        """Let its time run again."""
+        if self._left is not None:
+            self.scope.deadline = now + self._left
+            self._left = None
+
     def give_back(self) -> None:
         """Give the tokens back: the body has ended, or it waits."""
         if not self.holds:
@@ -72,9 +89,29 @@ class Worker:
         if self._shared is not None:
             self._shared.release_on_behalf_of(self)
 
-    async def take_again(self) -> None:  # noqa: ASYNC910 - a wait follows
-        """Take the tokens again: a wait is over, and the kernel has a slot for the body."""
-        if self._shared is not None:
-            await self._shared.acquire_on_behalf_of(self)
-        self._slots.acquire_on_behalf_of_nowait(self)
-        self.holds = True
+    async def take_again(self, native: Backend) -> None:  # noqa: ASYNC910 - it may hold them
+        """Take the tokens again: a wait is over, and the kernel has a slot for the body.
+
+        A body may wait in several tasks at once: one of them takes the tokens, for all.
+        """
+        while self._may_run and not self.holds:
+            if self._taking is not None:
+                await self._taking.wait()
+                continue
+            if self._shared is not None:
+                self._taking = native.event()
+                try:
+                    await self._shared.acquire_on_behalf_of(self)
+                finally:
+                    self._taking.set()
+                    self._taking = None
+                if not self._may_run:  # another of its tasks has begun to wait
+                    self._shared.release_on_behalf_of(self)
+                    break
+            self._slots.acquire_on_behalf_of_nowait(self)
+            self.holds = True
+
+    @property
+    def _may_run(self) -> bool:
+        """Has the kernel given the body a slot?"""
+        return self.attempt is not None and self.attempt.delivery.worker >= 0

@@ -113,7 +113,7 @@ def _resume(
     for key, answer in [*step.resuming]:
         if key[0] in state.running:
             worker = -1
-        elif state.permits is not None and state.running:
+        elif state.permits is not None and (state.running or not state.permits):
             continue
         elif step.running < step.plan.num_workers:
             worker = step.free[0] if step.free else step.workers

@@ -88,8 +88,7 @@ def apply(state: RunState, record: Record) -> None:
         case records.Resumed():
             _resume(state, record)
         case records.Permitted():
-            state.permits = (state.permits or 0) + 1
-            state.touched.extend(state.steps.values())
+            state.permits = (state.permits or 0) + record.number
         case records.Decided():
             _advance(state, record)
             state.outcome = record.outcome
@@ -379,6 +378,8 @@ def _wait(state: RunState, record: records.Waited) -> None:
         return
     delivery.waits += 1
     state.busy -= 1
+    if state.permits is not None:  # somebody else may have to run, for it to go on
+        state.permits += 1
     _give_slot_back(state, delivery)
     state.suspended[delivery.number] = delivery
 
@@ -419,6 +420,8 @@ def _resume(state: RunState, record: records.Resumed) -> None:
     if delivery is not None:
         state.running[number] = delivery
         state.busy += 1
+        if state.permits is not None:
+            state.permits -= 1
         _take_slot(step, delivery, record.worker)
 
 

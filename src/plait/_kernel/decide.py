@@ -75,7 +75,7 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
             return [records.WaitEnded(stimulus.now, stimulus.wait)], []
         case stimuli.Raised():
             delivery = _living(state, stimulus)
-            return _raised(state, delivery, stimulus.now, stimulus.error)
+            return _raised(state, delivery, stimulus)
         case stimuli.Due():
             if stimulus.delivery not in state.due or state.phase is not GOING:
                 return [], []
@@ -88,7 +88,9 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         case stimuli.StepAsked():
             if state.permits is None or state.phase is not GOING:
                 return [], []
-            return [records.Permitted(stimulus.now)], []
+            if state.permits + stimulus.number < 0:
+                return [], []  # it has been used
+            return [records.Permitted(stimulus.now, stimulus.number)], []
         case stimuli.Expired():
             return _end(state, stimulus, records.TimedOut(state.active))
         case stimuli.CancelAsked():
@@ -206,14 +208,15 @@ def _living(
 # ---------------------------------------------------------------- failures
 
 
-def _raised(state: RunState, delivery: Delivery, now: float, error: BaseException) -> Decision:
+def _raised(state: RunState, delivery: Delivery, stimulus: stimuli.Raised) -> Decision:
     """Rule 4."""
+    now, error = stimulus.now, stimulus.error
     if state.phase is not GOING:
         left = refusals.beside_over(error)
         if left is None:
             return [records.Interrupted(now, delivery.number)], []
         return [records.Failed(now, delivery.number, left)], []
-    if not isinstance(error, Exception) or isinstance(error, PlaitInternalError):
+    if stimulus.final or not isinstance(error, Exception) or isinstance(error, PlaitInternalError):
         return _failed(state, delivery, now, error)
     step = state.plan.step[delivery.step]
     trouble = delivery.trouble

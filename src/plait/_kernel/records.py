@@ -74,9 +74,10 @@ class Idled:
 
 @value
 class Permitted:
-    """A run that goes step by step may start one delivery more."""
+    """A run that goes step by step may let one body run more, or one less."""
 
     at: float
+    number: int = 1
 
 
 @value

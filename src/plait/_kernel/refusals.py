@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import cast
 
@@ -43,26 +44,47 @@ def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
     plan = state.plan
     lines = [f"{who}, but no step of workflow {plan.name!r} accepts it."]
     accepted = {k.__name__: step.name for step in plan.steps for k in step.accepts}
-    lines += [
+    bases = [
         f"Step {step.name!r} accepts its base {base.__name__}: "
         "use @step(accept_event_subclasses=True)."
         for step in plan.steps
         for base in step.accepts
         if base is not kind and issubclass(kind, base)
     ]
+    lines += bases
     lines.append("  accepted: " + ", ".join(f"{k} ({s})" for k, s in accepted.items()))
     name = kind.__name__
-    near = get_close_matches(name, [k for k in accepted if k != name], n=1)
-    hint = f"Did you mean {near[0]}? Otherwise add" if near else "Add"
+    near = [] if bases else get_close_matches(name, _candidates(state, kind), n=1)
+    hint = f"Did you mean {near[0]}? Otherwise add" if near else "Otherwise add" if bases else "Add"
     lines.append(f"  {hint} a step:  @step async def ...(self, ev: {name})")
     return Refusal("\n".join(lines))
+
+
+def _candidates(state: RunState, kind: type) -> list[str]:
+    """Name the classes that somebody can have misspelt: no failures, and no kinds of `kind`."""
+    plan = state.plan
+    kinds = {k for step in plan.steps for k in step.accepts if k is not plan.kinds.failed}
+    return sorted({k.__name__ for k in kinds if not issubclass(k, kind)} - {kind.__name__})
 
 
 def not_an_event(step: str, value: object, *, in_list: bool = False) -> WorkflowRuntimeError:
     """A body returned something that cannot travel."""
     name = type(value).__name__
     what = f"a list containing {name}" if in_list else name
-    return Refusal(f"Step function {step} returned {what} instead of an Event instance.")
+    text = f"Step function {step} returned {what} instead of an Event instance."
+    return Refusal("\n  ".join([text, *_cure(value, in_list=in_list)]))
+
+
+def _cure(value: object, *, in_list: bool) -> Iterator[str]:
+    """Say what may have been meant."""
+    if isinstance(value, type):
+        yield f"{value.__name__} is a class. Write {value.__name__}(...)"
+    elif isinstance(value, Awaitable):
+        yield "An await is missing before the call that makes it"
+    elif isinstance(value, list) and not in_list:
+        yield "Its return annotation has no list. Write -> list[E] to return several events"
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        yield "Several events are returned as a list, under the annotation -> list[E]"
 
 
 def only_in_list(step: str, value: object) -> WorkflowRuntimeError:
@@ -75,7 +97,7 @@ def only_in_list(step: str, value: object) -> WorkflowRuntimeError:
 
 def no_such_step(state: RunState, name: str) -> WorkflowRuntimeError:
     """An event was addressed to a step that does not exist."""
-    near = get_close_matches(name, state.steps, n=1)
+    near = get_close_matches(str(getattr(name, "__name__", name)), state.steps, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return WorkflowStepDoesNotExistError(f"Step {name} does not exist.{hint}")
 
@@ -86,15 +108,17 @@ def not_accepted(step: str, event: object) -> WorkflowRuntimeError:
 
 
 def over(state: RunState, event: object, done: str = "sent") -> WorkflowRuntimeError:
-    """An event was sent after the run was decided, or written after its end."""
+    """An event was sent after the run was decided, or written or waited for after its end."""
+    kind = event if isinstance(event, type) else type(event)
     return Over(
         f"Run {state.run_id} of workflow {state.plan.name!r} has ended; "
-        f"{type(event).__name__} was not {done}."
+        f"{kind.__name__} was not {done}."
     )
 
 
 def not_an_input(step: str) -> WorkflowRuntimeError:
     """`collect_events` was given another event than the delivery's own."""
     return WorkflowRuntimeError(
-        f"Step {step!r} called collect_events with an event that is not its input."
+        f"Step {step!r} called collect_events with an event that is not its input.\n"
+        "  The first argument is the event that the step was given"
     )

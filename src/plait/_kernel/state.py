@@ -189,7 +189,8 @@ class RunState:
     unrouted: list[tuple[DeliveryId, object]] = attrs.field(factory=a_list)
     streams: dict[StreamId, Stream] = attrs.field(factory=a_dict)
     next_stream: StreamId = StreamId(1)
-    #: How many deliveries a run that goes step by step may start; `None`: it does not.
+    #: How many bodies may run, one after the other, in a run that goes step by step; `None`: it
+    #: does not. A body that waits gives its permit back, and needs one to go on.
     permits: int | None = None
     outcome: Outcome | None = None
     failures: list[Failure] = attrs.field(factory=a_list)
@@ -284,7 +285,7 @@ class RunState:
         if self.phase is Phase.GOING:
             assert step.offered >= self.startable(step), "a delivery nobody was offered"
             full = step.running == step.plan.num_workers
-            turn = self.permits is not None and bool(self.running)  # of somebody else
+            turn = self.permits is not None and (bool(self.running) or not self.permits)
             assert not step.resuming or full or turn, "a slot unused"
         for buffer in step.buffers.values():
             buffer.check()

@@ -48,11 +48,12 @@ class Returned:
 
 @value
 class Raised:
-    """A body raised."""
+    """A body raised; `final`: when somebody had cancelled it, so that nobody makes it good."""
 
     now: float
     delivery: DeliveryId
     error: BaseException
+    final: bool = False
 
 
 @value
@@ -116,9 +117,10 @@ class Due:
 
 @value
 class StepAsked:
-    """Whoever drives the run step by step asks for the next delivery."""
+    """Whoever drives the run step by step asks for the next delivery; -1: no longer asks."""
 
     now: float
+    number: int = 1
 
 
 @value
