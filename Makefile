@@ -4,7 +4,7 @@
 #   test     all of CI: lint, types, the wheel, every test with coverage
 #   fix      format, and mend what ruff can mend
 #   lint     format, ruff, flake8-async, the layers of .importlinter
-#   types    pyright and mypy, both strict, over src and tests/typing
+#   types    pyright and mypy, both strict, over src and tests/typing; no public name without a full type
 #   check    build the wheel and test the wheel, with src out of sight
 #   docs     the documentation as HTML, into docs/_build
 #   bench    plait beside its peers: one table, written to docs/benchmarks.md; ARGS="chain --quick" is a look
@@ -68,9 +68,11 @@ lint: $(VENV)/.dev
 		$$(find src -name '*.py'))
 	$(call stage,layers,$(VENV)/bin/lint-imports --no-logo --cache-dir $(VENV)/.import-linter)
 
+# The last one looks for the package in the first Python of the PATH: it does not know --pythonpath.
 types: $(VENV)/.dev
 	$(call stage,pyright,PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY))
 	$(call stage,mypy,$(PY) -m mypy --no-error-summary)
+	$(call stage,public types,PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pyright --verifytypes plait --ignoreexternal)
 
 check: $(VENV)/.dev
 	$(call stage,wheel,sh .ci/wheel $(PY))

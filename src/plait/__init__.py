@@ -12,8 +12,6 @@ The layers, each of which imports only what is below it:
 from plait import errors as errors
 from plait import events as events
 from plait import retry as retry
-from plait._engine.runtime import Runtime as Runtime
-from plait._engine.runtime import open_runtime as open_runtime
 from plait._event import Event as Event
 from plait._event import HumanResponseEvent as HumanResponseEvent
 from plait._event import InputRequiredEvent as InputRequiredEvent
@@ -23,10 +21,12 @@ from plait._strands._events.collect import All as All
 from plait._strands._events.collect import Collect as Collect
 from plait._strands._events.collect import Take as Take
 from plait._strands._events.context import Context as Context
-from plait._strands._events.resources import Resource as Resource
-from plait._strands._events.resources import ResourceConfig as ResourceConfig
+from plait._strands._events.resources.marker import Resource as Resource
+from plait._strands._events.resources.marker import ResourceConfig as ResourceConfig
 from plait._strands._events.run import Run as Run
 from plait._strands._events.run import WorkflowHandler as WorkflowHandler
+from plait._strands._events.runtime import Runtime as Runtime
+from plait._strands._events.runtime import open_runtime as open_runtime
 from plait._strands._events.script import run as run
 from plait._strands._events.step import catch_error as catch_error
 from plait._strands._events.step import step as step

@@ -9,8 +9,8 @@ it comes out as it was raised, with notes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import final
+from collections.abc import Iterable
+from typing import Any, Literal, final
 
 import attrs
 
@@ -31,18 +31,21 @@ class Fault:
         file: The source file, if it is known.
         line: The line in it, counted from 1.
         step: The step concerned, if it is one step.
+        hint: What to write instead, if that can be told.
     """
 
     text: str
     file: str | None = None
     line: int | None = None
     step: str | None = None
+    hint: str | None = None
 
     def __str__(self) -> str:
+        text = self.text if self.hint is None else f"{self.text}\n  {self.hint}"
         if self.file is None:
-            return self.text
+            return text
         where = f"{self.file}:{self.line}" if self.line is not None else self.file
-        return f"{self.text}\n    at {where}" + (f", step {self.step!r}" if self.step else "")
+        return f"{text}\n    at {where}" + (f", step {self.step!r}" if self.step else "")
 
 
 class WorkflowValidationError(PlaitError):
@@ -53,7 +56,9 @@ class WorkflowValidationError(PlaitError):
     """
 
     def __init__(self, *faults: Fault | str, workflow: str | None = None) -> None:
-        self.faults: tuple[Fault, ...] = tuple(Fault(f) if isinstance(f, str) else f for f in faults)
+        self.faults: tuple[Fault, ...] = tuple(
+            Fault(f) if isinstance(f, str) else f for f in faults
+        )
         if len(self.faults) == 1:
             text = str(self.faults[0])
         else:
@@ -95,11 +100,11 @@ class Waiting:
     """
 
     step: str
-    kind: str
-    have: Mapping[str, int]
-    need: Mapping[str, int]
+    kind: Literal["collect", "join", "wait"]
+    have: dict[str, int]
+    need: dict[str, int]
     buffer_id: str | None = None
-    key: object = None
+    key: Any = None
     waiter_id: str | None = None
     since: float = 0.0
 

@@ -141,6 +141,8 @@ class Event(_Attrs):
             repr=False,
             field_transformer=_settle_fields,
         )
+        # By `setattr`: if type checkers saw it, they would let `event.txt = ...` pass.
+        setattr(cls, "__setattr__", _refuse_assignment)  # noqa: B010
         names = [field.name for field in attrs.fields(cls)]
         cls.__plait_open__ = UNDECLARED in names
         cls.__plait_fields__ = tuple(name for name in names if name != UNDECLARED)
@@ -239,6 +241,12 @@ def _settle_fields(cls: type[Event], fields: list[Any]) -> list[Any]:
     A field `_p` is passed as `_p=`: attrs would say `p=`, type checkers say `_p=`. And a mutable
     default becomes a factory: attrs would give the same list to every event.
     """
+    for field in fields:
+        if type(field.default).__module__.partition(".")[0] == "pydantic":
+            raise TypeError(
+                f"{cls.__name__}.{field.name}: an event is an attrs class. Write "
+                f"attrs.field(default=...) or attrs.field(factory=...), not pydantic's Field(...)"
+            )
     if any(GIVES_WAY not in field.metadata for field in fields):
         stays = UNDECLARED if cls.__plait_extra__ else None
         fields = [f for f in fields if f.name == stays or GIVES_WAY not in f.metadata]
@@ -316,6 +324,13 @@ def _make_init(cls: type[Event]) -> Any:
         shown.append(inspect.Parameter("__fields", inspect.Parameter.VAR_KEYWORD, annotation=Any))
     scope["__init__"].__signature__ = signature.replace(parameters=shown)
     return scope["__init__"]
+
+
+def _refuse_assignment(_event: Event, name: str, value: object) -> None:
+    """Stand in for what attrs has for frozen classes, which says no more than "can't set"."""
+    error = attrs.exceptions.FrozenInstanceError()
+    error.add_note(f"Events are frozen. Write attrs.evolve(event, {name}={value!r})")
+    raise error
 
 
 def _keep(event: Event, carried: dict[str, Any], more: dict[str, Any]) -> _Undeclared:

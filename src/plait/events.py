@@ -1,7 +1,5 @@
 """Workflows of typed events: every name of this strand."""
 
-from plait._engine.runtime import Runtime as Runtime
-from plait._engine.runtime import open_runtime as open_runtime
 from plait._engine.stream import EventStream as EventStream
 from plait._engine.trace import Trace as Trace
 from plait._errors import Waiting as Waiting
@@ -24,11 +22,13 @@ from plait._strands._events.collect import Cardinality as Cardinality
 from plait._strands._events.collect import Collect as Collect
 from plait._strands._events.collect import Take as Take
 from plait._strands._events.context import Context as Context
-from plait._strands._events.resources import Resource as Resource
-from plait._strands._events.resources import ResourceConfig as ResourceConfig
-from plait._strands._events.resources import ResourceManager as ResourceManager
+from plait._strands._events.resources.manager import ResourceManager as ResourceManager
+from plait._strands._events.resources.marker import Resource as Resource
+from plait._strands._events.resources.marker import ResourceConfig as ResourceConfig
 from plait._strands._events.run import Run as Run
 from plait._strands._events.run import WorkflowHandler as WorkflowHandler
+from plait._strands._events.runtime import Runtime as Runtime
+from plait._strands._events.runtime import open_runtime as open_runtime
 from plait._strands._events.script import run as run
 from plait._strands._events.step import catch_error as catch_error
 from plait._strands._events.step import step as step

@@ -18,6 +18,7 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EVENTS = (REFERENCE / "events.md").read_text(encoding="utf-8")
 ERRORS = (REFERENCE / "errors.md").read_text(encoding="utf-8")
 RETRY = (REFERENCE / "retry.md").read_text(encoding="utf-8")
+TESTING = (REFERENCE / "testing.md").read_text(encoding="utf-8")
 
 ERROR_CLASSES = [
     value for value in vars(plait.errors).values() if inspect.isclass(value) and value.__doc__
@@ -50,6 +51,13 @@ def test_every_retry_name_and_argument_is_there(name):
         parameters = inspect.signature(getattr(plait.retry, name)).parameters.values()
         named = {p.name for p in parameters if p.kind != p.VAR_POSITIONAL}
         assert named <= set(re.findall(r"\w+", arguments)), name
+
+
+@pytest.mark.parametrize("name", sorted(public(plait.testing)))
+def test_every_name_for_tests_is_there_with_its_arguments(name):
+    thing = getattr(plait.testing, name)
+    named = {name, *inspect.signature(getattr(thing, "run", thing)).parameters} - {"self"}
+    assert named <= words(TESTING)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "enum", "fractions", "functools", "graphlib", "heapq", "itertools", "keyword", "math",
     "operator", "random", "re", "string", "textwrap", "types", "typing", "typing_extensions",
     "zlib",
-    "plait._errors", "plait._ids", "plait._kernel",
+    "plait._errors", "plait._ids", "plait._kernel", "plait._naming",
 }  # fmt: skip
 
 

@@ -447,7 +447,7 @@ def agree(ledger: Ledger, state: RunState) -> None:
     owed = {stream: listing.owed for stream, listing in ledger.streams.items()}
     assert {stream.id: {*stream.open} for stream in state.streams.values()} == owed
     assert (state.outcome, state.permits) == (ledger.outcome, ledger.permits)
-    failed = [(f.delivery, f.step, f.event, f.error, f.attempt) for f in state.failures]
+    failed = [(f.delivery, f.step, f.event, f.error, f.attempt, f.elapsed) for f in state.failures]
     assert failed == ledger.failed, "law 8: a failure was lost"
     streamed = {(name, kind) for name, step in state.steps.items() for kind in step.streamed_only}
     assert streamed == ledger.streamed_only

@@ -109,12 +109,14 @@ class Ledger:
     )
     #: What came after the decision: the next number of then, and the event.
     late: list[tuple[int, object]] = attrs.field(init=False, factory=list)
-    failed: list[tuple[int, str, object, BaseException, int]] = attrs.field(
+    #: What failed for good: number, step, input, error, attempts, seconds since the first began.
+    failed: list[tuple[int, str, object, BaseException, int, float]] = attrs.field(
         init=False, factory=list
     )
     returned_none: dict[str, bool] = attrs.field(init=False)
     streamed_only: set[tuple[str, type]] = attrs.field(init=False, factory=set)
     outcome: records.Outcome | None = attrs.field(init=False, default=None)
+    epoch: float = attrs.field(init=False, default=0.0)
     #: How many bodies a run that goes step by step may let run; `None`: it does not go so.
     permits: int | None = attrs.field(init=False, default=None)
     #: What the last records call for, in their order.
@@ -176,7 +178,7 @@ class Ledger:
         wanting = [
             wait
             for wait in self.waits.values()
-            if wait.wants(event) and wait.delivery != but_of and wait.key not in given
+            if wants(wait, event) and wait.delivery != but_of and wait.key not in given
         ]
         alone = [wait.key for wait in wanting if not wait.broadcast]
         return (*alone[:1], *(wait.key for wait in wanting if wait.broadcast))
@@ -190,7 +192,7 @@ class Ledger:
 
     def letters(self, wait: Wait) -> list[Item]:
         """What lies in the mailbox for a wait, the oldest first."""
-        return [item for item in self.at(Place.MAILBOX) if wait.wants(item.event)]
+        return [item for item in self.at(Place.MAILBOX) if wants(wait, item.event)]
 
     def opener(self, item: Item) -> str | None:
         """The step that returned the list in whose stream this is."""
@@ -249,7 +251,7 @@ class Ledger:
             "law 7: what a fan-in cancels is dropped at once"
         )
         match record:
-            case records.RunStarted(_, _, _, stepwise):
+            case records.RunStarted(_, _, self.epoch, stepwise):
                 self.permits = 0 if stepwise else None
             case records.Permitted(_, more):
                 assert self.permits is not None, "law 3: it does not go step by step"
@@ -272,9 +274,10 @@ class Ledger:
                 self._collected(record)
             case records.Streamed(_, _, event):
                 self.calls_for.append(effects.Publish(event))
-            case records.Failed(_, number, error):
+            case records.Failed(at, number, error):
                 item = self._ends(number)
-                self.failed.append((number, item.step, item.event, error, item.failures + 1))
+                attempts, elapsed = item.failures + 1, at - item.began
+                self.failed.append((number, item.step, item.event, error, attempts, elapsed))
             case records.Interrupted(_, number):
                 self._ends(number)
             case records.Decided(_, outcome):
@@ -303,13 +306,14 @@ class Ledger:
                 assert item.place is Place.DUE
                 item.place = Place.QUEUED
                 self.queues[item.step].append(number)
-            case records.Recovered(_, number, error, event, first, to):
+            case records.Recovered(at, number, error, event, first, to):
                 item = self._ends(number)
                 assert to == self.taker(item), "law 8: somebody else takes the failure"
                 assert isinstance(event, Broken)
                 assert (event.step, ids(event.event)) == (item.step, ids(item.event))
                 assert event.error is error
-                assert event.attempts == item.failures + 1
+                assert (event.attempts, event.elapsed) == (item.failures + 1, at - item.began)
+                assert event.at == self.epoch + at
                 line = item.recovered
                 if self.plan.step[to].gather is None:
                     line = line + Counter({to: 1})
@@ -635,6 +639,15 @@ def takes(step: StepPlan, kind: type) -> bool:
     if issubclass(kind, Stop):
         return False
     return kind in step.accepts or (step.accept_subclasses and issubclass(kind, step.accepts))
+
+
+def wants(wait: Wait, event: object) -> bool:
+    """Does an event answer a wait?"""
+    fits = isinstance(event, wait.kind) if wait.subclasses else type(event) is wait.kind
+    return fits and all(
+        hasattr(event, name) and getattr(event, name) == value
+        for name, value in wait.requirements.items()
+    )
 
 
 def most(lines: Iterable[Counter[str]]) -> Counter[str]:

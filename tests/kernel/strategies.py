@@ -269,7 +269,7 @@ def _some_of(dice: Dice, kinds: Sequence[T], most: int) -> list[T]:
 def _after_failures(dice: Dice) -> dict[str, Any]:
     """What follows a failure of a step."""
     return {
-        "retry": dice.one_of([None, None, Patience(2, 1.0), Patience(3, 1.0, 2.5)]),
+        "retry": dice.one_of([None, None, Patience(2, 0.5), Patience(4, 0.5, 0.25)]),
         "handler": dice.one_of([None, "h", "h"]),
     }
 

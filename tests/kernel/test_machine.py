@@ -155,11 +155,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(chance=chance)
     def bodies_end_badly(self, chance: bytes) -> None:
-        """Bodies fail, or are interrupted, whether somebody asked for it or not."""
+        """Bodies fail, mostly again, or are interrupted, whether somebody asked for it or not."""
         dice = Dice(chance)
         self._go_on()
         for _ in range(1 + dice.below(3)):
-            if number := self._a_body(dice):
+            again = [n for n in self.state.running if self.ledger.items[n].failures]
+            if number := dice.one_of(again) if again else self._a_body(dice):
                 if number in self.shell.unwanted or dice.rarely():
                     self._hear(stimuli.Unwound(self._now(), number))
                 else:
@@ -224,7 +225,7 @@ class Machine(RuleBasedStateMachine):
         ]
         if self.state.phase is not Phase.NEW:
             news.append(stimuli.Opened(now, self._made(Start)))
-        if self.state.phase is not Phase.WINDING_UP or self.state.running:
+        if self.state.phase is not Phase.WINDING_UP:
             news.append(stimuli.Settled(now))
         if self.state.phase is Phase.NEW:
             news += [stimuli.Wrote(now, OUTSIDE, Stray()), *self._demands()]
@@ -357,7 +358,9 @@ class Machine(RuleBasedStateMachine):
                 stimuli.Returned(now, number, dice.one_of([late, [late, late]])),
             ]
             self._hear(dice.one_of(ends))
-        if not (self.state.running or self.state.suspended):
+        if self.state.running or self.state.suspended:
+            self.shell.cannot_hear(stimuli.Settled(self._now()))
+        else:
             self._hear(stimuli.Settled(self._now()))
             self._hear(dice.one_of(self._demands()))
 

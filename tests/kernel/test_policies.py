@@ -14,15 +14,15 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from plait._kernel import policies
-from plait._kernel.policies import (
+from plait import retry
+from plait._kernel.retry.ask import ask
+from plait._kernel.retry.strategy import Outcome, RetryState
+from plait.errors import WorkflowRuntimeError
+from plait.retry import (
     ConstantDelayRetryPolicy,
     ExponentialBackoffRetryPolicy,
-    Outcome,
     RetryInfo,
     RetryPolicy,
-    RetryState,
-    ask,
     retry_all,
     retry_always,
     retry_any,
@@ -49,7 +49,6 @@ from plait._kernel.policies import (
     wait_random,
     wait_random_exponential,
 )
-from plait.errors import WorkflowRuntimeError
 
 ERROR = OSError("busy")
 
@@ -293,7 +292,7 @@ def test_policies_are_values(policy):
 
 @given(conditions | waits | stops)
 def test_a_repr_can_be_pasted(strategy):
-    assert eval(repr(strategy), {**vars(policies), "inf": math.inf}) == strategy
+    assert eval(repr(strategy), {**vars(retry), "inf": math.inf}) == strategy
 
 
 @pytest.mark.parametrize(
@@ -348,7 +347,7 @@ def test_retry_info_is_a_value():
 
 
 def test_examples_in_docstrings():
-    result = doctest.testmod(policies)
+    result = doctest.testmod(retry, extraglobs={"timedelta": timedelta})
     assert result.attempted > 30
     assert result.failed == 0
 
@@ -388,7 +387,7 @@ def test_examples_in_docstrings():
 )  # fmt: skip
 def test_a_wrong_value_is_refused_at_once(made, text):
     with pytest.raises(ValueError, match=re.escape(text)):
-        eval(made, {**vars(policies), **globals()})
+        eval(made, {**vars(retry), **globals()})
 
 
 @pytest.mark.parametrize(
@@ -418,7 +417,7 @@ def test_a_wrong_value_is_refused_at_once(made, text):
 )  # fmt: skip
 def test_a_wrong_type_is_refused_at_once(made, text):
     with pytest.raises(TypeError, match=re.escape(text)):
-        eval(made, {**vars(policies), **globals()})
+        eval(made, {**vars(retry), **globals()})
 
 
 def test_a_wrong_pattern_is_refused_at_once():

@@ -3,7 +3,6 @@
 import anyio
 import anyio.lowlevel
 import pytest
-import trio
 
 from plait import (
     Context,
@@ -17,11 +16,12 @@ from plait import (
 from plait.errors import WorkflowRuntimeError, WorkflowStepDoesNotExistError
 from plait.events import ChildEvent, StepFailedEvent, WorkflowFailedEvent, catch_error
 from plait.retry import ConstantDelayRetryPolicy
-from plait.testing import task_tree
+from tests.parity.clocks import in_virtual_time, live_tasks
 from tests.parity.letters import A, B
 
 
-async def test_row_086_run_child_has_ended_before_its_step(autojump_clock):
+@in_virtual_time
+async def test_row_086_run_child_has_ended_before_its_step():
     log = []
 
     class Inner(Workflow):
@@ -33,7 +33,7 @@ async def test_row_086_run_child_has_ended_before_its_step(autojump_clock):
         @step
         async def t(self, ev: A) -> StopEvent:
             try:
-                await trio.sleep(ev.n)
+                await anyio.sleep(ev.n)
             finally:
                 log.append(f"child {ev.n}")
             return StopEvent(result=ev.n)
@@ -41,15 +41,15 @@ async def test_row_086_run_child_has_ended_before_its_step(autojump_clock):
     class Outer(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
-            before = task_tree()
+            before = live_tasks()
             result = await ctx.run_child(Inner(), x=1)
-            assert task_tree() == before
+            assert live_tasks() == before
             log.append("step end")
             return StopEvent(result=result)
 
     assert await Outer().run() == 1
     assert log == ["child 1", "child 2", "step end"]
-    assert trio.current_time() == 1
+    assert anyio.current_time() == 1
 
 
 @pytest.mark.anyio

@@ -1,11 +1,12 @@
 """Rows 20 to 23, 25 and 26: how many bodies run at once, and in which order they begin."""
 
+import anyio
 import pytest
-import trio
 
 from plait import Context, StartEvent, StopEvent, Workflow, step
 from plait.errors import WorkflowValidationError
 from plait.lowlevel import Started
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B, C
 
 
@@ -21,12 +22,13 @@ class Meter:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            await trio.sleep(seconds)
+            await anyio.sleep(seconds)
         finally:
             self.now -= 1
 
 
-async def test_row_020_num_workers_is_4_by_default(autojump_clock):
+@in_virtual_time
+async def test_row_020_num_workers_is_4_by_default():
     meter = Meter()
 
     class Flow(Workflow):
@@ -45,11 +47,12 @@ async def test_row_020_num_workers_is_4_by_default(autojump_clock):
             return ctx.collect_events(ev, [B] * 12) and StopEvent()
 
     await Flow().run()
-    assert trio.current_time() == pytest.approx(3 * 0.05, rel=1e-12)
+    assert anyio.current_time() == pytest.approx(3 * 0.05, rel=1e-12)
     assert meter.most == 4
 
 
-async def test_row_021_the_bound_is_strict_and_start_is_first_in_first_out(autojump_clock):
+@in_virtual_time
+async def test_row_021_the_bound_is_strict_and_start_is_first_in_first_out():
     meter, workers = Meter(), []
 
     class Flow(Workflow):
@@ -77,7 +80,8 @@ async def test_row_021_the_bound_is_strict_and_start_is_first_in_first_out(autoj
     assert {*map(str, workers)} == {"0", "1", "2"}
 
 
-async def test_row_022_one_worker_is_sequential(autojump_clock):
+@in_virtual_time
+async def test_row_022_one_worker_is_sequential():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A | None:
@@ -86,7 +90,7 @@ async def test_row_022_one_worker_is_sequential(autojump_clock):
 
         @step(num_workers=1)
         async def t(self, ev: A) -> B:
-            await trio.sleep(5 - ev.n)
+            await anyio.sleep(5 - ev.n)
             return B(n=ev.n)
 
         @step
@@ -95,10 +99,11 @@ async def test_row_022_one_worker_is_sequential(autojump_clock):
             return batch and StopEvent(result=[b.n for b in batch])
 
     assert await Flow().run() == [0, 1, 2, 3, 4]
-    assert trio.current_time() == 5 + 4 + 3 + 2 + 1
+    assert anyio.current_time() == 5 + 4 + 3 + 2 + 1
 
 
-async def test_row_023_a_union_step_has_one_budget(autojump_clock):
+@in_virtual_time
+async def test_row_023_a_union_step_has_one_budget():
     meter = Meter()
 
     class Flow(Workflow):
@@ -120,7 +125,7 @@ async def test_row_023_a_union_step_has_one_budget(autojump_clock):
     await Flow().run()
     assert meter.most == 3
     assert meter.began == [kind(n=n) for n in range(4) for kind in (A, B)]
-    assert trio.current_time() == 3
+    assert anyio.current_time() == 3
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "2", True])
@@ -138,36 +143,39 @@ def test_row_025_num_workers_is_checked(bad):
 class Sleeper(Workflow):
     @step
     async def s(self, ev: StartEvent) -> StopEvent:
-        await trio.sleep(0.02)
+        await anyio.sleep(0.02)
         return StopEvent(result=ev.n)
 
 
-async def test_row_026_the_number_of_live_runs_is_bounded(autojump_clock):
+@in_virtual_time
+async def test_row_026_the_number_of_live_runs_is_bounded():
     flow = Sleeper(num_concurrent_runs=2)
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as nursery:
         runs = [flow.run(n=n).start_soon(nursery) for n in range(6)]
-        await trio.testing.wait_all_tasks_blocked()
+        await anyio.sleep(0.001)
         assert [run.state for run in runs].count("running") == 2
         assert [run.state for run in runs].count("queued") == 4
-    assert trio.current_time() == pytest.approx(0.06, rel=1e-12)
+    assert anyio.current_time() == pytest.approx(0.06, rel=1e-12)
 
 
-async def test_row_026_who_comes_first_is_served_first(autojump_clock):
+@in_virtual_time
+async def test_row_026_who_comes_first_is_served_first():
     flow, order = Sleeper(num_concurrent_runs=2), []
 
     async def one(n):
         order.append(await flow.run(n=n))
 
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as nursery:
         for n in range(6):
             nursery.start_soon(one, n)
-            await trio.testing.wait_all_tasks_blocked()
+            await anyio.sleep(0.001)
     assert [{*order[:2]}, {*order[2:4]}, {*order[4:]}] == [{0, 1}, {2, 3}, {4, 5}]
 
 
-async def test_row_026_queueing_is_not_timed(autojump_clock):
+@in_virtual_time
+async def test_row_026_queueing_is_not_timed():
     flow = Sleeper(num_concurrent_runs=1, timeout=0.03)
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as nursery:
         runs = [flow.run(n=n).start_soon(nursery) for n in range(4)]
     assert [run.state for run in runs] == ["completed"] * 4
-    assert trio.current_time() == pytest.approx(0.08, rel=1e-12)
+    assert anyio.current_time() == pytest.approx(0.08, rel=1e-12)

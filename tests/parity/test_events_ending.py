@@ -4,7 +4,6 @@ import gc
 
 import anyio
 import pytest
-import trio
 
 from plait import Context, StartEvent, StopEvent, Workflow, step
 from plait.errors import (
@@ -14,7 +13,7 @@ from plait.errors import (
     WorkflowTimeoutError,
 )
 from plait.events import WorkflowCancelledEvent
-from plait.testing import task_tree
+from tests.parity.clocks import in_virtual_time, live_tasks
 from tests.parity.letters import A, B
 
 
@@ -35,25 +34,27 @@ class Race(Workflow):
     async def work(self, ev: A) -> StopEvent:
         self.log.append(f"begin {ev.n}")
         try:
-            await trio.sleep(ev.n)
-        except trio.Cancelled:
+            await anyio.sleep(ev.n)
+        except anyio.get_cancelled_exc_class():
             self.log.append(f"cancelled {ev.n}")
             raise
         self.log.append(f"end {ev.n}")
         return StopEvent(result=ev.n)
 
 
-async def test_row_027_the_first_stop_event_wins(autojump_clock):
+@in_virtual_time
+async def test_row_027_the_first_stop_event_wins():
     flow = Race(5)
     run = flow.run()
     assert await run == 1
-    assert trio.current_time() == 1
+    assert anyio.current_time() == 1
     assert flow.log[:4] == ["begin 1", "begin 2", "begin 3", "end 1"]
     assert sorted(flow.log[4:]) == ["cancelled 2", "cancelled 3"]
     assert run.undelivered == (A(n=4), A(n=5))
 
 
-async def test_row_028_clean_up_is_awaited_however_long(autojump_clock):
+@in_virtual_time
+async def test_row_028_clean_up_is_awaited_however_long():
     cleaned = []
 
     class Flow(Race):
@@ -63,25 +64,27 @@ async def test_row_028_clean_up_is_awaited_however_long(autojump_clock):
                 return await super().work(ev)
             finally:
                 if ev.n == 3:
-                    with trio.CancelScope(shield=True):
-                        await trio.sleep(1)
-                    cleaned.append(trio.current_time())
+                    with anyio.CancelScope(shield=True):
+                        await anyio.sleep(1)
+                    cleaned.append(anyio.current_time())
 
     assert await Flow().run() == 1
     assert cleaned == [2]
-    assert trio.current_time() == 2
+    assert anyio.current_time() == 2
 
 
-async def test_row_029_drain_lets_running_steps_finish(autojump_clock):
+@in_virtual_time
+async def test_row_029_drain_lets_running_steps_finish():
     flow = Race(5, on_stop="drain")
     run = flow.run()
     assert await run == 1
-    assert trio.current_time() == 3
+    assert anyio.current_time() == 3
     assert flow.log == ["begin 1", "begin 2", "begin 3", "end 1", "end 2", "end 3"]
     assert run.undelivered == (A(n=4), A(n=5))
 
 
-async def test_row_029_what_a_draining_step_emits_is_kept_and_not_routed(autojump_clock):
+@in_virtual_time
+async def test_row_029_what_a_draining_step_emits_is_kept_and_not_routed():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A | None:
@@ -90,7 +93,7 @@ async def test_row_029_what_a_draining_step_emits_is_kept_and_not_routed(autojum
 
         @step
         async def t(self, ctx: Context, ev: A) -> StopEvent | B:
-            await trio.sleep(ev.n)
+            await anyio.sleep(ev.n)
             if ev.n == 1:
                 return StopEvent(result="first")
             ctx.send_event(B(n=1))
@@ -203,8 +206,9 @@ class Forever(Workflow):
             self.began.set()
         try:
             await anyio.sleep_forever()
-        finally:
-            self.log.append(f"{name} ended")
+        except anyio.get_cancelled_exc_class():
+            self.log.append(f"{name} cancelled")
+            raise
 
     @step
     async def s(self, ctx: Context, ev: StartEvent) -> A | B | None:
@@ -224,7 +228,7 @@ class Forever(Workflow):
 
     def check(self):
         assert sorted(self.log[:3]) == ["t began", "t began", "u began"]
-        assert sorted(self.log[3:]) == ["t ended", "t ended", "u ended"]
+        assert sorted(self.log[3:]) == ["t cancelled", "t cancelled", "u cancelled"]
 
 
 @pytest.mark.anyio
@@ -248,15 +252,16 @@ async def test_row_083_cancel_run():
     assert run.state == "cancelled"
 
 
-async def test_row_084_cancelling_the_callers_scope_reaches_every_step(autojump_clock):
+@in_virtual_time
+async def test_row_084_cancelling_the_callers_scope_reaches_every_step():
     flow = Forever()
-    before = task_tree()
-    with trio.move_on_after(0.05) as scope:
+    before = live_tasks()
+    with anyio.move_on_after(0.05) as scope:
         await flow.run()
     assert scope.cancelled_caught
-    assert trio.current_time() == 0.05
+    assert anyio.current_time() == 0.05
     flow.check()
-    assert task_tree() == before
+    assert live_tasks() == before
 
 
 class Child(Workflow):
@@ -271,8 +276,8 @@ class Child(Workflow):
     @step
     async def wait(self, ev: A) -> StopEvent:
         try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
             self.log.append("child cancelled")
             raise
         return StopEvent()
@@ -295,45 +300,49 @@ class Parent(Workflow):
 
     @step
     async def sibling(self, ev: B) -> StopEvent:
-        await trio.sleep(0.05)
+        await anyio.sleep(0.05)
         if self.how == "error":
             raise ValueError
         if self.how == "stop":
             return StopEvent(result="sibling")
-        await trio.sleep_forever()
+        await anyio.sleep_forever()
         return StopEvent()
 
 
-async def test_row_085_a_child_is_cancelled_with_the_scope_of_its_parent(autojump_clock):
-    parent, before = Parent("scope"), task_tree()
-    with trio.move_on_after(0.1) as scope:
+@in_virtual_time
+async def test_row_085_a_child_is_cancelled_with_the_scope_of_its_parent():
+    parent, before = Parent("scope"), live_tasks()
+    with anyio.move_on_after(0.1) as scope:
         await parent.run()
     assert scope.cancelled_caught
     assert parent.log == ["child cancelled"]
-    assert (trio.current_time(), task_tree()) == (0.1, before)
+    assert (anyio.current_time(), live_tasks()) == (0.1, before)
 
 
-async def test_row_085_a_child_is_cancelled_by_the_timeout_of_its_parent(autojump_clock):
-    parent, before = Parent("timeout", timeout=0.1), task_tree()
+@in_virtual_time
+async def test_row_085_a_child_is_cancelled_by_the_timeout_of_its_parent():
+    parent, before = Parent("timeout", timeout=0.1), live_tasks()
     with pytest.raises(WorkflowTimeoutError):
         await parent.run()
     assert parent.log == ["child cancelled"]
-    assert (trio.current_time(), task_tree()) == (0.1, before)
+    assert (anyio.current_time(), live_tasks()) == (0.1, before)
 
 
-async def test_row_085_a_child_is_cancelled_by_a_siblings_stop_event(autojump_clock):
-    parent, before = Parent("stop"), task_tree()
+@in_virtual_time
+async def test_row_085_a_child_is_cancelled_by_a_siblings_stop_event():
+    parent, before = Parent("stop"), live_tasks()
     assert await parent.run() == "sibling"
     assert parent.log == ["child cancelled"]
-    assert (trio.current_time(), task_tree()) == (0.05, before)
+    assert (anyio.current_time(), live_tasks()) == (0.05, before)
 
 
-async def test_row_085_a_child_is_cancelled_by_a_siblings_error(autojump_clock):
-    parent, before = Parent("error"), task_tree()
+@in_virtual_time
+async def test_row_085_a_child_is_cancelled_by_a_siblings_error():
+    parent, before = Parent("error"), live_tasks()
     with pytest.raises(ValueError):
         await parent.run()
     assert parent.log == ["child cancelled"]
-    assert (trio.current_time(), task_tree()) == (0.05, before)
+    assert (anyio.current_time(), live_tasks()) == (0.05, before)
 
 
 @pytest.mark.anyio
@@ -362,23 +371,24 @@ async def test_row_086_a_child_that_is_not_awaited_never_runs():
     )
 
 
-async def test_row_086_a_child_in_a_block_has_ended_before_its_step(autojump_clock):
+@in_virtual_time
+async def test_row_086_a_child_in_a_block_has_ended_before_its_step():
     log = []
 
     class Inner(Workflow):
         @step
         async def s(self, ev: StartEvent) -> StopEvent:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             log.append("child end")
             return StopEvent()
 
     class Outer(Workflow):
         @step
         async def s(self, ev: StartEvent) -> StopEvent:
-            before = task_tree()
+            before = live_tasks()
             async with Inner().run():
                 log.append("block")
-            assert task_tree() == before
+            assert live_tasks() == before
             log.append("step end")
             return StopEvent()
 
@@ -386,7 +396,8 @@ async def test_row_086_a_child_in_a_block_has_ended_before_its_step(autojump_clo
     assert log == ["block", "child end", "step end"]
 
 
-async def test_row_120_a_stall_is_seen_at_once(autojump_clock):
+@in_virtual_time
+async def test_row_120_a_stall_is_seen_at_once():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A | StopEvent | None:
@@ -398,7 +409,7 @@ async def test_row_120_a_stall_is_seen_at_once(autojump_clock):
 
     with pytest.raises(WorkflowStalledError) as caught:
         await Flow().run()
-    assert trio.current_time() == 0
+    assert anyio.current_time() == 0
     assert str(caught.value) == (
         "Workflow 'Flow' is stalled: nothing is queued, running or due, "
         "and no step returned StopEvent.\n"

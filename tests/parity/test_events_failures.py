@@ -5,10 +5,10 @@ import traceback
 import anyio
 import anyio.lowlevel
 import pytest
-import trio
 
 from plait import Context, Event, StartEvent, StopEvent, Workflow, step
 from plait.errors import WorkflowRuntimeError, WorkflowTimeoutError
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B
 
 
@@ -199,21 +199,23 @@ async def test_row_073_a_stray_cancelled_ends_the_run():
     assert flow.log == ["cleaned up"]
 
 
-async def test_row_073_without_delay(autojump_clock):
-    with trio.CancelScope() as scope:
+@in_virtual_time
+async def test_row_073_without_delay():
+    with anyio.CancelScope() as scope:
         scope.cancel()
         try:
-            await trio.lowlevel.checkpoint()
-        except trio.Cancelled as error:
+            await anyio.lowlevel.checkpoint()
+        except anyio.get_cancelled_exc_class() as error:
             saved = error
             raise
     for error, kind in ((Abrupt(), Abrupt), (saved, WorkflowRuntimeError)):
         with pytest.raises(kind):
             await Siblings(error).run()
-    assert trio.current_time() == 0
+    assert anyio.current_time() == 0
 
 
-async def test_row_080_a_workflow_timeout_lists_the_active_steps(autojump_clock):
+@in_virtual_time
+async def test_row_080_a_workflow_timeout_lists_the_active_steps():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A | B | None:
@@ -223,7 +225,7 @@ async def test_row_080_a_workflow_timeout_lists_the_active_steps(autojump_clock)
 
         @step
         async def p(self, ev: A) -> StopEvent:
-            await trio.sleep_forever()
+            await anyio.sleep_forever()
             return StopEvent()
 
         @step
@@ -232,7 +234,7 @@ async def test_row_080_a_workflow_timeout_lists_the_active_steps(autojump_clock)
 
     with pytest.raises(WorkflowTimeoutError) as caught:
         await Flow(timeout=0.1).run()
-    assert trio.current_time() == 0.1
+    assert anyio.current_time() == 0.1
     assert isinstance(caught.value, TimeoutError)
     assert str(caught.value) == (
         "Operation timed out after 0.1 seconds. Currently active steps: p\n"
@@ -243,7 +245,8 @@ async def test_row_080_a_workflow_timeout_lists_the_active_steps(autojump_clock)
     )
 
 
-async def test_row_080_a_timeout_without_active_steps_says_so(autojump_clock):
+@in_virtual_time
+async def test_row_080_a_timeout_without_active_steps_says_so():
     from plait import HumanResponseEvent, InputRequiredEvent
 
     class Flow(Workflow):
@@ -257,7 +260,7 @@ async def test_row_080_a_timeout_without_active_steps_says_so(autojump_clock):
 
     with pytest.raises(WorkflowTimeoutError) as caught:
         await Flow(timeout=2).run()
-    assert trio.current_time() == 2
+    assert anyio.current_time() == 2
     assert str(caught.value) == (
         "Operation timed out after 2 seconds. No steps active\n"
         "Workflow 'Flow' is idle: it waits for an event from outside.\n"

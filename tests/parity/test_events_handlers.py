@@ -2,13 +2,14 @@
 
 import re
 
+import anyio
 import pytest
-import trio
 
 from plait import Context, StartEvent, StopEvent, Workflow, catch_error, step
 from plait.errors import WorkflowTimeoutError, WorkflowValidationError
 from plait.events import StepFailedEvent
 from plait.retry import ConstantDelayRetryPolicy
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B
 
 
@@ -102,11 +103,12 @@ async def test_row_078_the_budget_is_of_one_line_of_descent():
     assert await Flow().run() == {0, 1, 2}
 
 
-async def test_row_078_a_handler_is_called_when_retries_are_exhausted(autojump_clock):
+@in_virtual_time
+async def test_row_078_a_handler_is_called_when_retries_are_exhausted():
     class Flow(Workflow):
         @step(retry_policy=ConstantDelayRetryPolicy(maximum_attempts=3, delay=2))
         async def s(self, ev: StartEvent) -> StopEvent:
-            raise ValueError(trio.current_time())
+            raise ValueError(anyio.current_time())
 
         @catch_error
         async def recover(self, ev: StepFailedEvent) -> StopEvent:
@@ -131,11 +133,12 @@ async def test_row_078_a_handlers_own_failure_has_the_original_as_cause():
     assert repr(caught.value.__cause__) == "ValueError('original')"
 
 
-async def test_row_078_a_timeout_of_the_run_calls_no_handler(autojump_clock):
+@in_virtual_time
+async def test_row_078_a_timeout_of_the_run_calls_no_handler():
     class Flow(Workflow):
         @step
         async def s(self, ev: StartEvent) -> StopEvent:
-            await trio.sleep_forever()
+            await anyio.sleep_forever()
             return StopEvent()
 
         @catch_error

@@ -7,7 +7,6 @@ from typing import Annotated
 import anyio
 import anyio.lowlevel
 import pytest
-import trio
 
 from plait import (
     Context,
@@ -22,6 +21,7 @@ from plait import (
 from plait.errors import WorkflowRuntimeError, WorkflowValidationError
 from plait.events import StepFailedEvent, StepState, StepStateChanged, catch_error
 from plait.retry import ConstantDelayRetryPolicy
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B, C
 
 
@@ -338,7 +338,8 @@ def test_row_109_a_context_manager_does_not_live_with_the_workflow():
 # ---------------------------------------------------------------- 126: verbose
 
 
-async def test_row_126_verbose_lines(autojump_clock, capsys):
+@in_virtual_time
+async def test_row_126_verbose_lines(capsys):
     class Flow(Workflow):
         @step(retry_policy=ConstantDelayRetryPolicy(maximum_attempts=2, delay=5))
         async def s(self, ctx: Context, ev: StartEvent) -> A:
@@ -420,21 +421,22 @@ async def test_row_126_without_verbose_nothing_is_printed(capsys):
 # ---------------------------------------------------------------- 127: traces
 
 
-async def test_row_127_a_readable_trace(autojump_clock):
+@in_virtual_time
+async def test_row_127_a_readable_trace():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             ctx.send_event(B(n=1))
-            await trio.sleep(0.5)
+            await anyio.sleep(0.5)
             return A(n=1)
 
         @step
         async def t(self, ev: A | B) -> StopEvent | None:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             return StopEvent() if isinstance(ev, A) else None
 
-    await trio.sleep(100)  # a trace's times begin with the run
+    await anyio.sleep(100)  # a trace's times begin with the run
     run = Flow(disable_validation=True).run()
     trace = run.trace()
     await run

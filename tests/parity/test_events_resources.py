@@ -11,7 +11,7 @@ import pytest
 
 from plait import Context, Resource, ResourceConfig, StartEvent, StopEvent, Workflow, step
 from plait.errors import WorkflowCancelledByUser, WorkflowValidationError
-from plait.events import ResourceManager
+from plait.events import ResourceManager, WorkflowFailedEvent
 from tests.parity.letters import A, B
 
 # ---------------------------------------------------------------- row 112
@@ -217,6 +217,51 @@ async def test_row_113_a_context_manager_is_opened_once_for_all_who_ask_at_once(
     assert log == ["open", "close"]
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("managed", [True, False])
+async def test_row_113_if_who_makes_it_is_cancelled_the_next_one_makes_it(managed):
+    log = []
+
+    @asynccontextmanager
+    async def manager():
+        log.append("begin")
+        await (anyio.sleep_forever if len(log) == 1 else anyio.lowlevel.checkpoint)()
+        log.append("open")
+        yield "it"
+        log.append("close")
+
+    async def value():
+        async with manager() as it:
+            return it
+
+    class Flow(AtOnce):
+        @step(num_workers=4)
+        async def ask(
+            self,
+            ctx: Context,
+            ev: A,
+            it: Annotated[str, Resource(manager if managed else value, scope="run")],
+        ) -> B:
+            log.append(f"lent to {ev.n}")
+            return B()
+
+        @step
+        async def cancel(self, ctx: Context, ev: StartEvent) -> None:
+            while log != ["begin"]:
+                await anyio.lowlevel.checkpoint()
+            assert ctx.cancel_step("ask", lambda ev: ev.n == 0) == 1
+
+        @step
+        async def end(self, ctx: Context, ev: B) -> StopEvent | None:
+            return StopEvent(result=log[:]) if ctx.collect_events(ev, [B] * 3) else None
+
+    seen = await Flow(skip_graph_checks=["dead_end"]).run()
+    made = ["begin", "begin", "open"] if managed else ["begin", "begin", "open", "close"]
+    assert seen[: len(made)] == made
+    assert sorted(seen[len(made) :]) == ["lent to 1", "lent to 2", "lent to 3"]
+    assert log == [*seen, "close"] if managed else log == seen
+
+
 # ---------------------------------------------------------------- row 114
 
 
@@ -292,10 +337,18 @@ async def test_row_114_resources_are_closed_after_a_failure(scope):
 @pytest.mark.anyio
 @pytest.mark.parametrize("scope", [None, "run", "step"])
 async def test_row_114_resources_are_closed_after_a_cancellation(scope):
-    lender = Lender(scope)
-    with anyio.move_on_after(0.05) as caller:
-        await lender.flow.run(run_id="r", end="cancellation")
-    assert caller.cancelled_caught
+    lender, owner = Lender(scope), anyio.CancelScope()
+
+    async def caller():
+        with owner:
+            await lender.flow.run(run_id="r", end="cancellation")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(caller)
+        while len(lender.log) < 3:
+            await anyio.lowlevel.checkpoint()
+        owner.cancel()
+    assert owner.cancelled_caught
     assert lender.log == [*lender.expected]
 
 
@@ -310,6 +363,66 @@ async def test_row_114_resources_are_closed_after_run_cancel(scope):
         with pytest.raises(WorkflowCancelledByUser):
             await run
         assert lender.log == [*lender.expected]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("scope", [None, "run", "step"])
+async def test_row_114_an_error_of_the_teardown_is_a_failure(scope):
+    @asynccontextmanager
+    async def connect():
+        yield "db"
+        raise OSError("not closed")
+
+    class Flow(Workflow):
+        @step
+        async def start(
+            self, ev: StartEvent, db: Annotated[str, Resource(connect, scope=scope)]
+        ) -> StopEvent:
+            return StopEvent(result="done")
+
+    run = Flow().run()
+    with pytest.raises(OSError, match="not closed") as caught:
+        await run
+    assert "while closing resource 'connect'" in caught.value.__notes__
+    if scope != "step":
+        assert any("StopEvent(result='done')" in note for note in caught.value.__notes__)
+    last = [event async for event in run.stream_events()][-1]
+    assert isinstance(last, WorkflowFailedEvent)
+    assert (last.exception, run.state) == (caught.value, "failed")
+
+
+@pytest.mark.anyio
+async def test_row_114_a_resource_that_breaks_down_fails_the_run():
+    cleaned = []
+
+    async def fail(started):
+        await started.wait()
+        raise OSError("connection lost")
+
+    @asynccontextmanager
+    async def connect():
+        started = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail, started)
+            yield started
+
+    class Flow(Workflow):
+        @step
+        async def start(
+            self, ev: StartEvent, db: Annotated[anyio.Event, Resource(connect)]
+        ) -> StopEvent:
+            db.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                cleaned.append("step")
+
+    run = Flow().run()
+    with pytest.raises(ExceptionGroup) as caught:
+        await run
+    assert caught.group_contains(OSError, match="connection lost")
+    last = [event async for event in run.stream_events()][-1]
+    assert (type(last), run.state, cleaned) == (WorkflowFailedEvent, "failed", ["step"])
 
 
 @pytest.mark.anyio

@@ -1,8 +1,8 @@
 """Rows 45, 75 to 77 and 79: what an attempt that fails leaves, and what the next one sees."""
 
+import anyio
 import anyio.lowlevel
 import pytest
-import trio
 
 from plait import Context, StartEvent, StopEvent, Workflow, step
 from plait.events import StepStateChanged
@@ -14,6 +14,7 @@ from plait.retry import (
     wait_fixed,
     wait_none,
 )
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B
 
 AT_ONCE = ConstantDelayRetryPolicy(maximum_attempts=3, delay=0)
@@ -87,15 +88,16 @@ class WithoutSeed:
         return 2.0 if attempts < 3 else None
 
 
+@in_virtual_time
 @pytest.mark.parametrize("policy", [WithSeed, WithoutSeed])
-async def test_row_075_custom_policies(policy, autojump_clock):
+async def test_row_075_custom_policies(policy):
     policy = policy()
     attempts = []
 
     class Flow(Workflow):
         @step(retry_policy=policy)
         async def s(self, ev: StartEvent) -> StopEvent:
-            attempts.append(trio.current_time())
+            attempts.append(anyio.current_time())
             raise ValueError(f"no {len(attempts)}")
 
     with pytest.raises(ValueError, match="no 3"):
@@ -104,7 +106,8 @@ async def test_row_075_custom_policies(policy, autojump_clock):
     assert [call[:3] for call in policy.calls] == [(0, 1, "no 1"), (2, 2, "no 2"), (4, 3, "no 3")]
 
 
-async def test_row_075_the_seed_follows_from_run_and_attempt(autojump_clock):
+@in_virtual_time
+async def test_row_075_the_seed_follows_from_run_and_attempt():
     def flow(policy):
         class Flow(Workflow):
             @step(retry_policy=policy)
@@ -174,13 +177,14 @@ async def test_row_076_retry_info():
     assert all(info.last_failed_at.utcoffset().total_seconds() == 0 for info in infos[1:])
 
 
-async def test_row_076_retry_info_knows_the_seconds_of_the_runs_clock(autojump_clock):
+@in_virtual_time
+async def test_row_076_retry_info_knows_the_seconds_of_the_runs_clock():
     infos = []
 
     class Flow(Workflow):
         @step(retry_policy=retry_policy(wait=wait_fixed(5), stop=stop_after_attempt(3)))
         async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             infos.append(ctx.retry_info())
             if len(infos) < 3:
                 raise ValueError
@@ -189,10 +193,11 @@ async def test_row_076_retry_info_knows_the_seconds_of_the_runs_clock(autojump_c
     await Flow().run()
     # The first attempt begins at 0, the second at 6, the third at 12.
     assert [info.elapsed_seconds for info in infos] == [0, 6, 12]
-    assert trio.current_time() == 13
+    assert anyio.current_time() == 13
 
 
-async def test_row_077_a_delayed_retry_frees_its_slot(autojump_clock):
+@in_virtual_time
+async def test_row_077_a_delayed_retry_frees_its_slot():
     log = []
 
     class Flow(Workflow):
@@ -203,7 +208,7 @@ async def test_row_077_a_delayed_retry_frees_its_slot(autojump_clock):
 
         @step(num_workers=1, retry_policy=ConstantDelayRetryPolicy(maximum_attempts=2, delay=1))
         async def t(self, ctx: Context, ev: A) -> B:
-            log.append((ev.n, trio.current_time()))
+            log.append((ev.n, anyio.current_time()))
             if len(log) == 1:
                 raise ValueError
             return B(n=ev.n)
@@ -242,7 +247,8 @@ async def test_row_077_a_retry_goes_to_the_back_of_the_queue():
     assert log == [0, 1, 2, 0]
 
 
-async def test_row_077_a_pending_retry_does_not_end_the_run(autojump_clock):
+@in_virtual_time
+async def test_row_077_a_pending_retry_does_not_end_the_run():
     class Flow(Workflow):
         @step(retry_policy=ConstantDelayRetryPolicy(maximum_attempts=2, delay=100))
         async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
@@ -251,7 +257,7 @@ async def test_row_077_a_pending_retry_does_not_end_the_run(autojump_clock):
             return StopEvent(result="second")
 
     async with Flow().run() as run:
-        await trio.sleep(50)
+        await anyio.sleep(50)
         assert run.state == "running"
         assert run.running_steps() == []
         states = [
@@ -261,7 +267,7 @@ async def test_row_077_a_pending_retry_does_not_end_the_run(autojump_clock):
         ]
         assert [event.step_state.value for event in states] == ["running", "not_running"]
     assert await run == "second"
-    assert trio.current_time() == 100
+    assert anyio.current_time() == 100
 
 
 class Sender(Workflow):

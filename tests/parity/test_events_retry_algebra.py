@@ -1,131 +1,134 @@
-"""Row 74: the algebra of retry policies. What is expected here was checked against tenacity 9.2.1.
+"""Row 74: the algebra of retry policies, beside tenacity's own objects.
 
-The checks compared, beside these, some 170 000 answers of `plait.retry` and of tenacity's namesakes:
-each wait, stop and condition, and all pairs, over attempts 1 to 2000. tenacity itself is not needed
-here: `Theirs` has the shape of its strategies.
+A strategy is drawn as a text, such as `@wait_fixed(3) + @wait_none()`, and made of plait's names, of
+tenacity's, or of both mixed. One question is put to all of them; tenacity's `Retrying` answers for
+its own. Its waits draw from the one generator of a module, which therefore is given the generator
+that plait makes of the question's seed.
 """
 
+import datetime
 import math
+import random
 import re
 from datetime import timedelta
 from itertools import pairwise
+from unittest.mock import patch
 
+import hypothesis.strategies as st
 import pytest
+import tenacity
+import trio
+from hypothesis import example, given
 
-from plait import retry
+from plait import Context, StartEvent, StopEvent, Workflow, retry, step
 from plait.retry import (
     ConstantDelayRetryPolicy,
     ExponentialBackoffRetryPolicy,
-    retry_all,
-    retry_always,
-    retry_any,
-    retry_if_exception,
-    retry_if_exception_cause_type,
     retry_if_exception_message,
     retry_if_exception_type,
     retry_if_not_exception_message,
-    retry_if_not_exception_type,
-    retry_never,
     retry_policy,
-    retry_unless_exception_type,
     stop_after_attempt,
-    stop_after_delay,
-    stop_all,
-    stop_any,
-    stop_before_delay,
     stop_never,
     wait_chain,
-    wait_combine,
     wait_exponential,
     wait_exponential_jitter,
     wait_fixed,
     wait_full_jitter,
     wait_incrementing,
-    wait_none,
     wait_random,
     wait_random_exponential,
 )
 
-ATTEMPTS = [1, 2, 3, 4, 5, 7, 10, 64, 1024, 1025, 2000]
-ERROR = OSError("busy")
+# ---------------------------------------------------------------- strategies, as texts
 
 
-def capped(n, multiplier=1.0, base=2.0, most=60.0, least=0.0):
-    """`multiplier * base ** (n - 1)` between the bounds, by logarithms where it is too large."""
-    exponent = math.log(multiplier) + (n - 1) * math.log(base)
-    return max(least, most if exponent > 700 else min(most, multiplier * base ** (n - 1)))
+def call(name, *args, **options):
+    """Draw a call; `@` stands for the library."""
+    names = [""] * len(args) + [f"{option}=" for option in options]
+    return st.tuples(*args, *options.values()).map(
+        lambda values: f"@{name}({', '.join(map('{}{!r}'.format, names, values))})"
+    )
 
 
-@pytest.mark.parametrize(
-    ("wait", "delay"),
-    [
-        (wait_fixed(2.5), lambda _: 2.5),
-        (wait_fixed(timedelta(minutes=1)), lambda _: 60),
-        (wait_none(), lambda _: 0),
-        (wait_exponential(), capped),
-        (wait_exponential(0.5, 3, 1e9, 2), lambda n: capped(n, 0.5, 3, 1e9, 2)),
-        (wait_exponential(exp_base=0.5, min=0.1), lambda n: capped(n, 1, 0.5, 60, 0.1)),
-        (wait_exponential(max=timedelta(minutes=5), min=timedelta(seconds=3)),
-         lambda n: capped(n, 1, 2, 300, 3)),
-        (wait_incrementing(), lambda n: 100 * (n - 1)),
-        (wait_incrementing(5, 2.5, 20), lambda n: min(5 + 2.5 * (n - 1), 20)),
-        (wait_incrementing(10, -4), lambda n: max(10 - 4 * (n - 1), 0)),
-        (wait_incrementing(timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=6)),
-         lambda n: min(1 + 2 * (n - 1), 6)),
-        (wait_random(3, 3), lambda _: 3),
-        (wait_exponential_jitter(2, 3, 50, 0), lambda n: capped(n, 2, 3, 50)),
-        (wait_chain(wait_fixed(1), wait_fixed(5), wait_exponential()),
-         lambda n: {1: 1, 2: 5}.get(n) or capped(n)),
-        (wait_combine(), lambda _: 0),
-        (wait_combine(wait_fixed(1), wait_exponential()), lambda n: 1 + capped(n)),
-        (wait_fixed(1) + wait_exponential() + wait_fixed(2), lambda n: 3 + capped(n)),
-        (sum([wait_fixed(1), wait_exponential()]), lambda n: 1 + capped(n)),
-        (sum([]), lambda _: 0),
-    ],
+def combined(parts, *templates):
+    """Draw a part, or a combination of parts, each of which may be one as well."""
+    return st.recursive(
+        parts,
+        lambda parts: st.one_of(
+            *[st.builds(text.format, *[parts] * text.count("{}")) for text in templates]
+        ),
+        max_leaves=5,
+    )
+
+
+amounts = st.floats(0, 1e6) | st.integers(0, 10**6)
+durations = amounts | st.timedeltas(timedelta(0), timedelta(days=9))
+changes = st.floats(-1e3, 1e3) | st.timedeltas(timedelta(hours=-1), timedelta(hours=1))
+growths = st.floats(0.1, 10) | st.integers(1, 10)
+factors = st.floats(1e-9, 1e6) | st.integers(1, 10)  # not 0, see "nothing does not grow"
+bounds = st.tuples(amounts, amounts).map(sorted)
+
+exponential = st.builds(
+    "multiplier={!r}, exp_base={!r}, min={b[0]!r}, max={b[1]!r}".format, factors, growths, b=bounds
+)
+steady_waits = (
+    call("wait_none")
+    | call("wait_fixed", durations)
+    | call("wait_incrementing", changes, changes, durations)
+    | call("wait_incrementing", start=changes, increment=changes, max=durations)
+    | exponential.map("@wait_exponential({})".format)
+)
+random_waits = (
+    bounds.map(lambda b: f"@wait_random({b[0]!r}, {b[1]!r})")
+    | exponential.map("@wait_random_exponential({})".format)
+    | call(
+        "wait_exponential_jitter",
+        initial=factors, exp_base=growths, max=durations, jitter=durations,
+    )
 )  # fmt: skip
-def test_row_074_waits(wait, delay):
-    policy = retry_policy(wait=wait, stop=stop_never)
-    for n in ATTEMPTS:
-        assert policy.next(0, n, ERROR) == pytest.approx(delay(n), rel=1e-12, abs=0)
+sums = ("({} + {})", "sum([{}, {}, {}])", "@wait_combine({}, {})", "@wait_chain({}, {})")
+waits = combined(steady_waits | random_waits, *sums)
 
-
-@pytest.mark.parametrize(
-    ("wait", "low", "high"),
-    [
-        (wait_random(), lambda _: 0, lambda _: 1),
-        (wait_random(timedelta(seconds=2), 5), lambda _: 2, lambda _: 5),
-        (wait_random_exponential(), lambda _: 0, capped),
-        (wait_random_exponential(0.5, 3, 20, 0.25),
-         lambda _: 0.25, lambda n: capped(n, 0.5, 3, 20, 0.25)),
-        (wait_full_jitter(min=3), lambda _: 3, lambda n: capped(n, least=3)),
-        (wait_exponential_jitter(), capped, lambda n: min(capped(n) + 1, 60)),
-        (wait_exponential_jitter(2, 3, 20, 0.5),
-         lambda n: capped(n, 2, 3, 20), lambda n: min(capped(n, 2, 3, 1e9) + 0.5, 20)),
-    ],
+TYPES = ["", "OSError", "ValueError", "(FlakyError, KeyError)", "(OSError, TypeError)", "()"]
+MESSAGES = ["'abc'", "message='no'", "''"]
+PATTERNS = [
+    "match='bu'",
+    "match='a|b'",
+    "match='^[an]'",
+    "match=''",
+    "match=re.compile('A|B', re.I)",
+]
+CONDITIONS = [
+    *("@retry_always", "@retry_never", "@retry_any()", "@retry_all()"),
+    "@retry_if_exception(lambda error: 'b' in str(error))",
+    *(f"@{name}({types})" for name in vars(retry) if name.endswith("_type") for types in TYPES),
+    *(f"@{name}({text})" for name in vars(retry) if name.endswith("_message")
+      for text in MESSAGES + PATTERNS),
+]  # fmt: skip
+conditions = combined(
+    st.sampled_from(CONDITIONS),
+    "({} & {})", "({} | {})", "@retry_any({}, {})", "@retry_all({}, {})",
 )  # fmt: skip
-def test_row_074_random_waits_fill_the_range_and_follow_from_the_seed(wait, low, high):
-    policy = retry_policy(wait=wait, stop=stop_never)
-    for n in ATTEMPTS:
-        delays = [policy.next(0, n, ERROR, seed=seed) for seed in range(300)]
-        assert delays == [policy.next(0, n, ERROR, seed=seed) for seed in range(300)]
-        slack = 0.05 * (high(n) - low(n)) + 1e-9
-        assert low(n) <= min(delays) <= low(n) + slack
-        assert high(n) - slack <= max(delays) <= high(n)
+stops = combined(
+    st.sampled_from(["@stop_never", "@stop_any()", "@stop_all()"])
+    | call("stop_after_attempt", st.integers(1, 20))
+    | call("stop_after_delay", durations)
+    | call("stop_before_delay", durations),
+    "({} & {})", "({} | {})", "@stop_any({}, {})", "@stop_all({}, {})",
+)  # fmt: skip
+
+# ---------------------------------------------------------------- made, and asked
 
 
-def test_row_074_without_a_seed_chance_is_fresh():
-    policy = retry_policy(wait=wait_random())
-    assert len({policy.next(0, 1, ERROR) for _ in range(5)}) == 5
+class FlakyError(OSError):
+    pass
 
 
 def caused_by(*errors):
     for error, cause in pairwise(errors):
         error.__cause__ = cause
     return errors[0]
-
-
-class FlakyError(OSError):
-    pass
 
 
 ERRORS = {
@@ -138,161 +141,180 @@ ERRORS = {
     "by key by flaky": caused_by(ValueError("no"), KeyError(), FlakyError()),
     "in a ring": caused_by(*[ValueError("no")] * 2),
 }
-ALL = set(ERRORS)
+ERROR = ERRORS["os"]
 
 
-@pytest.mark.parametrize(
-    ("condition", "retried"),
-    [
-        (None, ALL),
-        (retry_always, ALL),
-        (retry_always(), ALL),
-        (retry_never, set()),
-        (retry_never(), set()),
-        (retry_if_exception(lambda error: "b" in str(error)), {"value", "os", "flaky", "key"}),
-        (retry_if_exception_type(), ALL),
-        (retry_if_exception_type(OSError), {"os", "flaky"}),
-        (retry_if_exception_type((FlakyError, KeyError)), {"flaky", "key"}),
-        (retry_if_not_exception_type(), set()),
-        (retry_if_not_exception_type(OSError), ALL - {"os", "flaky"}),
-        (retry_unless_exception_type((OSError, ValueError)), {"key"}),
-        (retry_if_exception_cause_type(), {"by os", "by key by flaky", "in a ring"}),
-        (retry_if_exception_cause_type(OSError), {"by os", "by key by flaky"}),
-        (retry_if_exception_cause_type((FlakyError, TypeError)), {"by key by flaky"}),
-        (retry_if_exception_message("abc"), {"value", "os"}),
-        (retry_if_exception_message(message=""), {"empty"}),
-        (retry_if_exception_message(match="bu"), {"flaky"}),
-        (retry_if_exception_message(match=re.compile("A|B", re.IGNORECASE)),
-         {"value", "os", "flaky"}),
-        (retry_if_exception_message(match=""), ALL),
-        (retry_if_not_exception_message("no"), {"value", "os", "flaky", "key", "empty"}),
-        (retry_if_not_exception_message(match="[an]"), {"flaky", "key", "empty"}),
-        (retry_any(), set()),
-        (retry_all(), ALL),
-        (retry_any(retry_if_exception_type(KeyError), retry_if_exception_message("abc")),
-         {"value", "os", "key"}),
-        (retry_all(retry_if_exception_type(OSError), retry_if_exception_message("abc")), {"os"}),
-        (retry_if_exception_type(KeyError) | retry_if_exception_message("abc"),
-         {"value", "os", "key"}),
-        (retry_if_exception_type(OSError) & retry_if_exception_message("abc"), {"os"}),
-    ],
-)  # fmt: skip
-def test_row_074_conditions(condition, retried):
-    policy = retry_policy(retry=condition)
-    assert {name for name, error in ERRORS.items() if policy.next(0, 1, error) is not None} == (
-        retried
+class Tenacity:
+    """tenacity, with the one parameter by plait's name that has another there."""
+
+    def __getattr__(self, name):
+        return getattr(tenacity, name)
+
+    @staticmethod
+    def wait_exponential_jitter(initial, exp_base, max, jitter):  # noqa: A002
+        return tenacity.wait_exponential_jitter(
+            multiplier=initial, exp_base=exp_base, max=max, jitter=jitter
+        )
+
+
+def made(text, *libraries):
+    """Make the strategy, each `@` being the next of the libraries."""
+    names = {"datetime": datetime, "re": re, "FlakyError": FlakyError}
+    first, *parts = text.split("@")
+    for n, part in enumerate(parts):
+        names[f"lib{n}"] = libraries[n % len(libraries)]
+        first += f"lib{n}.{part}"
+    return eval(first, names)
+
+
+def ours(text):
+    return made(text, retry)
+
+
+def theirs(text):
+    return made(text, Tenacity())
+
+
+def answer_of_tenacity(retry, wait, stop, elapsed, attempts, error, seed):
+    retrying = tenacity.Retrying(retry=retry, wait=wait, stop=stop)
+    retrying.begin()
+    state = tenacity.RetryCallState(retrying, None, (), {})
+    state.set_exception((type(error), error, None))
+    state.attempt_number = attempts
+    state.start_time, state.outcome_timestamp = 0.0, elapsed
+    with patch("tenacity.wait.random", random.Random(seed)):
+        try:
+            return retrying.iter(state)
+        except (tenacity.RetryError, type(error)):  # the stop said yes, or the condition said no
+            return None
+
+
+questions = st.tuples(
+    amounts.map(float), st.integers(1, 2000), st.sampled_from([*ERRORS.values()]), st.integers()
+)
+
+
+def same(ours, theirs):
+    return ours == (None if theirs is None else pytest.approx(theirs, rel=1e-9))
+
+
+# ---------------------------------------------------------------- the same answers
+
+
+@given(waits, questions)
+def test_row_074_waits(wait, question):
+    *asked, seed = question
+    delay = retry_policy(wait=ours(wait), stop=stop_never).next(*asked, seed=seed)
+    always, never = tenacity.retry_always, tenacity.stop_never
+    assert same(delay, answer_of_tenacity(always, theirs(wait), never, *question))
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_row_074_conditions(condition):
+    wait, stop = tenacity.wait_fixed(5), tenacity.stop_never
+    for error in ERRORS.values():
+        delay = retry_policy(ours(condition)).next(0, 1, error)
+        assert delay == answer_of_tenacity(theirs(condition), wait, stop, 0.0, 1, error, 0)
+
+
+@given(conditions)
+def test_row_074_conditions_of_conditions(condition):
+    test_row_074_conditions(condition)
+
+
+@given(stops, steady_waits, questions, st.integers(1, 25))
+@example("@stop_before_delay(10)", "@wait_fixed(5)", (5.0, 1, ERROR, 0), 1)
+@example("@stop_before_delay(10)", "@wait_fixed(5)", (4.9, 1, ERROR, 0), 1)
+@example("@stop_after_delay(10)", "@wait_fixed(5)", (10.0, 1, ERROR, 0), 1)
+@example("@stop_after_attempt(3)", "@wait_none()", (0.0, 3, ERROR, 0), 3)
+def test_row_074_stops(stop, wait, question, attempts):
+    elapsed, _, error, seed = question
+    delay = retry_policy(None, ours(wait), ours(stop)).next(elapsed, attempts, error, seed=seed)
+    always = tenacity.retry_always
+    assert same(
+        delay,
+        answer_of_tenacity(always, theirs(wait), theirs(stop), elapsed, attempts, error, seed),
     )
 
 
-@pytest.mark.parametrize(
-    ("stop", "stops"),
-    [
-        (stop_after_attempt(1), lambda *_: True),
-        (stop_after_attempt(3), lambda n, *_: n >= 3),
-        (stop_after_delay(10), lambda _, elapsed, __: elapsed >= 10),
-        (stop_after_delay(timedelta(seconds=10)), lambda _, elapsed, __: elapsed >= 10),
-        (stop_before_delay(10), lambda _, elapsed, wait: elapsed + wait >= 10),
-        (stop_before_delay(timedelta(seconds=5)), lambda _, elapsed, wait: elapsed + wait >= 5),
-        (stop_never, lambda *_: False),
-        (stop_never(), lambda *_: False),
-        (stop_any(), lambda *_: False),
-        (stop_all(), lambda *_: True),
-        (stop_any(stop_after_attempt(3), stop_after_delay(10)), lambda n, e, _: n >= 3 or e >= 10),
-        (stop_all(stop_after_attempt(3), stop_after_delay(10)), lambda n, e, _: n >= 3 and e >= 10),
-        (stop_after_attempt(3) | stop_before_delay(10), lambda n, e, w: n >= 3 or e + w >= 10),
-        (stop_after_attempt(3) & stop_before_delay(10), lambda n, e, w: n >= 3 and e + w >= 10),
-    ],
-)
-@pytest.mark.parametrize("wait", [0, 0.1, 5])
-def test_row_074_stops(stop, stops, wait):
-    policy = retry_policy(wait=wait_fixed(wait), stop=stop)
-    for n in (1, 2, 3, 4):
-        for elapsed in (0, 4.9, 5, 5.1, 9.99, 10, 1e6):
-            expected = None if stops(n, elapsed, wait) else wait
-            assert policy.next(elapsed, n, ERROR) == expected
+# ---------------------------------------------------------------- its objects are accepted
 
 
-class Theirs:
-    """A strategy of the shape that tenacity's have."""
-
-    def __init__(self, answer):
-        self.answer = answer
-
-    def __call__(self, retry_state):
-        return self.answer(retry_state)
-
-    def __add__(self, other):
-        return Theirs(lambda state: self(state) + other(state))
-
-    def __radd__(self, other):
-        return self if other == 0 else self + other
-
-    def __or__(self, other):
-        return Theirs(lambda state: self(state) or other(state))
-
-    def __and__(self, other):
-        return Theirs(lambda state: self(state) and other(state))
+mixtures = st.lists(st.sampled_from([retry, Tenacity()]), min_size=2, max_size=5)
 
 
-THEIR_WAIT = Theirs(lambda state: 2.0 ** (state.attempt_number - 1) + state.idle_for)
-THEIR_STOP = Theirs(lambda state: state.seconds_since_start + state.upcoming_sleep >= 10)
-THEIR_CONDITION = Theirs(lambda state: state.outcome.failed and bool(state.outcome.exception()))
+@given(combined(steady_waits, *sums), mixtures, questions)
+@example("@wait_chain(@wait_none(), @wait_fixed(3))", [Tenacity(), retry], (0.0, 2, ERROR, 0))
+@example("sum([@wait_fixed(1), @wait_fixed(2)])", [retry, Tenacity()], (0.0, 1, ERROR, 0))
+@example("sum([@wait_fixed(1), @wait_fixed(2)])", [Tenacity(), retry], (0.0, 1, ERROR, 0))
+def test_row_074_waits_of_both_mix(wait, libraries, question):
+    *asked, seed = question
+    mixed, pure = (
+        retry_policy(wait=each, stop=tenacity.stop_never).next(*asked, seed=seed)
+        for each in (made(wait, *libraries), ours(wait))
+    )
+    assert mixed == pytest.approx(pure, rel=1e-9)
 
 
-def test_row_074_objects_of_tenacity_are_accepted():
-    policy = retry_policy(THEIR_CONDITION, THEIR_WAIT, THEIR_STOP)
-    assert [policy.next(0, n, ERROR) for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, None]
-    assert [policy.next(5, n, ERROR) for n in (1, 2, 3, 4)] == [1, 2, 4, None]
+@given(conditions, stops, mixtures, questions)
+def test_row_074_conditions_and_stops_of_both_mix(condition, stop, libraries, question):
+    *asked, seed = question
+    mixed, pure = (
+        retry_policy(made(condition, *each), tenacity.wait_fixed(5), made(stop, *each))
+        for each in (libraries, [retry])
+    )
+    assert mixed.next(*asked, seed=seed) == pure.next(*asked, seed=seed)
 
 
 @pytest.mark.parametrize(
-    "wait",
+    ("mixed", "delays"),
     [
-        wait_fixed(1) + THEIR_WAIT,
-        THEIR_WAIT + wait_fixed(1),
-        sum([wait_fixed(1), THEIR_WAIT]),
-        sum([THEIR_WAIT, wait_fixed(1)]),
-        wait_combine(THEIR_WAIT, wait_fixed(1)),
-        wait_chain(wait_fixed(2), THEIR_WAIT + wait_fixed(1)),
-        wait_fixed(1) + (lambda state: 2 ** (state.attempt_number - 1)),
-        (lambda state: 2 ** (state.attempt_number - 1)) + wait_fixed(1),
+        (wait_fixed(1) + (lambda state: 2 ** (state.attempt_number - 1)), [2, 3, 5, 9]),
+        ((lambda state: 2 ** (state.attempt_number - 1)) + wait_fixed(1), [2, 3, 5, 9]),
+        (tenacity.wait_fixed(1) + (lambda state: state.attempt_number), [2, 3, 4, 5]),
+        (tenacity.wait_exception(lambda error: len(error.args)) + wait_fixed(1), [2, 2, 2, 2]),
     ],
 )
-def test_row_074_waits_of_both_kinds_and_functions_mix(wait):
-    policy = retry_policy(wait=wait, stop=stop_never)
-    assert [policy.next(0, n, ERROR) for n in (1, 2, 3, 4)] == [2, 3, 5, 9]
+def test_row_074_functions_are_accepted_and_what_has_no_namesake(mixed, delays):
+    policy = retry_policy(tenacity.retry_if_exception_cause_type(KeyError), mixed, stop_never)
+    error = caused_by(ValueError("no"), KeyError())
+    assert [policy.next(0, n, error) for n in (1, 2, 3, 4)] == delays
+    for condition in (tenacity.retry_if_result(bool), tenacity.retry_if_not_result(bool)):
+        assert retry_policy(condition).next(0, 1, error) is None  # a failure has no result
+    assert retry_policy(lambda _: True, wait_fixed(2), lambda _: False).next(0, 9, error) == 2
 
 
-@pytest.mark.parametrize(
-    ("mixed", "expected"),
-    [
-        (stop_never | THEIR_STOP, None),
-        (THEIR_STOP | stop_never, None),
-        (stop_never & THEIR_STOP, 5),
-        (THEIR_STOP & stop_never, 5),
-        (stop_after_attempt(1) & THEIR_STOP, None),
-        ((lambda _: True) & stop_after_attempt(1), None),
-        ((lambda _: False) | stop_never, 5),
-    ],
-)
-def test_row_074_stops_of_both_kinds_and_functions_mix(mixed, expected):
-    assert retry_policy(stop=mixed).next(10, 1, ERROR) == expected
+async def test_row_074_a_step_is_retried_as_tenacitys_objects_say(autojump_clock):
+    class Flow(Workflow):
+        @step(
+            retry_policy=retry_policy(
+                tenacity.retry_if_exception_type(OSError),
+                tenacity.wait_exponential() + wait_fixed(1),
+                tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60),
+            )
+        )
+        async def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            times.append(trio.current_time())
+            raise OSError("busy")
+
+    times = []
+    with pytest.raises(OSError, match="busy"):
+        await Flow().run()
+    assert times == [0, 2, 5]
 
 
-@pytest.mark.parametrize(
-    ("mixed", "expected"),
-    [
-        (retry_never | THEIR_CONDITION, 5),
-        (THEIR_CONDITION | retry_never, 5),
-        (retry_never & THEIR_CONDITION, None),
-        (THEIR_CONDITION & retry_never, None),
-        (retry_always & THEIR_CONDITION, 5),
-        ((lambda _: True) & retry_always, 5),
-        ((lambda _: False) | retry_never, None),
-    ],
-)
-def test_row_074_conditions_of_both_kinds_and_functions_mix(mixed, expected):
-    assert retry_policy(mixed).next(0, 1, ERROR) == expected
+# ---------------------------------------------------------------- plait's own
+
+
+def test_row_074_nothing_does_not_grow():
+    """tenacity waits `max` seconds, once `exp_base ** n` is larger than any float."""
+    policy = retry_policy(wait=wait_exponential(multiplier=0), stop=stop_never)
+    assert [policy.next(0, n, ERROR) for n in (1, 2, 1024, 1025, 2000)] == [0] * 5
+
+
+def test_row_074_without_a_seed_chance_is_fresh():
+    policy = retry_policy(wait=wait_random())
+    assert len({policy.next(0, 1, ERROR) for _ in range(5)}) == 5
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import trio
 
 from plait import Context, HumanResponseEvent, StartEvent, StopEvent, Workflow, step
 from plait.errors import StreamFullError, WorkflowRuntimeError, WorkflowValidationError
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B
 
 
@@ -58,17 +59,18 @@ async def test_row_024_a_shared_limiter_bounds_steps_runs_and_instances_together
 
 async def test_row_024_a_limiter_of_trio(autojump_clock):
     limiter, meter = trio.CapacityLimiter(1), Meter()
-    flow = limited(limiter, meter, partial(trio.sleep, 1))
+    flow = limited(limiter, meter, partial(anyio.sleep, 1))
     one, other = flow(), flow()
     async with one.run(), one.run(), one.run(), other.run(), other.run():
         pass
     assert (meter.most, meter.total) == (1, 10)
-    assert trio.current_time() == 10
+    assert anyio.current_time() == 10
     assert limiter.borrowed_tokens == 0
 
 
-async def test_row_024_a_waiting_delivery_holds_no_token(autojump_clock):
-    limiter = trio.CapacityLimiter(1)
+@in_virtual_time
+async def test_row_024_a_waiting_delivery_holds_no_token():
+    limiter = anyio.CapacityLimiter(1)
 
     class Flow(Workflow):
         @step(limiter=limiter)
@@ -78,16 +80,17 @@ async def test_row_024_a_waiting_delivery_holds_no_token(autojump_clock):
 
         @step(limiter=limiter)
         async def t(self, ev: A) -> B:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             return B(n=3)
 
     assert await Flow(disable_validation=True).run() == B(n=3)
-    assert trio.current_time() == 1
+    assert anyio.current_time() == 1
     assert limiter.borrowed_tokens == 0
 
 
-async def test_row_024_a_run_that_stands_in_line_can_be_cancelled(autojump_clock):
-    limiter = trio.CapacityLimiter(1)
+@in_virtual_time
+async def test_row_024_a_run_that_stands_in_line_can_be_cancelled():
+    limiter = anyio.CapacityLimiter(1)
 
     class Waiting(Workflow):
         @step(limiter=limiter)
@@ -97,27 +100,28 @@ async def test_row_024_a_run_that_stands_in_line_can_be_cancelled(autojump_clock
     class Working(Workflow):
         @step(limiter=limiter)
         async def s(self, ev: StartEvent) -> StopEvent:
-            await trio.sleep(100)
+            await anyio.sleep(100)
             return StopEvent()
 
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as nursery:
         async with Waiting().run() as waiting:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             working = Working().run().start_soon(nursery)
-            await trio.sleep(1)
+            await anyio.sleep(1)
             waiting.send_event(HumanResponseEvent())
-            await trio.sleep(1)
+            await anyio.sleep(1)
             waiting.cancel()
-        assert trio.current_time() == 3
+        assert anyio.current_time() == 3
         await working
-    assert trio.current_time() == 101
+    assert anyio.current_time() == 101
     assert limiter.borrowed_tokens == 0
 
 
-async def test_row_024_a_cancelled_run_gives_its_tokens_back(autojump_clock):
-    limiter, meter = trio.CapacityLimiter(2), Meter()
-    flow = limited(limiter, meter, trio.sleep_forever)
-    with trio.move_on_after(1):
+@in_virtual_time
+async def test_row_024_a_cancelled_run_gives_its_tokens_back():
+    limiter, meter = anyio.CapacityLimiter(2), Meter()
+    flow = limited(limiter, meter, anyio.sleep_forever)
+    with anyio.move_on_after(1):
         async with flow().run(), flow().run(), flow().run():
             pass
     assert (meter.most, meter.total) == (2, 2)
@@ -139,40 +143,44 @@ class Emitter(Workflow):
     async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
         for n in range(5):
             await ctx.emit(A(n=n))
-            self.times.append(trio.current_time())
+            self.times.append(anyio.current_time())
         return StopEvent()
 
 
-async def test_row_066_emit_waits_for_the_reader(autojump_clock):
+@in_virtual_time
+async def test_row_066_emit_waits_for_the_reader():
     flow, seen = Emitter(stream_buffer=2), []
     async with flow.run() as run:
         async for event in run.stream_events():
-            seen.append((event, trio.current_time()))
-            await trio.sleep(1)
+            seen.append((event, anyio.current_time()))
+            await anyio.sleep(1)
     assert flow.times == [0, 0, 0, 1, 2]
     assert seen == [*((A(n=n), n) for n in range(5)), (StopEvent(), 5)]
 
 
-async def test_row_066_without_bound_emit_does_not_wait(autojump_clock):
+@in_virtual_time
+async def test_row_066_without_bound_emit_does_not_wait():
     flow = Emitter(stream_buffer=math.inf)
     await flow.run()
     assert flow.times == [0] * 5
 
 
-async def test_row_066_the_slowest_reader_counts(autojump_clock):
+@in_virtual_time
+async def test_row_066_the_slowest_reader_counts():
     flow = Emitter(stream_buffer=2)
 
     async def read(run, pause):
         async for _ in run.stream_events():
-            await trio.sleep(pause)
+            await anyio.sleep(pause)
 
-    async with flow.run() as run, trio.open_nursery() as nursery:
+    async with flow.run() as run, anyio.create_task_group() as nursery:
         nursery.start_soon(read, run, 1)
         nursery.start_soon(read, run, 3)
     assert flow.times == [0, 0, 0, 3, 6]
 
 
-async def test_row_066_a_reader_that_leaves_does_not_count(autojump_clock):
+@in_virtual_time
+async def test_row_066_a_reader_that_leaves_does_not_count():
     flow = Emitter(stream_buffer=2)
 
     async with flow.run() as run:
@@ -180,7 +188,7 @@ async def test_row_066_a_reader_that_leaves_does_not_count(autojump_clock):
         fast = run.stream_events()
         async with fast:
             assert [await anext(fast) for _ in range(2)] == [A(n=0), A(n=1)]
-            await trio.sleep(1)
+            await anyio.sleep(1)
             assert flow.times == [0, 0]
             await slow.aclose()
             assert [event async for event in fast] == [A(n=2), A(n=3), A(n=4), StopEvent()]
@@ -188,28 +196,30 @@ async def test_row_066_a_reader_that_leaves_does_not_count(autojump_clock):
     assert set(flow.times[2:]) == {1}
 
 
-async def test_row_066_a_reader_that_is_dropped_does_not_count(autojump_clock):
+@in_virtual_time
+async def test_row_066_a_reader_that_is_dropped_does_not_count():
     flow, seen = Emitter(stream_buffer=2), []
 
     async def read(run):
         async for event in run.stream_events():
             seen.append(event)
 
-    async with flow.run() as run, trio.open_nursery() as nursery:
+    async with flow.run() as run, anyio.create_task_group() as nursery:
         dropped = run.stream_events()
         nursery.start_soon(read, run)
-        await trio.sleep(1)
+        await anyio.sleep(1)
         assert seen == [A(n=0), A(n=1)]
         del dropped
         gc.collect()
-        with trio.move_on_after(60) as patience:
+        with anyio.move_on_after(60) as patience:
             await run
         run.cancel()
     assert not patience.cancelled_caught
     assert len(seen) == 6
 
 
-async def test_row_066_an_emit_that_is_cancelled_gives_its_turn_to_the_next(autojump_clock):
+@in_virtual_time
+async def test_row_066_an_emit_that_is_cancelled_gives_its_turn_to_the_next():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> B | None:
@@ -218,24 +228,25 @@ async def test_row_066_an_emit_that_is_cancelled_gives_its_turn_to_the_next(auto
 
         @step
         async def t(self, ctx: Context, ev: B) -> StopEvent | None:
-            await trio.sleep(ev.n)
+            await anyio.sleep(ev.n)
             with scopes[ev.n]:
                 await ctx.emit(A(n=ev.n))
             return StopEvent() if ev.n == 3 else None
 
-    scopes = [trio.CancelScope() for _ in range(4)]
+    scopes = [anyio.CancelScope() for _ in range(4)]
     async with Flow(stream_buffer=1).run() as run, run.stream_events() as stream:
         assert await anext(stream) == A(n=0)
-        await trio.sleep(10)  # A1 is in the backlog, A2 and A3 are blocked
+        await anyio.sleep(10)  # A1 is in the backlog, A2 and A3 are blocked
         scopes[2].cancel()
         assert await anext(stream) == A(n=1)
-        with trio.move_on_after(60) as patience:
+        with anyio.move_on_after(60) as patience:
             assert [event async for event in stream] == [A(n=3), StopEvent()]
         run.cancel()
     assert not patience.cancelled_caught
 
 
-async def test_row_066_emits_come_out_in_the_order_of_the_calls(autojump_clock):
+@in_virtual_time
+async def test_row_066_emits_come_out_in_the_order_of_the_calls():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A | None:
@@ -244,17 +255,17 @@ async def test_row_066_emits_come_out_in_the_order_of_the_calls(autojump_clock):
 
         @step(num_workers=6)
         async def t(self, ctx: Context, ev: A) -> StopEvent | None:
-            await trio.sleep(ev.n)
+            await anyio.sleep(ev.n)
             await ctx.emit(ev)
             return ctx.collect_events(ev, [A] * 6) and StopEvent()
 
     seen = []
     async with Flow(stream_buffer=1).run() as run:
         stream = run.stream_events()
-        await trio.sleep(10)
+        await anyio.sleep(10)
         async for event in stream:
             seen.append(event)
-            await trio.sleep(1)
+            await anyio.sleep(1)
     assert seen == [*(A(n=n) for n in range(6)), StopEvent()]
 
 
@@ -340,9 +351,10 @@ async def test_row_066_a_late_reader_gets_everything():
     assert [event async for event in run.stream_events()] == expected
 
 
-async def test_row_066_a_blocked_emit_is_cancelled_with_the_run(autojump_clock):
+@in_virtual_time
+async def test_row_066_a_blocked_emit_is_cancelled_with_the_run():
     flow = Emitter(stream_buffer=2)
-    with trio.move_on_after(1) as scope:
+    with anyio.move_on_after(1) as scope:
         await flow.run()
     assert scope.cancelled_caught
     assert flow.times == [0, 0]

@@ -2,11 +2,11 @@
 
 import anyio
 import pytest
-import trio
 
 from plait import Context, Event, StartEvent, StopEvent, Workflow, step
 from plait.errors import WorkflowStalledError, WorkflowTimeoutError
 from plait.events import WorkflowCancelledEvent, WorkflowFailedEvent, WorkflowTimedOutEvent
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B
 
 
@@ -87,16 +87,17 @@ async def test_row_067_a_failed_run_ends_its_stream_with_the_details():
     assert last.elapsed_seconds >= 0
 
 
-async def test_row_067_the_details_have_the_seconds_of_the_runs_clock(autojump_clock):
+@in_virtual_time
+async def test_row_067_the_details_have_the_seconds_of_the_runs_clock():
     class Flow(Workflow):
         @step
         async def s(self, ev: StartEvent) -> A:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             return A()
 
         @step
         async def t(self, ev: A) -> StopEvent:
-            await trio.sleep(2)
+            await anyio.sleep(2)
             raise ValueError
 
     run = Flow().run()
@@ -123,7 +124,8 @@ async def test_row_067_a_stall_ends_the_stream_without_a_step():
     assert run.state == "failed"
 
 
-async def test_row_067_a_run_that_timed_out_ends_its_stream_with_the_details(autojump_clock):
+@in_virtual_time
+async def test_row_067_a_run_that_timed_out_ends_its_stream_with_the_details():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A:
@@ -132,7 +134,7 @@ async def test_row_067_a_run_that_timed_out_ends_its_stream_with_the_details(aut
 
         @step
         async def p(self, ev: A) -> StopEvent:
-            await trio.sleep_forever()
+            await anyio.sleep_forever()
             return StopEvent()
 
     run = Flow(timeout=0.1).run()

@@ -5,7 +5,6 @@ from typing import Annotated
 import anyio
 import anyio.lowlevel
 import pytest
-import trio
 
 from plait import (
     Collect,
@@ -21,6 +20,7 @@ from plait import (
 from plait.errors import WorkflowRuntimeError, WorkflowValidationError
 from plait.events import All, StepFailedEvent, catch_error
 from plait.retry import ConstantDelayRetryPolicy
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B, C
 
 
@@ -124,21 +124,23 @@ class Falling(Fan):
 
     @step(num_workers=5)
     async def work(self, ev: A) -> B:
-        await trio.sleep(5 - ev.n)
+        await anyio.sleep(5 - ev.n)
         return B(n=ev.n)
 
 
-async def test_row_047_join_in_input_order(autojump_clock):
+@in_virtual_time
+async def test_row_047_join_in_input_order():
     class Flow(Falling):
         @step
         async def join(self, evs: Annotated[list[B], Collect(order="input")]) -> StopEvent:
             return StopEvent(result=[b.n for b in evs])
 
     assert await Flow().run() == [0, 1, 2, 3, 4]
-    assert trio.current_time() == 5
+    assert anyio.current_time() == 5
 
 
-async def test_row_047_join_in_order_of_arrival(autojump_clock):
+@in_virtual_time
+async def test_row_047_join_in_order_of_arrival():
     class Explicit(Falling):
         @step
         async def join(self, evs: Annotated[list[B], Collect(All(), order="arrival")]) -> StopEvent:
@@ -174,25 +176,27 @@ class Rising(Fan):
     @step(num_workers=5)
     async def work(self, ev: A) -> B:
         try:
-            await trio.sleep(ev.n + 1)
-        except trio.Cancelled:
+            await anyio.sleep(ev.n + 1)
+        except anyio.get_cancelled_exc_class():
             self.log.append(f"cancelled {ev.n}")
             raise
         self.log.append(f"done {ev.n}")
         return B(n=ev.n)
 
 
-async def test_row_048_take_the_first(autojump_clock):
+@in_virtual_time
+async def test_row_048_take_the_first():
     class Flow(Rising):
         @step
         async def join(self, evs: Annotated[list[B], Collect(Take(2))]) -> StopEvent:
             return StopEvent(result=[b.n for b in evs])
 
     assert await Flow().run() == [0, 1]
-    assert trio.current_time() == 2
+    assert anyio.current_time() == 2
 
 
-async def test_row_048_the_others_go_on_without_effect(autojump_clock):
+@in_virtual_time
+async def test_row_048_the_others_go_on_without_effect():
     fired = []
 
     class Flow(Rising):
@@ -203,38 +207,41 @@ async def test_row_048_the_others_go_on_without_effect(autojump_clock):
 
         @step
         async def end(self, ev: C) -> StopEvent:
-            await trio.sleep(10)
+            await anyio.sleep(10)
             return StopEvent()
 
     flow = Flow()
     await flow.run()
     assert fired == [[0, 1]]
     assert flow.log == [f"done {n}" for n in range(5)]
-    assert trio.current_time() == 12
+    assert anyio.current_time() == 12
 
 
-async def test_row_048_take_from_a_shorter_stream(autojump_clock):
+@in_virtual_time
+async def test_row_048_take_from_a_shorter_stream():
     class Flow(Rising):
         @step
         async def join(self, evs: Annotated[list[B], Collect(Take(9))]) -> StopEvent:
             return StopEvent(result=[b.n for b in evs])
 
     assert await Flow().run() == [0, 1, 2, 3, 4]
-    assert trio.current_time() == 5
+    assert anyio.current_time() == 5
     assert await Flow().run(count=0) == []
 
 
-async def test_row_048_take_in_input_order(autojump_clock):
+@in_virtual_time
+async def test_row_048_take_in_input_order():
     class Flow(Falling):
         @step
         async def join(self, evs: Annotated[list[B], Collect(Take(2), order="input")]) -> StopEvent:
             return StopEvent(result=[b.n for b in evs])
 
     assert await Flow().run() == [3, 4]
-    assert trio.current_time() == 2
+    assert anyio.current_time() == 2
 
 
-async def test_row_049_losers_can_be_cancelled(autojump_clock):
+@in_virtual_time
+async def test_row_049_losers_can_be_cancelled():
     class Flow(Rising):
         @step
         async def join(self, evs: Annotated[list[B], Collect(Take(2, cancel_rest=True))]) -> C:
@@ -243,17 +250,18 @@ async def test_row_049_losers_can_be_cancelled(autojump_clock):
 
         @step
         async def end(self, ev: C) -> StopEvent:
-            await trio.sleep(10)
+            await anyio.sleep(10)
             return StopEvent(result="went on")
 
     flow = Flow()
     assert await flow.run() == "went on"
-    assert trio.current_time() == 12
+    assert anyio.current_time() == 12
     assert flow.log[:2] == ["done 0", "done 1"]
     assert sorted(map(str, flow.log[2:])) == ["[0, 1]", "cancelled 2", "cancelled 3", "cancelled 4"]
 
 
-async def test_row_049_losers_that_wait_or_are_due_again_are_cancelled(autojump_clock):
+@in_virtual_time
+async def test_row_049_losers_that_wait_or_are_due_again_are_cancelled():
     class Flow(Fan):
         def __init__(self):
             super().__init__()
@@ -261,12 +269,12 @@ async def test_row_049_losers_that_wait_or_are_due_again_are_cancelled(autojump_
 
         @step(retry_policy=ConstantDelayRetryPolicy(maximum_attempts=3, delay=100))
         async def work(self, ctx: Context, ev: A) -> B:
-            self.log.append((ev.n, trio.current_time()))
+            self.log.append((ev.n, anyio.current_time()))
             if ev.n == 1:
                 await ctx.wait_for_event(HumanResponseEvent)
             if ev.n == 2:
                 raise ValueError
-            await trio.sleep(1)
+            await anyio.sleep(1)
             return B(n=ev.n)
 
         @step
@@ -275,17 +283,18 @@ async def test_row_049_losers_that_wait_or_are_due_again_are_cancelled(autojump_
 
         @step
         async def end(self, ev: C) -> StopEvent:
-            await trio.sleep(150)
+            await anyio.sleep(150)
             return StopEvent(result=run.waiting())
 
     flow = Flow()
     run = flow.run(count=3)
     assert await run == ()
-    assert trio.current_time() == 151
+    assert anyio.current_time() == 151
     assert flow.log == [(0, 0), (1, 0), (2, 0)]
 
 
-async def test_row_049_streams_inside_a_loser_go_with_it(autojump_clock):
+@in_virtual_time
+async def test_row_049_streams_inside_a_loser_go_with_it():
     class Flow(Workflow):
         def __init__(self):
             super().__init__()
@@ -302,8 +311,8 @@ async def test_row_049_streams_inside_a_loser_go_with_it(autojump_clock):
         @step
         async def work(self, ev: Inner) -> InnerDone:
             try:
-                await trio.sleep(1 + 10 * ev.n)
-            except trio.Cancelled:
+                await anyio.sleep(1 + 10 * ev.n)
+            except anyio.get_cancelled_exc_class():
                 self.log.append(f"cancelled {ev.n}")
                 raise
             return InnerDone(n=ev.n)
@@ -319,23 +328,24 @@ async def test_row_049_streams_inside_a_loser_go_with_it(autojump_clock):
 
         @step
         async def end(self, ev: C) -> StopEvent:
-            await trio.sleep(50)
+            await anyio.sleep(50)
             return StopEvent()
 
     flow = Flow()
     await flow.run()
     assert flow.log == [[0, 0], "cancelled 1", "cancelled 1"]
-    assert trio.current_time() == 51
+    assert anyio.current_time() == 51
 
 
-async def test_row_049_losers_that_are_queued_never_begin(autojump_clock):
+@in_virtual_time
+async def test_row_049_losers_that_are_queued_never_begin():
     began = []
 
     class Flow(Fan):
         @step(num_workers=1)
         async def work(self, ev: A) -> B:
             began.append(ev.n)
-            await trio.sleep(1)
+            await anyio.sleep(1)
             return B(n=ev.n)
 
         @step
@@ -344,11 +354,11 @@ async def test_row_049_losers_that_are_queued_never_begin(autojump_clock):
 
         @step
         async def end(self, ev: C) -> StopEvent:
-            await trio.sleep(10)
+            await anyio.sleep(10)
             return StopEvent()
 
     await Flow().run()
-    assert trio.current_time() == 12
+    assert anyio.current_time() == 12
     assert began in (
         [0, 1],
         [0, 1, 2],

@@ -2,43 +2,45 @@
 
 import anyio
 import pytest
-import trio
 
 from plait import Context, HumanResponseEvent, StartEvent, StopEvent, Timeout, Workflow, step
 from plait.errors import StepTimeoutError, WorkflowTimeoutError, WorkflowValidationError
 from plait.events import StepFailedEvent, WorkflowFailedEvent, catch_error
 from plait.retry import ConstantDelayRetryPolicy
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A
 
 AT_ONCE = ConstantDelayRetryPolicy(maximum_attempts=3, delay=0)
 
 
-async def test_row_081_a_step_that_times_out_is_retried(autojump_clock):
+@in_virtual_time
+async def test_row_081_a_step_that_times_out_is_retried():
     began = []
 
     class Flow(Workflow):
         @step(timeout=0.1, retry_policy=AT_ONCE)
         async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
-            began.append(trio.current_time())
+            began.append(anyio.current_time())
             if len(began) == 1:
-                await trio.sleep(1)
+                await anyio.sleep(1)
             return StopEvent(result=ctx.retry_info().last_exception)
 
     error = await Flow().run()
-    assert trio.current_time() == 0.1
+    assert anyio.current_time() == 0.1
     assert began == [0, 0.1]
     assert isinstance(error, StepTimeoutError)
 
 
-async def test_row_081_without_policy_a_step_that_times_out_fails_the_run(autojump_clock):
+@in_virtual_time
+async def test_row_081_without_policy_a_step_that_times_out_fails_the_run():
     log = []
 
     class Flow(Workflow):
         @step(timeout=0.1)
         async def s(self, ev: StartEvent) -> StopEvent:
             try:
-                await trio.sleep(1)
-            except trio.Cancelled:
+                await anyio.sleep(1)
+            except anyio.get_cancelled_exc_class():
                 log.append("cancelled")
                 raise
             return StopEvent()
@@ -49,7 +51,7 @@ async def test_row_081_without_policy_a_step_that_times_out_fails_the_run(autoju
     assert str(caught.value) == "Step 's' timed out after 0.1 seconds."
     assert isinstance(caught.value, WorkflowTimeoutError)
     assert isinstance(caught.value, TimeoutError)
-    assert trio.current_time() == 0.1
+    assert anyio.current_time() == 0.1
     assert log == ["cancelled"]
     assert run.state == "failed"
     (last,) = [event async for event in run.stream_events()]
@@ -57,11 +59,12 @@ async def test_row_081_without_policy_a_step_that_times_out_fails_the_run(autoju
     assert (last.step_name, last.exception) == ("s", caught.value)
 
 
-async def test_row_081_a_handler_takes_it_like_any_failure(autojump_clock):
+@in_virtual_time
+async def test_row_081_a_handler_takes_it_like_any_failure():
     class Flow(Workflow):
         @step(timeout=2)
         async def s(self, ev: StartEvent) -> StopEvent:
-            await trio.sleep_forever()
+            await anyio.sleep_forever()
             return StopEvent()
 
         @catch_error
@@ -69,60 +72,64 @@ async def test_row_081_a_handler_takes_it_like_any_failure(autojump_clock):
             return StopEvent(result=str(ev.exception))
 
     assert await Flow().run() == "Step 's' timed out after 2 seconds."
-    assert trio.current_time() == 2
+    assert anyio.current_time() == 2
 
 
-async def test_row_081_waits_are_left_out(autojump_clock):
+@in_virtual_time
+async def test_row_081_waits_are_left_out():
     class Flow(Workflow):
         @step(timeout=3)
         async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
-            await trio.sleep(ev.before)
+            await anyio.sleep(ev.before)
             await ctx.wait_for_event(HumanResponseEvent)
-            await trio.sleep(ev.after)
+            await anyio.sleep(ev.after)
             return StopEvent(result="ok")
 
     async with Flow().run(before=1, after=1) as run:
-        await trio.sleep(10)
+        await anyio.sleep(10)
         run.send_event(HumanResponseEvent())
         assert await run == "ok"
-    assert trio.current_time() == 11
+    assert anyio.current_time() == 11
     with pytest.raises(StepTimeoutError):
         async with Flow().run(before=2, after=2) as run:
-            await trio.sleep(10)
+            await anyio.sleep(10)
             run.send_event(HumanResponseEvent())
-    assert trio.current_time() == 11 + 10 + 1
+    assert anyio.current_time() == 11 + 10 + 1
 
 
-async def test_row_081_a_wait_that_timed_out_leaves_the_rest_of_the_timeout(autojump_clock):
+@in_virtual_time
+async def test_row_081_a_wait_that_timed_out_leaves_the_rest_of_the_timeout():
     class Flow(Workflow):
         @step(timeout=3)
         async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             with pytest.raises(TimeoutError, match="Timed out waiting"):
                 await ctx.wait_for_event(HumanResponseEvent, timeout=10)
-            await trio.sleep(50)
+            await anyio.sleep(50)
             return StopEvent()
 
     with pytest.raises(StepTimeoutError):
         await Flow().run()
-    assert trio.current_time() == 1 + 10 + 2
+    assert anyio.current_time() == 1 + 10 + 2
 
 
-async def test_row_081_a_wait_that_its_own_scope_ends_leaves_the_rest(autojump_clock):
+@in_virtual_time
+async def test_row_081_a_wait_that_its_own_scope_ends_leaves_the_rest():
     class Flow(Workflow):
         @step(timeout=3)
         async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
-            with trio.move_on_after(10):
+            with anyio.move_on_after(10):
                 await ctx.wait_for_event(HumanResponseEvent)
-            await trio.sleep(50)
+            await anyio.sleep(50)
             return StopEvent()
 
     with pytest.raises(StepTimeoutError):
         await Flow().run()
-    assert trio.current_time() == 10 + 3
+    assert anyio.current_time() == 10 + 3
 
 
-async def test_row_081_the_time_in_the_queue_is_left_out(autojump_clock):
+@in_virtual_time
+async def test_row_081_the_time_in_the_queue_is_left_out():
     class Flow(Workflow):
         @step
         async def s(self, ctx: Context, ev: StartEvent) -> A | None:
@@ -131,11 +138,11 @@ async def test_row_081_the_time_in_the_queue_is_left_out(autojump_clock):
 
         @step(num_workers=1, timeout=1.5)
         async def t(self, ctx: Context, ev: A) -> StopEvent | None:
-            await trio.sleep(1)
+            await anyio.sleep(1)
             return ctx.collect_events(ev, [A] * 3) and StopEvent()
 
     await Flow().run()
-    assert trio.current_time() == 3
+    assert anyio.current_time() == 3
 
 
 @pytest.mark.parametrize("bad", [0, -1, "2", True])
@@ -158,36 +165,39 @@ class Asker(Workflow):
 
 
 async def answer_after(seconds, run):
-    await trio.sleep(seconds)
+    await anyio.sleep(seconds)
     run.send_event(HumanResponseEvent(response="yes"))
 
 
-async def test_row_082_idleness_may_stop_the_clock(autojump_clock):
+@in_virtual_time
+async def test_row_082_idleness_may_stop_the_clock():
     async with Asker(timeout=Timeout(1, while_idle=False)).run() as run:
         await answer_after(10, run)
         assert await run == "yes"
-    assert trio.current_time() == 10
+    assert anyio.current_time() == 10
 
 
+@in_virtual_time
 @pytest.mark.parametrize("given", [1, Timeout(1)])
-async def test_row_082_idleness_counts_by_default(given, autojump_clock):
+async def test_row_082_idleness_counts_by_default(given):
     run = Asker(timeout=given).run()
     with pytest.raises(WorkflowTimeoutError, match=r"^Operation timed out after 1 seconds\. "):
         await run
-    assert trio.current_time() == 1
+    assert anyio.current_time() == 1
     assert run.state == "failed"
 
 
-async def test_row_082_work_counts_before_and_after_idleness(autojump_clock):
+@in_virtual_time
+async def test_row_082_work_counts_before_and_after_idleness():
     async with Asker(timeout=Timeout(1, while_idle=False)).run(work=0.4) as run:
         await answer_after(10, run)
         assert await run == "yes"
-    assert trio.current_time() == 10.4
-    began = trio.current_time()
+    assert anyio.current_time() == 10.4
+    began = anyio.current_time()
     with pytest.raises(WorkflowTimeoutError):
         async with Asker(timeout=Timeout(1, while_idle=False)).run(work=0.7) as run:
             await answer_after(10, run)
-    assert trio.current_time() - began == pytest.approx(10 + 0.3, rel=1e-12)
+    assert anyio.current_time() - began == pytest.approx(10 + 0.3, rel=1e-12)
 
 
 @pytest.mark.parametrize("bad", [0, -1, "2", True, None])

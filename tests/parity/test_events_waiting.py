@@ -3,7 +3,6 @@
 import anyio
 import anyio.lowlevel
 import pytest
-import trio
 
 from plait import (
     Context,
@@ -17,6 +16,7 @@ from plait import (
 )
 from plait.errors import WorkflowRuntimeError
 from plait.events import WorkflowIdleEvent
+from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A2, A, B
 
 
@@ -166,15 +166,17 @@ async def test_row_054_an_answer_still_goes_to_the_steps_that_accept_it():
     assert await run == (3, 3)
 
 
-async def test_row_055_a_wait_can_time_out(autojump_clock):
+@in_virtual_time
+async def test_row_055_a_wait_can_time_out():
     run = Asker(timeout=0.1).run()
     with pytest.raises(TimeoutError) as caught:
         await run
     assert str(caught.value) == "Timed out waiting for Answer"
-    assert trio.current_time() == 0.1
+    assert anyio.current_time() == 0.1
 
 
-async def test_row_055_a_wait_that_timed_out_may_be_repeated(autojump_clock):
+@in_virtual_time
+async def test_row_055_a_wait_that_timed_out_may_be_repeated():
     class Flow(Workflow):
         @step
         async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
@@ -182,26 +184,27 @@ async def test_row_055_a_wait_that_timed_out_may_be_repeated(autojump_clock):
                 try:
                     answer = await ctx.wait_for_event(Answer, timeout=1)
                 except TimeoutError:
-                    timeouts.append(trio.current_time())
+                    timeouts.append(anyio.current_time())
                 else:
                     return StopEvent(result=answer.text)
             return StopEvent()
 
     timeouts = []
     async with Flow().run() as run:
-        await trio.sleep(2.5)
+        await anyio.sleep(2.5)
         run.send_event(Answer(text="late"))
     assert await run == "late"
     assert timeouts == [1, 2]
     assert run.waiting() == ()
 
 
-async def test_row_055_the_default_is_2000_seconds_and_none_is_for_ever(autojump_clock):
+@in_virtual_time
+async def test_row_055_the_default_is_2000_seconds_and_none_is_for_ever():
     with pytest.raises(TimeoutError):
         await Asker().run()
-    assert trio.current_time() == 2000
+    assert anyio.current_time() == 2000
     async with Asker(timeout=None).run() as run:
-        await trio.sleep(80_000)
+        await anyio.sleep(80_000)
         run.send_event(Answer(text="at last"))
     assert (await run).text == "at last"
 
@@ -469,13 +472,14 @@ async def test_row_060_the_end_of_the_run_reaches_a_wait_as_cancelled(how):
     assert flow.log == ["cancelled"]
 
 
-async def test_row_060_the_timeout_of_the_run_reaches_a_wait_as_cancelled(autojump_clock):
+@in_virtual_time
+async def test_row_060_the_timeout_of_the_run_reaches_a_wait_as_cancelled():
     flow = Ending("")
-    with trio.move_on_after(3) as scope:
+    with anyio.move_on_after(3) as scope:
         await flow.run()
     assert scope.cancelled_caught
     assert flow.log == ["cancelled"]
-    assert trio.current_time() == 3
+    assert anyio.current_time() == 3
 
 
 class Number(HumanResponseEvent):
@@ -595,9 +599,10 @@ async def test_row_070_idleness_is_notified():
         )
 
 
-async def test_row_070_an_idle_run_says_for_how_long(autojump_clock):
+@in_virtual_time
+async def test_row_070_an_idle_run_says_for_how_long():
     async with Asker().run() as run:
-        await trio.sleep(12.5)
+        await anyio.sleep(12.5)
         (waiting,) = run.waiting()
         assert run.explain() == (
             "Workflow 'Asker' is idle: it waits for an event from outside.\n"

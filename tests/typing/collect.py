@@ -5,7 +5,7 @@ An expected error has an ignore of its own on its line, by rule, for each checke
 
 from typing import assert_type
 
-from plait import Context, Event, StartEvent, StopEvent, Workflow, step
+from plait import Context, Event, StopEvent, Workflow, step
 
 
 class A(Event):
@@ -33,7 +33,12 @@ class Flow(Workflow):
         both = ctx.collect_events(ev, [A, B])  # type: ignore[var-annotated]
         assert_type(both, list[A | B] | None)  # type: ignore[assert-type]
         told: list[A | B] | None = ctx.collect_events(ev, [A, B])
+        several = ctx.collect_events(ev, {A: 2, B: 1})  # type: ignore[var-annotated]
+        assert_type(several, list[A | B] | None)  # type: ignore[assert-type]
         del told
+
+        # A number that comes from the store is not known, and yet the class is.
+        assert_type(ctx.collect_events(ev, {A: await ctx.store.get("n")}), list[A] | None)
 
         # A tuple gives the tuple of their instances: the precise form for both checkers.
         assert_type(ctx.collect_events(ev, (A,)), tuple[A] | None)
@@ -55,25 +60,10 @@ class Flow(Workflow):
         # What is no event class is refused.
         ctx.collect_events(ev, [int])  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
         ctx.collect_events(ev, A)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        ctx.collect_events(ev, {A: "2"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        ctx.collect_events(ev, [A()])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        ctx.collect_events(ev, (A, 2))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        ctx.collect_events(ev, [A], 7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        ctx.collect_events(ev, [A], key="n")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
         ctx.collect_events(1, [A])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
         return StopEvent(result=(a, b))
-
-
-# `@step` keeps the static type of what it decorates.
-
-
-@step(workflow=Flow)
-async def free(ev: StartEvent) -> A:
-    return A(n=1)
-
-
-@step(workflow=Flow, num_workers=2)
-def plain(ctx: Context, ev: StartEvent) -> B | None:
-    return None
-
-
-async def calls(ctx: Context) -> None:
-    assert_type(await free(StartEvent()), A)
-    assert_type(plain(ctx, StartEvent()), B | None)
-    assert_type(await Flow().collect(ctx, A()), StopEvent | None)
-    await free(A())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -90,6 +90,8 @@ query = Query(text="a")
 query.text = "b"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 del query.text  # pyright: ignore[reportAttributeAccessIssue]
 query.txt  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+query.txt = "b"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+StartEvent().topic = "b"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 query.limit += 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 # Generics, evolve, match.
@@ -121,6 +123,11 @@ assert_type(StartEvent(anything=1), StartEvent)
 assert_type(InputRequiredEvent(anything=1), InputRequiredEvent)
 assert_type(HumanResponseEvent(anything=1), HumanResponseEvent)
 Event(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+# Read: what is not declared is an item, also where it works as an attribute.
+assert_type(StartEvent(topic="a")["topic"], Any)
+StartEvent(topic="a").topic  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+assert_type(Begin(topic="a").topic, str)
+Begin(topic="a").topik  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 Ping()
 Ping(anything=1)  # mypy says nothing # pyright: ignore[reportCallIssue]
 assert_type(Begin(topic="a"), Begin)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_type
 
-from plait._kernel.policies import AnyRetryPolicy, ask
+from plait._kernel.retry.ask import AnyRetryPolicy, ask
 from plait.retry import (
     ConstantDelayRetryPolicy,
     ExponentialBackoffRetryPolicy,

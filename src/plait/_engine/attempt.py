@@ -117,7 +117,8 @@ class Attempt:
         """Refuse what only a body may do that has not ended. Raises `ContextStateError`."""
         if self.worker.attempt is not self:
             raise ContextStateError(
-                f"{call}: this delivery of step {self.delivery.step!r} has ended."
+                f"{call} is only available from within step functions. "
+                f"This delivery of step {self.delivery.step!r} has ended."
             )
 
     async def wait(

@@ -17,6 +17,7 @@ class Gate:
     """Bounds the runs that are live."""
 
     def __init__(self, limit: int) -> None:
+        self.limit = limit
         #: Places that are free. Invariant: 0 while anybody waits.
         self._free = limit
         self._waiting: deque[Happening] = deque()

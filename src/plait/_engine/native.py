@@ -11,7 +11,7 @@ import functools
 import math
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import anyio
@@ -175,14 +175,25 @@ def current() -> Backend:
     Raises:
         RuntimeError: Neither Trio nor asyncio is running here.
     """
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
-        return _trio()
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        return _anyio()
+    match _is_running():
+        case "trio":
+            return _trio()
+        case "asyncio":
+            return _anyio()
+        case None:
+            pass
     msg = "plait runs inside trio.run(...) or anyio.run(...). From plain code: plait.run(workflow)."
     raise RuntimeError(msg)
+
+
+def _is_running() -> Literal["trio", "asyncio"] | None:
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return "trio"
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return "asyncio"
+    return None
 
 
 def run(backend: str, fn: Callable[[], Awaitable[T]]) -> T:
@@ -190,7 +201,11 @@ def run(backend: str, fn: Callable[[], Awaitable[T]]) -> T:
 
     Raises:
         ValueError: There is no such backend.
+        RuntimeError: An event loop is running here.
     """
+    if _is_running():
+        msg = "plait.run() starts an event loop, and one is running here. Write await W().run()"
+        raise RuntimeError(msg)
     if backend == "trio":
         import trio
 

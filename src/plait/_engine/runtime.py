@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, final
-
-from plait._naming import publish
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import native
 from .attempt import current_attempt
@@ -17,20 +15,11 @@ if TYPE_CHECKING:
     from .native import Nursery
     from .run import Run
 
+T = TypeVar("T", bound="Runtime")
 
-@final
+
 class Runtime:
-    """The runs that were started in an `open_runtime()` block.
-
-    Example:
-        ```python
-        async with plait.open_runtime() as runtime:
-            Flow().run(topic="x")
-            await trio.sleep(60)
-            print(runtime.runs)
-            runtime.cancel()
-        ```
-    """
+    """The runs of an `open_runtime()` block."""
 
     def __init__(self, nursery: Nursery) -> None:
         self._nursery = nursery
@@ -65,29 +54,10 @@ def runtime_here() -> Runtime | None:
 
 
 @asynccontextmanager
-async def open_runtime() -> AsyncGenerator[Runtime]:
-    """Open a block in which `Workflow.run()` starts its run at once.
-
-    It is in force in the block and in the tasks started there, not inside steps. Leaving waits for
-    all runs; leaving by an exception cancels them first. Cancelling a task that awaits a run leaves
-    the run alone. Entering is not a checkpoint; leaving is one, as with a nursery.
-
-    Yields:
-        The runtime, which lists its runs and can cancel them.
-
-    Raises:
-        Exception: The failure of a run that nobody awaited, on leaving; several in an
-            `ExceptionGroup`.
-
-    Example:
-        ```python
-        async with plait.open_runtime():
-            first, second = Flow().run(topic="x"), Flow().run(topic="y")
-            print(await first, await second)
-        ```
-    """
+async def open_runtime_of(make: Callable[[Nursery], T]) -> AsyncGenerator[T]:
+    """Open the block; see `open_runtime`. `make` makes the runtime that a strand shows."""
     block = Block()
-    runtime = Runtime(await block.open())
+    runtime = make(await block.open())
     token = current_runtime.set(runtime)
     raised: BaseException | None = None
     try:
@@ -116,6 +86,3 @@ def _raise_together(raised: BaseException | None, unseen: Sequence[BaseException
         raise errors[0]
     if errors:
         raise BaseExceptionGroup(f"{len(errors)} failures in an open_runtime() block", errors)
-
-
-publish("plait", Runtime)

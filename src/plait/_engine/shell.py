@@ -24,6 +24,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
 from functools import partial
+from heapq import heappop, heappush
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, assert_never
 
@@ -122,6 +123,8 @@ class Shell:
         self._gate = gate
         self._around = around
         self._bind = work
+        #: When retries are due, as a heap.
+        self._alarms: list[tuple[float, DeliveryId]] = []
         self._unreported: deque[Record] = deque()
         self._reporting = False
         self._cancel_asked = False
@@ -142,11 +145,12 @@ class Shell:
     def start(self) -> None:
         """Begin: from here on the run hears what is sent to it. Bodies begin when `host` runs."""
         self.native = native.current()
+        self.parent = current_attempt.get()
+        self._refuse_deadlock()
         self._thread = get_ident()
         self.native.protect(Shell.hear)
         self.clock = self.native.clock()
         self.base = copy_context()
-        self.parent = current_attempt.get()
         self._wound = self.native.event()
         self.cut = self.native.event()
         self._work = self._bind(self)
@@ -158,6 +162,24 @@ class Shell:
             self._gate.enter(self._admission)
         if self._cancel_asked:
             self.cancel()
+
+    def _refuse_deadlock(self) -> None:
+        """Refuse a run that waits for a place which only the runs around it can free.
+
+        Raises:
+            WorkflowRuntimeError: It could never begin.
+        """
+        if self._gate is None:
+            return
+        around, attempt = 0, self.parent
+        while attempt is not None:
+            around += attempt.shell._gate is self._gate
+            attempt = attempt.shell.parent
+        if around >= self._gate.limit:
+            raise WorkflowRuntimeError(
+                f"Workflow {self.plan.name!r} has num_concurrent_runs={self._gate.limit}, and this "
+                "run is inside of as many: it could never begin. Run another object of the class."
+            )
 
     async def host(self) -> None:
         """Run to the end. Raises nothing but the backend's `Cancelled`; see `conclusion`."""
@@ -285,7 +307,8 @@ class Shell:
                         self.waiting[wait].give(event)
                 case effects.Alarm(delivery, at):
                     assert self._nursery is not None
-                    timer = partial(self._alarm, delivery, at)
+                    heappush(self._alarms, (at, delivery))
+                    timer = partial(self._alarm, at)
                     self.spawn_in(self._nursery, timer, name=f"retry of delivery {delivery}")
                 case effects.Interrupt(deliveries):
                     for attempt in self.attempts():
@@ -310,9 +333,12 @@ class Shell:
         if self.queued and self._scope is not None:
             self._scope.cancel()
 
-    async def _alarm(self, delivery: DeliveryId, at: float) -> None:
+    async def _alarm(self, at: float) -> None:
+        """Report what is due. In its order: the scheduler wakes the tasks of an instant in any."""
         await self.native.sleep_until(at)
-        self.hear(stimuli.Due(self.clock(), delivery))
+        while self._alarms and self._alarms[0][0] <= at:
+            _, delivery = heappop(self._alarms)
+            self.hear(stimuli.Due(self.clock(), delivery))
 
     def _pause_or_go_on(self) -> None:
         """While the run is idle its deadline is put off."""

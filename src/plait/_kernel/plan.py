@@ -33,6 +33,8 @@ class Kinds:
     #: seconds since the first attempt began, Unix time of the failure.
     failed: type
     make_failed: Callable[[str, object, Exception, int, float, float], object]
+    #: Begins a run.
+    start: type | None = None
 
 
 @attrs.frozen

@@ -44,35 +44,37 @@ def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
     plan = state.plan
     lines = [f"{who}, but no step of workflow {plan.name!r} accepts it."]
     accepted = {k.__name__: step.name for step in plan.steps for k in step.accepts}
-    bases = [
+    lines += [
         f"Step {step.name!r} accepts its base {base.__name__}: "
         "use @step(accept_event_subclasses=True)."
         for step in plan.steps
         for base in step.accepts
         if base is not kind and issubclass(kind, base)
     ]
-    lines += bases
     lines.append("  accepted: " + ", ".join(f"{k} ({s})" for k, s in accepted.items()))
     name = kind.__name__
-    near = [] if bases else get_close_matches(name, _candidates(state, kind), n=1)
-    hint = f"Did you mean {near[0]}? Otherwise add" if near else "Otherwise add" if bases else "Add"
+    near = get_close_matches(name, _candidates(state, kind), n=1)
+    hint = f"Did you mean {near[0]}? Otherwise add" if near else "Add"
     lines.append(f"  {hint} a step:  @step async def ...(self, ev: {name})")
     return Refusal("\n".join(lines))
 
 
 def _candidates(state: RunState, kind: type) -> list[str]:
-    """Name the classes that somebody can have misspelt: no failures, and no kinds of `kind`."""
-    plan = state.plan
-    kinds = {k for step in plan.steps for k in step.accepts if k is not plan.kinds.failed}
-    return sorted({k.__name__ for k in kinds if not issubclass(k, kind)} - {kind.__name__})
+    """Name the classes that somebody can have meant: not what only plait makes, nor its kinds."""
+    kinds = state.plan.kinds
+    made = tuple(k for k in (kinds.failed, kinds.start) if k is not None)
+    accepted = {k for step in state.plan.steps for k in step.accepts if not issubclass(k, made)}
+    return sorted({k.__name__ for k in accepted if not issubclass(k, kind)} - {kind.__name__})
 
 
 def not_an_event(step: str, value: object, *, in_list: bool = False) -> WorkflowRuntimeError:
     """A body returned something that cannot travel."""
     name = type(value).__name__
     what = f"a list containing {name}" if in_list else name
-    text = f"Step function {step} returned {what} instead of an Event instance."
-    return Refusal("\n  ".join([text, *_cure(value, in_list=in_list)]))
+    refusal = Refusal(f"Step function {step} returned {what} instead of an Event instance.")
+    for cure in _cure(value, in_list=in_list):
+        refusal.add_note(cure)
+    return refusal
 
 
 def _cure(value: object, *, in_list: bool) -> Iterator[str]:
@@ -118,7 +120,8 @@ def over(state: RunState, event: object, done: str = "sent") -> WorkflowRuntimeE
 
 def not_an_input(step: str) -> WorkflowRuntimeError:
     """`collect_events` was given another event than the delivery's own."""
-    return WorkflowRuntimeError(
-        f"Step {step!r} called collect_events with an event that is not its input.\n"
-        "  The first argument is the event that the step was given"
+    refusal = WorkflowRuntimeError(
+        f"Step {step!r} called collect_events with an event that is not its input."
     )
+    refusal.add_note("Its first argument is the event that the step was given")
+    return refusal

@@ -867,3 +867,11 @@ def test_the_examples_of_the_docstrings():
                 runner.run(example)
     assert runner.tries > 20
     assert runner.failures == 0
+
+
+def test_a_field_of_pydantic_is_refused_with_what_to_write():
+    pydantic = pytest.importorskip("pydantic")
+    with pytest.raises(TypeError, match=r"Tags.tags: an event is an attrs class.*attrs\.field"):
+
+        class Tags(Event):
+            tags: list[str] = pydantic.Field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import attrs
 
@@ -52,6 +52,11 @@ class Take(Cardinality):
     cancel_rest: bool = attrs.field(default=False, kw_only=True)
 
 
+def _known_order(_collect: Collect, _attribute: attrs.Attribute[Any], order: object) -> None:
+    if order not in ("arrival", "input"):
+        raise ValueError(f"Collect order must be 'arrival' or 'input', not {order!r}")
+
+
 @final
 @attrs.frozen
 class Collect:
@@ -60,6 +65,9 @@ class Collect:
     Args:
         cardinality: `All()`, or `Take(n)` for the first `n`.
         order: `"arrival"`, or `"input"` for the order of the list that opened the stream.
+
+    Raises:
+        ValueError: The order is neither of the two.
 
     Example:
         ```python
@@ -71,5 +79,5 @@ class Collect:
 
     cardinality: Cardinality = attrs.field(factory=All)
     order: Literal["arrival", "input"] = attrs.field(
-        default="arrival", kw_only=True, validator=attrs.validators.in_(("arrival", "input"))
+        default="arrival", kw_only=True, validator=_known_order
     )

@@ -15,7 +15,8 @@ from plait._kernel.plan import Gather, Kinds, Plan, StepPlan
 
 from .collect import Collect, Take
 from .context import Context
-from .resources import RunScope
+from .resources.run_scope import RunScope
+from .resources.step_scope import StepScope
 from .signature import Parameter, Signature, is_async
 from .step import StepSpec
 
@@ -46,6 +47,7 @@ KINDS: Final = Kinds(
     observable=_observable,
     failed=StepFailedEvent,
     make_failed=_failed,
+    start=StartEvent,
 )
 
 
@@ -242,9 +244,9 @@ def _with_resources(
 
     async def body(attempt: Attempt) -> object:
         value: object = None  # for type checkers: a scope swallows no exception of the body
-        async with scope.attempt(lambda: _context_of(ctx, attempt)) as resources:
+        async with StepScope(scope.workflow, scope, lambda: _context_of(ctx, attempt)) as lender:
             lent = {
-                parameter.name: await resources.get(parameter.resource, parameter.hint)
+                parameter.name: await lender.get(parameter.resource, parameter.hint)
                 for parameter in signature.resources
                 if parameter.resource is not None
             }

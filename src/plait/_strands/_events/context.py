@@ -7,7 +7,7 @@ outside (`run.ctx`); of one attempt, as a step's parameter. What a face cannot d
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
@@ -40,6 +40,22 @@ T5 = TypeVar("T5", bound=Event)
 T6 = TypeVar("T6", bound=Event)
 
 
+class _Former:
+    """A name that older frameworks have here. It is absent, and says what to write."""
+
+    def __init__(self, instead: str) -> None:
+        self._instead = instead
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, context: object, owner: type) -> object:
+        raise AttributeError(
+            f"{owner.__name__!r} object has no attribute {self._name!r}. Write {self._instead}"
+        )
+
+
 class Context(Generic[S]):
     """A step's way to its run: send and collect events, share values, write to the stream.
 
@@ -63,7 +79,14 @@ class Context(Generic[S]):
 
     __slots__ = ("_attempt", "_shapes", "_shell", "_store", "_workflow")
 
+    if not TYPE_CHECKING:
+        get = _Former("await ctx.store.get(...)")
+        set = _Former("await ctx.store.set(...)")
+        data = _Former("await ctx.store.get(...) or set(...)")
+
     def __init__(self, workflow: Workflow[Any]) -> None:
+        if isinstance(workflow, type):
+            raise TypeError(f"Context() takes a workflow object, not the class {workflow.__name__}")
         self._workflow = workflow
         graph, _ = workflow._compile()
         kind = choose_state_class(signature.state for _, signature in graph.steps)
@@ -114,8 +137,16 @@ class Context(Generic[S]):
     def get_step_context() -> Context[Any]:
         """Return the context of the step that is running here, from anywhere in it.
 
+        Not a checkpoint.
+
         Raises:
             WorkflowRuntimeError: No step is running here.
+
+        Example:
+            ```python
+            def note(text: str) -> None:
+                Context.get_step_context().write_event_to_stream(Note(text=text))
+            ```
         """
         attempt = current_attempt.get()
         if attempt is None:
@@ -176,7 +207,9 @@ class Context(Generic[S]):
         """Send an event to every step that accepts it.
 
         It takes effect at once: a receiver may run while the sender goes on. Events arrive in the
-        order in which they are sent, and before the one that the step returns. Not a checkpoint.
+        order in which they are sent, and before the one that the step returns. A `StopEvent` ends
+        the run. Not a checkpoint; in a plain `def` step it raises `Cancelled` once the run is being
+        cancelled, and so do `collect_events`, `write_event_to_stream` and `store.sync`.
 
         Args:
             message: The event.
@@ -187,7 +220,14 @@ class Context(Generic[S]):
         Raises:
             TypeError: It is no event.
             WorkflowRuntimeError: Nobody accepts it, or the run has been decided.
+            WorkflowStepDoesNotExistError: There is no such step.
             ContextStateError: There is no run yet.
+
+        Example:
+            ```python
+            for text in ("a", "b", "c"):
+                ctx.send_event(Query(text=text))
+            ```
         """
         check_event(message, "send_event()")
         if on_success:
@@ -294,8 +334,17 @@ class Context(Generic[S]):
             key: Keeps batches apart by what it makes of an event, as an order's number.
 
         Raises:
+            TypeError: `expected` is no list, tuple or mapping of event classes.
             WorkflowRuntimeError: `ev` is not the input of this delivery.
             ContextStateError: Not called from within a step.
+
+        Example:
+            ```python
+            answers = ctx.collect_events(ev, [Answer] * 3)
+            if answers is None:
+                return None
+            return StopEvent(result=[answer.text for answer in answers])
+            ```
         """
         attempt = self._in_step("collect_events")
         buffer = "default" if buffer_id is None else buffer_id
@@ -320,8 +369,14 @@ class Context(Generic[S]):
 
         Raises:
             TypeError: It is no event.
+            StreamFullError: The stream has a bound, and its backlog is full.
             ContextStateError: There is no run yet.
             WorkflowRuntimeError: The run has ended.
+
+        Example:
+            ```python
+            ctx.write_event_to_stream(Progress(percent=50))
+            ```
         """
         if ev is None:
             return
@@ -334,7 +389,8 @@ class Context(Generic[S]):
     async def emit(self, ev: Event) -> None:
         """Put an event on the run's stream, as soon as its backlog has room.
 
-        A checkpoint. Cancelled, it has written nothing.
+        Those who wait are let in first come, first served. A checkpoint. Cancelled, it has written
+        nothing.
 
         Args:
             ev: The event.
@@ -342,20 +398,25 @@ class Context(Generic[S]):
         Raises:
             TypeError: It is no event.
             ContextStateError: Not called from within a step.
+
+        Example:
+            ```python
+            await ctx.emit(Progress(percent=50))
+            ```
         """
         check_event(ev, "emit()")
         await self._in_step("emit()").emit(ev)
 
-    async def wait_for_event(
+    def wait_for_event(
         self,
         event_type: type[T],
         waiter_event: Event | None = None,
         waiter_id: str | None = None,
         requirements: Mapping[str, Any] | None = None,
-        timeout: float | None = 2000,  # noqa: ASYNC109 - the peer's signature
+        timeout: float | None = 2000,
         *,
         broadcast: bool = False,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Wait until an event of a class comes: an answer from outside, or from another step.
 
         The body stays where it is, and gives its slot to the next delivery; with the answer it gets
@@ -373,8 +434,9 @@ class Context(Generic[S]):
 
         Raises:
             TimeoutError: It has not come in time.
-            WorkflowRuntimeError: The step is a plain function.
-            ContextStateError: Not called from within a step.
+            TypeError: At the call: an argument is of another kind.
+            WorkflowRuntimeError: At the call: the step is a plain function.
+            ContextStateError: At the call: it is not made from within a step.
 
         Example:
             ```python
@@ -389,7 +451,8 @@ class Context(Generic[S]):
                 f"Step {attempt.delivery.step!r} is a plain function; "
                 "wait_for_event needs async def."
             )
-        answer = await attempt.wait(
+        _check_wait(event_type, waiter_event, requirements, timeout)
+        answer = attempt.wait(
             event_type,
             question=waiter_event,
             waiter_id=waiter_id,
@@ -397,25 +460,23 @@ class Context(Generic[S]):
             timeout=timeout,
             broadcast=broadcast,
         )
-        return cast("T", answer)
+        return cast("Coroutine[Any, Any, T]", answer)
 
     def retry_info(self) -> RetryInfo:
-        """Say how often this delivery has failed before, and how.
+        """Say how often this delivery has failed before, and how. Not a checkpoint.
 
         Raises:
             ContextStateError: Not called from within a step.
+
+        Example:
+            ```python
+            server = SERVERS[ctx.retry_info().retry_number]
+            ```
         """
         attempt = self._in_step("retry_info()")
-        trouble = attempt.delivery.trouble
-        if trouble is None:
-            return RetryInfo(0, 0.0, None, None)
-        state = attempt.shell.state
-        return RetryInfo(
-            trouble.failures,
-            attempt.delivery.began - trouble.began,
-            trouble.error,
-            datetime.fromtimestamp(state.epoch + trouble.failed, tz=UTC),
-        )
+        if attempt.threaded:  # there a cancelled run shows at the next call
+            return attempt.enter(_retry_info, attempt)
+        return _retry_info(attempt)
 
     def cancel_step(self, step: str, where: Callable[[Event], bool] | None = None) -> int:
         """Cancel the running deliveries of a step. The run goes on.
@@ -432,6 +493,11 @@ class Context(Generic[S]):
         Raises:
             WorkflowStepDoesNotExistError: There is no such step.
             ContextStateError: There is no run yet.
+
+        Example:
+            ```python
+            ctx.cancel_step("ask", where=lambda query: query.text == ev.text)
+            ```
         """
         shell = self._started("cancel_step()")
         return shell.cancel_step(step, cast("Callable[[object], bool] | None", where))
@@ -446,7 +512,8 @@ class Context(Generic[S]):
     ) -> R:
         """Run another workflow inside this step and return its result.
 
-        It is cancelled with the step, and its errors are the step's. A checkpoint.
+        It is cancelled with the step, which waits for its clean-up, and its errors are the step's. A
+        checkpoint.
 
         Args:
             workflow: The workflow object.
@@ -458,8 +525,18 @@ class Context(Generic[S]):
         Raises:
             Exception: As `await workflow.run(...)` does.
             ContextStateError: Not called from within a step.
+
+        Example:
+            ```python
+            text = await ctx.run_child(Chapter(), title=ev.title, forward_events=True)
+            ```
         """
         attempt = self._in_step("run_child()")
+        if not callable(getattr(workflow, "_compile", None)) or isinstance(workflow, type):
+            raise TypeError(
+                f"run_child() takes a workflow object, not {workflow!r}. Write "
+                "await ctx.run_child(Child(), topic=...)"
+            )
         run = workflow.run(start_event=start_event, **start_fields)
         if forward_events:
             run._forward_to(attempt)
@@ -482,10 +559,55 @@ class Context(Generic[S]):
         raise ContextStateError(f"{what} is only available from within step functions.")
 
 
+def _retry_info(attempt: Attempt) -> RetryInfo:
+    trouble = attempt.delivery.trouble
+    if trouble is None:
+        return RetryInfo(0, 0.0, None, None)
+    return RetryInfo(
+        trouble.failures,
+        attempt.delivery.began - trouble.began,
+        trouble.error,
+        datetime.fromtimestamp(attempt.shell.state.epoch + trouble.failed, tz=UTC),
+    )
+
+
 def check_event(ev: object, where: str) -> None:
     """Refuse what is no event."""
     if not isinstance(ev, Event):
-        raise TypeError(f"{where} takes an Event, not {ev!r}")
+        raise TypeError(f"{where} takes an Event, not {ev!r}{_made(ev)}")
+
+
+def _made(kind: object) -> str:
+    """Say how an event is made, to who has passed its class."""
+    if isinstance(kind, type) and issubclass(kind, Event):
+        return f". Write {kind.__name__}(...)"
+    return ""
+
+
+def _check_wait(kind: object, question: object, requirements: object, timeout: object) -> None:
+    """Refuse arguments of `wait_for_event` that no event would ever answer."""
+    if not _is_event_class(kind):
+        raise TypeError(f"wait_for_event() takes an Event class, not {kind!r}{_class_of(kind)}")
+    if not isinstance(question, Event | None):
+        raise TypeError(
+            f"wait_for_event() takes an Event as waiter_event, not {question!r}{_made(question)}"
+        )
+    if not isinstance(requirements, Mapping | None):
+        raise TypeError(
+            "wait_for_event() takes requirements as a mapping of fields to values, "
+            f"not {requirements!r}"
+        )
+    if not isinstance(timeout, int | float | None):
+        raise TypeError(f"wait_for_event() takes a timeout in seconds or None, not {timeout!r}")
+
+
+def _is_event_class(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Event)
+
+
+def _class_of(ev: object) -> str:
+    """Name the class, to who has passed an event."""
+    return f". Write {type(ev).__name__}" if isinstance(ev, Event) else ""
 
 
 def _shape(expected: Any) -> Shape:
@@ -495,8 +617,8 @@ def _shape(expected: Any) -> Shape:
             f"not {expected!r}. Write collect_events(ev, [E] * 3) or collect_events(ev, {{E: 3}})."
         )
     for kind in cast("Iterable[Any]", expected):
-        if not (isinstance(kind, type) and issubclass(kind, Event)):
-            raise TypeError(f"collect_events expects Event classes, not {kind!r}")
+        if not _is_event_class(kind):
+            raise TypeError(f"collect_events expects Event classes, not {kind!r}{_class_of(kind)}")
     if isinstance(expected, Mapping):
         for kind, count in cast("Mapping[type, Any]", expected).items():
             if type(count) is not int or count < 0:

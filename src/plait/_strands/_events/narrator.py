@@ -31,7 +31,7 @@ class Narrator:
             case records.Retrying():
                 who = self._who.pop(record.delivery)
                 print(f"{who} failed: {record.error!r}")
-                print(f"{who} retry in {record.due - record.at:.1f} s")
+                print(f"{who} retry in {round(record.due - record.at, 3)} s")
             case records.Failed() | records.Recovered():
                 print(f"{self._who.pop(record.delivery)} failed: {record.error!r}")
             case records.Interrupted():
@@ -48,4 +48,6 @@ def _name(event: object) -> str:
         return ", ".join(_name(part) for part in parts) or "an empty list"
     if isinstance(event, records.Listed):
         return f"a list of {event.size}"
+    if isinstance(event, list):  # while draining
+        return f"a list of {len(cast('list[object]', event))}"
     return "None" if event is None else type(event).__name__

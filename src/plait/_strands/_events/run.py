@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
+
+from typing_extensions import TypeVar
 
 from plait._engine.run import Run as EngineRun
 from plait._engine.runtime import Runtime
@@ -11,10 +13,10 @@ from plait._naming import publish
 
 from .context import Context
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True, default=Any)
 
 
-class Run(EngineRun[R]):
+class Run(EngineRun[R_co]):
     __doc__ = EngineRun.__doc__
 
     def __init__(self, shell: Shell, context: Context[Any], runtime: Runtime | None = None) -> None:

@@ -25,6 +25,8 @@ def run(
         **start_fields: Fields of the start event.
 
     Raises:
+        TypeError: `workflow` is no workflow object.
+        RuntimeError: An event loop is running here.
         Exception: As `await workflow.run(...)` does.
 
     Example:
@@ -32,6 +34,10 @@ def run(
         print(plait.run(Flow(), topic="x"))
         ```
     """
+    if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"plait.run() takes a workflow object, not {workflow!r}. Write plait.run(W(), topic=...)"
+        )
 
     async def main() -> R:
         return await workflow.run(**start_fields)

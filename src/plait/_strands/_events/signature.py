@@ -10,20 +10,49 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from difflib import get_close_matches
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Protocol,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import attrs
 
 from plait._errors import Fault, WorkflowValidationError
 from plait._event import Event
 
-from .collect import All, Collect, Take
+from .collect import All, Cardinality, Collect, Take
 from .context import Context
-from .resources import Marker, find
+from .resources.marker import Marker, Resource, ResourceConfig, find
 
-FaultMaker: TypeAlias = Callable[[str], WorkflowValidationError]
 Role: TypeAlias = Literal["context", "event", "list", "resource"]
+
+
+class FaultMaker(Protocol):
+    """Makes a fault of a step: it has the step's place already."""
+
+    def __call__(self, text: str, hint: str | None = None) -> WorkflowValidationError:
+        """Say what is wrong, and what to write instead."""
+        ...
 
 
 @attrs.frozen
@@ -100,10 +129,11 @@ class Signature:
 class UnresolvedAnnotation(Exception):  # noqa: N818 - a signal between two modules
     """An annotation names what does not exist, or not yet."""
 
-    def __init__(self, name: str, annotation: object) -> None:
-        super().__init__(name, annotation)
-        self.parameter = name
+    def __init__(self, name: str, annotation: object, reason: str) -> None:
+        super().__init__(name, annotation, reason)
+        self.whose = "the return value" if name == "return" else f"parameter {name!r}"
         self.annotation = annotation
+        self.reason = reason
 
 
 _NOT_GIVEN: Final = inspect.Parameter.empty
@@ -112,6 +142,9 @@ _BY_POSITION: Final = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
 _NAMED: Final = (*_BY_POSITION, inspect.Parameter.KEYWORD_ONLY)
+_ASYNC_ITERATORS: Final = (AsyncIterator, AsyncIterable, AsyncGenerator)
+#: What may be written where `list[E]` is meant.
+_CONTAINERS: Final = (list, tuple, set, frozenset, Sequence, Iterable, Collection)
 
 
 def read(func: Callable[..., Any], names: Mapping[str, Any], fault: FaultMaker) -> Signature:
@@ -140,20 +173,42 @@ def read(func: Callable[..., Any], names: Mapping[str, Any], fault: FaultMaker) 
                 break
             raise fault(
                 f"Step {func.__name__!r} has a parameter {parameter.name!r} that is neither "
-                "a Context, an Event nor a resource, and has no default."
+                "a Context, an Event nor a resource, and has no default.",
+                _advice(parameter.name, hint),
             )
+    if not any(parameter.role in ("event", "list") for parameter in filled):
+        raise fault(
+            "Step signature must have at least one parameter annotated as type Event",
+            _advice_without_event(func, signature),
+        )
     _check_parameters(func.__name__, filled, fault)
     if signature.return_annotation is _NOT_GIVEN:
-        raise fault("Return types of workflows step functions must be annotated with their type.")
+        raise fault(
+            "Return types of workflows step functions must be annotated with their type.",
+            "Write -> E, with E the class of the event that it returns; -> None if it returns none",
+        )
     members = _members(_resolve(func, "return", signature.return_annotation, names))
+    for member in members:
+        if isinstance(member, Event):
+            raise fault(
+                f"Step {func.__name__!r} names an event as its return type, not a class.",
+                f"Write -> {type(member).__name__}",
+            )
     listed = [member for member in members if get_origin(member) is list]
     positional = [p.name for p in given if p.kind in _BY_POSITION][: len(filled)]
     return Signature(
         parameters=tuple(filled),
         returns=tuple(
-            m for m in members if m not in (None, type(None)) and get_origin(m) is not list
+            _without_arguments(m)
+            for m in members
+            if m not in (None, type(None)) and get_origin(m) is not list
         ),
-        lists=tuple(part for hint in listed for arg in get_args(hint) for part in _members(arg)),
+        lists=tuple(
+            _without_arguments(part)
+            for hint in listed
+            for arg in get_args(hint)
+            for part in _members(arg)
+        ),
         returns_list=bool(listed),
         positional=positional == [parameter.name for parameter in filled],
         state=state,
@@ -173,9 +228,16 @@ def _parameter(name: str, hint: Any, fault: FaultMaker) -> Parameter | None:
     if (get_origin(bare) or bare) is Context:
         return Parameter(name, "context")
     collect = next((extra for extra in extras if isinstance(extra, Collect)), None)
+    for extra in extras:
+        if isinstance(extra, Cardinality) or any(extra is each for each in (Collect, All, Take)):
+            inner = "" if extra is Collect else extra if isinstance(extra, Cardinality) else "..."
+            raise fault(
+                f"Parameter {name!r} is annotated with {_said(extra)}, which is no Collect marker.",
+                f"Write Annotated[list[E], Collect({inner})]",
+            )
     if collect is not None and not isinstance(collect.cardinality, All | Take):
         raise fault(f"Collect cardinality on {name!r} must be All() or Take(n).")
-    if get_origin(bare) is list and (events := _events(get_args(bare)[0])):
+    if get_origin(bare) is list and get_args(bare) and (events := _events(get_args(bare)[0])):
         return Parameter(name, "list", events, collect)
     if collect is not None:
         raise fault(
@@ -193,8 +255,6 @@ def _check_parameters(step: str, filled: list[Parameter], fault: FaultMaker) -> 
     lists = [p for p in filled if p.role == "list"]
     if len(contexts) > 1:
         raise fault(f"Step {step!r} has more than one Context parameter.")
-    if not events and not lists:
-        raise fault("Step signature must have at least one parameter annotated as type Event")
     if len(lists) > 1:
         raise fault(
             "A step may declare at most one list[E] collection parameter, but found both "
@@ -220,15 +280,61 @@ def _refuse_generators(
     names: Mapping[str, Any],
     fault: FaultMaker,
 ) -> None:
-    streams = inspect.isasyncgenfunction(func)
-    if not streams and signature.return_annotation is not _NOT_GIVEN:
-        returned = _resolve(func, "return", signature.return_annotation, names)
-        streams = get_origin(returned) in (AsyncIterator, AsyncGenerator)
-    if streams:
+    returned: Any = None
+    if signature.return_annotation is not _NOT_GIVEN:
+        returned = get_origin(_resolve(func, "return", signature.return_annotation, names))
+    hint = "Return a list: -> list[E]"
+    if inspect.isasyncgenfunction(func) or returned in _ASYNC_ITERATORS:
         raise fault(
             "Async-iterator fan-out (AsyncIterator[E] / AsyncGenerator[E, None] / "
-            "async generator steps) is not supported."
+            "async generator steps) is not supported.",
+            hint,
         )
+    if inspect.isgeneratorfunction(func) or returned in (Iterator, Generator):
+        raise fault(f"Step {func.__name__!r} is a generator.", hint)
+
+
+# ---------------------------------------------------------------- what to write instead
+
+
+def _advice(name: str, hint: object) -> str:
+    """Say what to write instead of an annotation that says nothing to plait."""
+    bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    for extra in extras:
+        if extra is Resource or extra is ResourceConfig:
+            return f"Write Annotated[..., {extra.__name__}(...)]: the marker is made by a call"
+    if bare is _NOT_GIVEN:
+        return f"Write {name}: E, with E the class of the event that it takes"
+    if isinstance(bare, Event):
+        return f"Write the class: {name}: {type(bare).__name__}"
+    if isinstance(bare, typing.TypeVar):
+        return f"Write {name}: E, with E an event class: a type variable says too little"
+    origin, inner = get_origin(bare), [member for arg in get_args(bare) for member in _members(arg)]
+    if origin in (Union, types.UnionType):
+        wrong = [_said(member) for member in inner if not _events(member)]
+        if len(wrong) < len(inner):
+            return f"All of a union must be event classes, and {', '.join(wrong)} is none"
+    elif origin is type and _event_classes(tuple(inner)):
+        return f"Write {name}: {_said(inner[0])}"
+    elif (bare if origin is None else origin) in _CONTAINERS and (
+        not inner or _event_classes(tuple(inner))
+    ):
+        return f"A fan-in is {name}: list[E], with E an event class or a union of them"
+    return f"Give it a default, or write {name}: Annotated[..., Resource(factory)]"
+
+
+def _advice_without_event(func: Callable[..., Any], signature: inspect.Signature) -> str:
+    if func.__name__ == "<lambda>":
+        return "A lambda has no annotations: write a function with def"
+    first = next(iter(signature.parameters.values()), None)
+    if is_method(func) and (first is None or first.annotation is not _NOT_GIVEN):
+        return "The first parameter of a method is self"
+    before = "self, " if is_method(func) else ""
+    return f"Write {func.__name__}({before}ev: E), with E the class of the event that it takes"
+
+
+def _said(hint: object) -> str:
+    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
 
 
 # ---------------------------------------------------------------- places and names
@@ -258,11 +364,26 @@ def visible_names(depth: int) -> dict[str, Any]:
 def fault_maker(func: Callable[..., Any], *, step: str | None = None) -> FaultMaker:
     """Make faults that carry the place of a function."""
     file, line = place(func)
+    name = step or func.__name__
 
-    def make(text: str) -> WorkflowValidationError:
-        return WorkflowValidationError(Fault(text, file, line, step or func.__name__))
+    def make(text: str, hint: str | None = None) -> WorkflowValidationError:
+        return WorkflowValidationError(Fault(text, file, line, name, hint))
 
     return make
+
+
+def caller() -> types.FrameType | None:
+    """Find the code that called plait."""
+    frame = inspect.currentframe()
+    while frame and str(frame.f_globals.get("__name__")).partition(".")[0] == "plait":
+        frame = frame.f_back
+    return frame
+
+
+def caller_place() -> tuple[str | None, int | None]:
+    """Find the file and line from which plait was called."""
+    frame = caller()
+    return (None, None) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def place(func: Callable[..., Any]) -> tuple[str | None, int | None]:
@@ -293,19 +414,35 @@ def _resolve(
     if annotation is _NOT_GIVEN:
         return annotation
     holder = types.SimpleNamespace(__annotations__={name: annotation})
+    known = getattr(inspect.unwrap(func), "__globals__", {})
     try:
-        hints = typing.get_type_hints(
-            holder, getattr(inspect.unwrap(func), "__globals__", {}), {**names}, include_extras=True
-        )
-    except NameError:
-        raise UnresolvedAnnotation(name, annotation) from None
+        hints = typing.get_type_hints(holder, known, {**names}, include_extras=True)
+    except Exception as error:  # noqa: BLE001 - whatever evaluating somebody's annotation raises
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, NameError | AttributeError):
+            around: dict[str, object] = {**known, **names}
+            if isinstance(error, AttributeError):
+                around = {**getattr(error.obj, "__dict__", {})}
+            classes = [n for n, value in around.items() if isinstance(value, type)]
+            near = get_close_matches(str(error.name), classes, n=1)
+            reason += f". Did you mean {near[0]!r}?" if near else ""
+        raise UnresolvedAnnotation(name, annotation, reason) from None
     return hints[name]
 
 
-def _members(hint: object) -> tuple[object, ...]:
+def _members(hint: Any) -> tuple[object, ...]:
     if get_origin(hint) in (Union, types.UnionType):
         return tuple(member for arg in get_args(hint) for member in _members(arg))
+    if get_origin(hint) is Annotated:
+        return _members(get_args(hint)[0])
+    if type(hint).__name__ == "TypeAliasType":  # `type E = A | B`; two classes have this name
+        return _members(hint.__value__)
     return (hint,)
+
+
+def _without_arguments(hint: object) -> object:
+    """Make `E` of `E[int]`: events go by their class."""
+    return next(iter(_event_classes((hint,))), hint)
 
 
 def _events(hint: object) -> tuple[type[Event], ...]:

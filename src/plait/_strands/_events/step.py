@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 import attrs
 
 from plait._engine.worker import SharedLimiter
+from plait._errors import Fault, WorkflowValidationError
 from plait._event import StepFailedEvent
 from plait._kernel.retry.ask import AnyRetryPolicy
 
@@ -16,15 +17,16 @@ from .signature import (
     FaultMaker,
     Signature,
     UnresolvedAnnotation,
+    caller,
+    caller_place,
     fault_maker,
     is_method,
+    place,
     read,
     visible_names,
 )
 
 if TYPE_CHECKING:
-    from plait._engine.native import Limiter
-
     from .workflow import Workflow
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +93,7 @@ def step(
     num_workers: int = 4,
     retry_policy: AnyRetryPolicy | None = None,
     timeout: float | None = None,
-    limiter: Limiter | None = None,
+    limiter: SharedLimiter | None = None,
     workflow: type[Workflow[Any]] | None = None,
     accept_event_subclasses: bool = False,
     skip_graph_checks: Collection[str] | None = None,
@@ -103,7 +105,7 @@ def step(
     num_workers: int = 4,
     retry_policy: AnyRetryPolicy | None = None,
     timeout: float | None = None,
-    limiter: Limiter | None = None,
+    limiter: SharedLimiter | None = None,
     workflow: type[Workflow[Any]] | None = None,
     accept_event_subclasses: bool = False,
     skip_graph_checks: Collection[str] | None = None,
@@ -140,11 +142,21 @@ def step(
     """
 
     def decorate(func: F) -> F:
+        _refuse_no_function(func, "step")
         fault = fault_maker(func)
-        if type(num_workers) is not int or num_workers < 1:
-            raise fault("num_workers must be an integer greater than 0")
+        if not is_count(num_workers):
+            raise fault("num_workers must be an integer greater than 0", was(num_workers))
         if timeout is not None and not is_positive(timeout):
-            raise fault("timeout must be a number greater than 0 or None")
+            raise fault("timeout must be a number greater than 0 or None", was(timeout))
+        if not (retry_policy is None or _has(retry_policy, "next")):
+            raise fault(
+                "retry_policy must be made by plait.retry, or have a method next(), or be None",
+                was(retry_policy),
+            )
+        if not (limiter is None or _has(limiter, "acquire_on_behalf_of")):
+            raise fault(
+                "limiter must be a trio.CapacityLimiter or an anyio.CapacityLimiter", was(limiter)
+            )
         if unknown := unknown_checks(skip_graph_checks):
             raise fault(unknown)
         spec = StepSpec(
@@ -211,11 +223,15 @@ def catch_error(
     """
 
     def decorate(func: F) -> F:
+        _refuse_no_function(func, "catch_error")
         fault = fault_maker(func)
-        if type(max_recoveries) is not int or max_recoveries < 1:
-            raise fault("@catch_error max_recoveries must be an integer >= 1")
+        if not is_count(max_recoveries):
+            raise fault("@catch_error max_recoveries must be an integer >= 1", was(max_recoveries))
         if for_steps is not None and not _are_names(for_steps):
-            raise fault("@catch_error for_steps must be None or a list of step name strings")
+            raise fault(
+                "@catch_error for_steps must be None or a list of step name strings",
+                was(for_steps),
+            )
         spec = StepSpec(
             name=func.__name__,
             func=func,
@@ -234,16 +250,77 @@ def catch_error(
 
 
 def _mark(func: F, spec: StepSpec, workflow: type[Workflow[Any]] | None) -> F:
+    """Keep `spec` at the function. What is wrong with it is raised from here: a short traceback."""
+    try:
+        _check_place(func, spec, workflow)
+        with suppress(UnresolvedAnnotation):  # tried again later: the name may be defined below
+            spec.signature()
+        setattr(func, MARK, spec)
+        if workflow is not None:
+            workflow.add_step(func)
+    except WorkflowValidationError as fault:
+        raise fault.with_traceback(None) from None
+    return func
+
+
+def _check_place(func: object, spec: StepSpec, workflow: object) -> None:
+    """Check that the decorator stands where it can work."""
+    name = spec.name
     if spec.free and workflow is None:
         raise spec.fault(
-            f"To decorate {spec.name} please pass a workflow class to the @step decorator."
+            f"To decorate {name} please pass a workflow class to the @step decorator.",
+            "Write @step(workflow=W) above a function; a method needs no workflow",
         )
-    with suppress(UnresolvedAnnotation):  # tried again later: the name may be defined below
-        spec.signature()
-    setattr(func, MARK, spec)
-    if workflow is not None:
-        workflow.add_step(func)
-    return func
+    if workflow is not None and not (isinstance(workflow, type) and hasattr(workflow, "add_step")):
+        raise spec.fault("workflow must be a Workflow class", was(workflow))
+    other = spec_of(func)
+    if other is not None and (other.catches is None) != (spec.catches is None):
+        raise spec.fault(
+            f"{name!r} has both @step and @catch_error.", "Keep @catch_error: it makes a step too"
+        )
+    frame = caller()
+    if frame is None or spec.free or frame.f_code.co_name != spec.func.__qualname__.split(".")[-2]:
+        return
+    before = frame.f_locals.get(name)  # in the body of the class, where names are still local
+    other = spec_of(before)
+    if other is not None and before is not func:
+        line = place(other.func)[1]
+        raise spec.fault(
+            f"Step {name!r} is defined twice in one class.",
+            f"The other one is in line {line}: give one of them another name",
+        )
+
+
+def _refuse_no_function(func: object, decorator: str) -> None:
+    """Refuse what `@step` cannot make a step of."""
+    kind, name = type(func).__name__, _name_of(func)
+    if isinstance(func, staticmethod | classmethod | property):
+        text = f"@{decorator} does not go with @{kind}."
+        hint = "A step is a method with self, or a free function with @step(workflow=W)"
+    elif isinstance(func, type) or not (callable(func) and hasattr(func, "__qualname__")):
+        text = f"@{decorator} makes a step of a function, not of {func!r}."
+        hint = f"Write @{decorator} above def; options have names, as in @step(num_workers=4)"
+    else:
+        return
+    raise WorkflowValidationError(Fault(text, *caller_place(), name, hint))
+
+
+def _name_of(func: object) -> str | None:
+    name: object = getattr(func, "__name__", None)
+    return name if isinstance(name, str) else None
+
+
+def _has(thing: object, method: str) -> bool:
+    """Say whether this is an object, not a class, with this method."""
+    return not isinstance(thing, type) and callable(getattr(thing, method, None))
+
+
+def was(value: object) -> str:
+    """Say what was given instead of what is needed."""
+    seconds: object = getattr(value, "total_seconds", None)
+    if callable(seconds):  # a `timedelta`
+        return f"It was {value!r}. Write {seconds()}, in seconds"
+    return f"It was {value!r}"
 
 
 def _are_names(names: object) -> bool:
@@ -262,7 +339,10 @@ def is_count(number: object) -> bool:
 
 def check_names(names: Collection[str] | None) -> frozenset[str]:
     """Make a set of the names of graph checks; one may stand alone."""
-    return frozenset([names] if isinstance(names, str) else names or ())
+    if names is None:
+        return frozenset()
+    several = not isinstance(names, str) and isinstance(cast("object", names), Iterable)
+    return frozenset(map(str, names) if several else [str(names)])
 
 
 def unknown_checks(names: Collection[str] | None) -> str | None:

@@ -6,10 +6,11 @@ from typing import final
 
 import attrs
 
-from plait._errors import WorkflowValidationError
+from plait._errors import Fault, WorkflowValidationError
 from plait._naming import publish
 
-from .step import is_positive
+from .signature import caller_place
+from .step import is_positive, was
 
 
 @final
@@ -35,7 +36,8 @@ class Timeout:
 
     def __attrs_post_init__(self) -> None:
         if not is_positive(self.seconds):
-            raise WorkflowValidationError("timeout must be a number greater than 0 or None")
+            text = "timeout must be a number greater than 0 or None"
+            raise WorkflowValidationError(Fault(text, *caller_place(), hint=was(self.seconds)))
 
 
 publish("plait", Timeout)

@@ -5,11 +5,13 @@ Nothing here runs a step. What can be known before a run is said before it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import attrs
 
-from plait._errors import Fault
+from plait._errors import Fault, WorkflowValidationError
 from plait._event import (
     Event,
     HumanResponseEvent,
@@ -20,8 +22,8 @@ from plait._event import (
 )
 
 from .compile import Steps, Streams
-from .signature import Signature, class_place
-from .step import StepSpec
+from .signature import Signature, UnresolvedAnnotation, class_place, fault_maker, read
+from .step import StepSpec, spec_of
 
 
 @attrs.frozen
@@ -39,28 +41,62 @@ class Graph:
         return spec.accept_event_subclasses and issubclass(event, signature.accepts)
 
 
-def start_and_stop(graph: Graph) -> Iterator[str]:
-    """Check that there is one start class and one stop class."""
+def start_and_stop(graph: Graph, cls: type) -> Iterator[Fault]:
+    """Check that there is one start class and one stop class. The place is the workflow's class."""
+    for text, hint in _start_and_stop(graph, cls):
+        yield Fault(text, *class_place(cls), hint=hint)  # parses the file: for a fault only
+
+
+def _start_and_stop(graph: Graph, cls: type) -> Iterator[tuple[str, str | None]]:
     name = graph.name
     starts = unique(e for _, s in graph.steps for e in s.accepts if issubclass(e, StartEvent))
     stops = unique(e for _, s in graph.steps for e in s.returned_events if issubclass(e, StopEvent))
     if not starts:
-        yield (
+        text = (
             "At least one Event of type StartEvent must be received by any step. "
             f"(Workflow {name!r} has no @step that accepts StartEvent.)"
         )
+        yield text, _forgotten(cls, StartEvent, "takes", lambda signature: signature.accepts)
     if not stops and "terminal_event" not in graph.skip:
-        yield (
+        text = (
             "At least one Event of type StopEvent must be returned by any step. "
             f"(Workflow {name!r} has no @step that returns StopEvent.)"
         )
+        method = _forgotten(cls, StopEvent, "returns", lambda signature: signature.returned_events)
+        yield text, method or _no_event(graph)
     for kind, found in (("StartEvent", starts), ("StopEvent", stops)):
         if len(found) > 1:
             names = ", ".join(e.__name__ for e in found)
-            yield (
+            text = (
                 f"Only one type of {kind} is allowed per workflow, found {len(found)}: {names} "
                 f"in workflow {name!r}."
             )
+            yield text, None
+
+
+def _forgotten(
+    cls: type, kind: type[Event], does: str, events: Callable[[Signature], Iterable[type[Event]]]
+) -> str | None:
+    """Find the method that would be the step in question, had it the decorator."""
+    for name, func in (item for base in cls.__mro__ for item in vars(base).items()):
+        if inspect.isfunction(func) and spec_of(func) is None:
+            with suppress(WorkflowValidationError, UnresolvedAnnotation):
+                if any(issubclass(e, kind) for e in events(read(func, {}, fault_maker(func)))):
+                    return f"Method {name!r} {does} {kind.__name__}: write @step above it"
+    return None
+
+
+def _no_event(graph: Graph) -> str | None:
+    """Find a step whose return annotation means something else than its author thought."""
+    for spec, signature in graph.steps:
+        for hint in (*signature.returns, *signature.lists):
+            if not _is_event_class(hint):
+                return f"Step {spec.name!r} is annotated to return {hint}, which is no event class"
+    return None
+
+
+def _is_event_class(hint: object) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Event)
 
 
 def graph_faults(graph: Graph) -> Iterator[Fault]:
@@ -87,8 +123,8 @@ def unique(events: Iterable[type[Event]]) -> list[type[Event]]:
     return [*dict.fromkeys(events)]
 
 
-def _at(spec: StepSpec, text: str) -> Fault:
-    return spec.fault(text).faults[0]
+def _at(spec: StepSpec, text: str, hint: str | None = None) -> Fault:
+    return spec.fault(text, hint).faults[0]
 
 
 def _stop_is_not_accepted(graph: Graph) -> Iterator[Fault]:
@@ -105,13 +141,14 @@ def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
     produced = unique(event for _, signature in graph.steps for event in signature.returned_events)
     for spec, signature in graph.steps:
         orphans = [
-            getattr(returned, "__name__", str(returned))
+            returned
             for returned in (*signature.returns, *signature.lists)
             if not _is_consumed(graph, returned)
         ]
         if orphans:
-            text = "The following events are produced but never consumed: " + ", ".join(orphans)
-            yield _at(spec, text)
+            names = dict.fromkeys(getattr(orphan, "__name__", str(orphan)) for orphan in orphans)
+            text = "The following events are produced but never consumed: " + ", ".join(names)
+            yield _at(spec, text, _cure(graph, orphans[0]))
     for spec, signature in graph.steps:
         wanting = [
             event.__name__
@@ -124,12 +161,32 @@ def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
         ]
         if wanting:
             text = "The following events are consumed but never produced: " + ", ".join(wanting)
-            yield _at(spec, text)
+            yield _at(
+                spec,
+                text,
+                f"Who sends {wanting[0]} names it as a return type as well: -> {wanting[0]} | None",
+            )
+
+
+def _cure(graph: Graph, returned: object) -> str:
+    """Say what to write for an event that no step takes, or for what is no event at all."""
+    if not _is_event_class(returned):
+        return "That is no event class. A step that returns several events returns list[E]"
+    assert isinstance(returned, type)
+    for spec, signature in graph.steps:
+        for base in signature.accepts:
+            if issubclass(returned, base):
+                return (
+                    f"Step {spec.name!r} accepts its base {base.__name__}: "
+                    "use @step(accept_event_subclasses=True)"
+                )
+    name = returned.__name__
+    return f"Add a step with ev: {name}; or, for the stream, class {name}(Event, observable=True)"
 
 
 def _is_consumed(graph: Graph, returned: object) -> bool:
     if not (isinstance(returned, type) and issubclass(returned, Event)):
-        return False
+        return False  # `_is_event_class` would not tell type checkers
     if issubclass(returned, StopEvent | InputRequiredEvent) or returned.__plait_observable__:
         return True
     return any(graph.accepts(spec, signature, returned) for spec, signature in graph.steps)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Final, Generic, Literal
+from typing import Any, ClassVar, Final, Generic, Literal, cast
 from weakref import WeakValueDictionary
 
 import attrs
@@ -32,11 +32,20 @@ from plait._naming import publish
 from .compile import make_plan, work_of
 from .context import Context
 from .narrator import Narrator
-from .resources import ResourceManager, RunScope
-from .resources import check as check_resources
+from .resources.check import check as check_resources
+from .resources.manager import ResourceManager
+from .resources.run_scope import RunScope
 from .run import Run
-from .signature import Signature, UnresolvedAnnotation, class_place, fault_maker, visible_names
-from .step import StepSpec, check_names, is_count, is_positive, spec_of, unknown_checks
+from .signature import (
+    Signature,
+    UnresolvedAnnotation,
+    caller_place,
+    class_place,
+    fault_maker,
+    place,
+    visible_names,
+)
+from .step import StepSpec, check_names, is_count, is_positive, spec_of, unknown_checks, was
 from .timeout import Timeout
 from .validate import Graph, asks_a_human, graph_faults, start_and_stop, unique
 
@@ -46,8 +55,8 @@ RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 #: Options of `run()` in older frameworks, and what to write instead.
 FORMER_OPTIONS: Final = {
-    "checkpoint_callback": "run.on_checkpoint(callback)",
-    "stepwise": "run.stepwise()",
+    "checkpoint_callback": "There are no checkpoints yet",
+    "stepwise": "Write run = wf.run(...); run.stepwise()",
 }
 
 
@@ -100,7 +109,13 @@ class Workflow(Generic[R_co]):
         names = visible_names(1)
         for name, value in vars(cls).items():
             spec = spec_of(value)
+            _refuse_step_inside(value)
             if spec is not None:
+                if hasattr(Workflow, name):
+                    raise spec.fault(
+                        f"Step {name!r} has the name of a method of Workflow.",
+                        "Give it another name",
+                    )
                 if value is not spec.func:  # another decorator stands above
                     spec = attrs.evolve(spec, func=value)
                 with suppress(UnresolvedAnnotation):  # reported by `run()`, with all other faults
@@ -108,12 +123,8 @@ class Workflow(Generic[R_co]):
                 cls.__plait_steps__[name] = spec
             elif name in inherited and value is None:
                 cls.__plait_steps__[name] = None
-            elif name in inherited and callable(value):
-                owner = next(b.__name__ for b in cls.__mro__[1:] if name in vars(b))
-                raise fault_maker(value, step=name)(
-                    f"Method {name!r} of {cls.__name__!r} overrides step {name!r} of {owner!r} "
-                    "but has no @step decorator."
-                )
+            elif name in inherited:
+                raise WorkflowValidationError(_overridden(cls, name, value))
 
     def __init__(
         self,
@@ -128,22 +139,34 @@ class Workflow(Generic[R_co]):
         on_stop: Literal["cancel", "drain"] = "cancel",
         stream_buffer: float = math.inf,
     ) -> None:
-        faults: list[str] = []
+        wrong: list[tuple[str, str | None]] = []
         if timeout is not None and not (isinstance(timeout, Timeout) or is_positive(timeout)):
-            faults.append("timeout must be a number greater than 0 or None")
+            wrong.append(("timeout must be a number greater than 0 or None", was(timeout)))
+        if not isinstance(cast("object", resource_manager), ResourceManager | None):
+            wrong.append(
+                ("resource_manager must be a ResourceManager or None", was(resource_manager))
+            )
         if num_concurrent_runs is not None and not is_count(num_concurrent_runs):
-            faults.append("num_concurrent_runs must be an integer greater than 0 or None")
+            text = "num_concurrent_runs must be an integer greater than 0 or None"
+            wrong.append((text, was(num_concurrent_runs)))
+        if not isinstance(cast("object", workflow_name), str | None):
+            wrong.append(("workflow_name must be a text or None", was(workflow_name)))
         if on_stop not in ("cancel", "drain"):
-            faults.append("on_stop must be 'cancel' or 'drain'")
+            wrong.append(("on_stop must be 'cancel' or 'drain'", was(on_stop)))
         if stream_buffer != math.inf and not is_count(stream_buffer):
-            faults.append("stream_buffer must be an integer greater than 0 or math.inf")
+            text = "stream_buffer must be an integer greater than 0 or math.inf"
+            wrong.append((text, was(stream_buffer)))
         if unknown := unknown_checks(skip_graph_checks):
-            faults.append(unknown)
+            wrong.append((unknown, None))
+        if wrong:
+            file, line = caller_place()
+            raise WorkflowValidationError(
+                *(Fault(text, file, line, hint=hint) for text, hint in wrong),
+                workflow=type(self).__name__,
+            )
         self._name = workflow_name
-        if faults:
-            raise WorkflowValidationError(*self._placed(faults), workflow=self._short_name)
         self._verbose = verbose
-        self._resources = resource_manager or ResourceManager()
+        self._resources = (resource_manager or ResourceManager())._scope
         self._stream_buffer = stream_buffer
         self._timeout = timeout
         self._disable_validation = disable_validation
@@ -155,13 +178,8 @@ class Workflow(Generic[R_co]):
         self._checked: tuple[Graph, bool, bool] | None = None
         self._compiled: tuple[tuple[StepSpec, ...], Graph, Plan] | None = None
         graph, _ = self._compile()
-        if faults := [*start_and_stop(graph)]:
-            raise WorkflowConfigurationError(*self._placed(faults), workflow=self._short_name)
-
-    def _placed(self, texts: Iterable[str]) -> list[Fault]:
-        """Make faults of the workflow as a whole: their place is its class."""
-        file, line = class_place(type(self))
-        return [Fault(text, file, line) for text in texts]
+        if faults := [*start_and_stop(graph, type(self))]:
+            raise WorkflowConfigurationError(*faults, workflow=self._short_name)
 
     # ------------------------------------------------------------ steps
 
@@ -188,6 +206,16 @@ class Workflow(Generic[R_co]):
 
         Raises:
             WorkflowValidationError: It has no `@step`, or a step of its name is there.
+
+        Example:
+            ```python
+            @step(workflow=Shop)
+            async def pack(ev: Order) -> StopEvent:
+                return StopEvent(result=ev.item)
+
+
+            Market.add_step(pack)
+            ```
         """
         spec = spec_of(func)
         if spec is None:
@@ -219,7 +247,8 @@ class Workflow(Generic[R_co]):
             except UnresolvedAnnotation as missing:
                 faults += spec.fault(
                     f"Step {spec.name!r}: cannot resolve the annotation "
-                    f"{str(missing.annotation)!r} of parameter {missing.parameter!r}."
+                    f"{str(missing.annotation)!r} of {missing.whose}.",
+                    missing.reason,
                 ).faults
             except WorkflowValidationError as error:
                 faults += error.faults
@@ -277,6 +306,12 @@ class Workflow(Generic[R_co]):
 
         Raises:
             WorkflowValidationError: With every fault found, each with file and line.
+
+        Example:
+            ```python
+            def test_the_graph() -> None:
+                Flow().validate()
+            ```
         """
         graph, _ = self._compile()
         asked_for = (graph, validate_resource_configs, validate_resources)
@@ -311,8 +346,8 @@ class Workflow(Generic[R_co]):
     ) -> Run[R_co]:
         """Make a run, which nothing has started yet.
 
-        Await it, enter it with `async with`, or give it to a nursery. Inside `open_runtime()` it
-        starts at once.
+        Await it, enter it with `async with`, or give it to a nursery: whoever starts it owns it, and
+        it ends with its owner. Inside `open_runtime()` it starts at once. Not a checkpoint.
 
         Args:
             ctx: A context whose store the run shall use and leave its values in.
@@ -324,7 +359,10 @@ class Workflow(Generic[R_co]):
             WorkflowValidationError: The workflow cannot work as it is written.
             WorkflowRuntimeError: The start event cannot be made or is of another class, or the run
                 id is not usable.
-            ContextStateError: The context is in use.
+            ContextStateError: The context is in use, or belongs to a step.
+            TypeError: A start event and fields for one were given, or an option that older
+                frameworks have.
+            ValueError: The start event is none.
 
         Example:
             ```python
@@ -334,6 +372,8 @@ class Workflow(Generic[R_co]):
         graph, plan = self._compile()
         if not self._disable_validation:
             self.validate()
+        if ctx is not None:
+            _check_context(ctx)
         event = self._start_event(start_event, start_fields)
         name = self._new_id(run_id)
         if ctx is None:
@@ -378,7 +418,7 @@ class Workflow(Generic[R_co]):
             return event
         for name, instead in FORMER_OPTIONS.items():
             if name in fields and name not in kind.__plait_fields__:
-                raise TypeError(f"run() has no option {name!r}. Write run = wf.run(...); {instead}")
+                raise TypeError(f"run() has no option {name!r}. {instead}")
         try:
             return kind(**fields)
         except (TypeError, ValueError) as error:
@@ -390,7 +430,7 @@ class Workflow(Generic[R_co]):
     def _new_id(self, run_id: str | None) -> RunId:
         if run_id is None:
             return RunId(str(uuid.uuid4()))
-        if not RUN_ID.fullmatch(run_id):
+        if not RUN_ID.fullmatch(run_id if isinstance(cast("object", run_id), str) else ""):
             raise WorkflowRuntimeError(f"run_id must match [A-Za-z0-9_-]{{1,64}}, not {run_id!r}")
         known = self._runs.get(run_id)
         if known is not None and known.conclusion is None:
@@ -408,6 +448,38 @@ class Workflow(Generic[R_co]):
         return {
             spec.name: work_of(self, ctx, scope, spec, signature) for spec, signature in graph.steps
         }
+
+
+def _check_context(ctx: object) -> None:
+    """Refuse what stands where older frameworks, too, have the context."""
+    if not isinstance(ctx, Context):
+        field = "start_event=..." if isinstance(ctx, StartEvent) else "topic=..."
+        raise TypeError(f"run() takes a Context by position, not {ctx!r}. Write run({field})")
+
+
+def _refuse_step_inside(value: object) -> None:
+    """Refuse `@property` and the like above `@step`: nothing would ever call that step."""
+    kind = type(value)
+    if kind not in (property, staticmethod, classmethod):
+        return
+    func: object = getattr(value, "fget" if kind is property else "__func__", None)
+    if (spec := spec_of(func)) is not None:
+        raise spec.fault(
+            f"@step does not go with @{kind.__name__}.",
+            "A step is a method with self, or a free function with @step(workflow=W)",
+        )
+
+
+def _overridden(cls: type, name: str, value: Any) -> Fault:
+    """Make the fault of a step whose name a subclass gives to something else."""
+    owner = next(base.__name__ for base in cls.__mro__[1:] if name in vars(base))
+    said = f"{name!r} of {cls.__name__!r} overrides step {name!r} of {owner!r}"
+    drop = f"{name} = None drops the step"
+    if callable(value):
+        text = f"Method {said} but has no @step decorator."
+        return Fault(text, *place(value), name, f"Write @step above it; {drop}")
+    hint = f"Give it another name; {drop}"
+    return Fault(f"{said} and is no step.", *class_place(cls), name, hint)
 
 
 publish("plait", Workflow)
