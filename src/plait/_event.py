@@ -383,6 +383,9 @@ class StartEvent(Event, name="plait.StartEvent"):
 
         def __init__(self, **fields: Any) -> None: ...
 
+        # Most people read its fields undeclared; an heir pays with its misspelt reads.
+        def __getattr__(self, name: str, /) -> Any: ...
+
 
 class StopEvent(Event, name="plait.StopEvent"):
     """The event that ends a run. The run's result is its `.result`, or an heir as it is.
@@ -421,6 +424,9 @@ class InputRequiredEvent(Event, name="plait.InputRequiredEvent", observable=True
 
         def __init__(self, **fields: Any) -> None: ...
 
+        # Most people read its fields undeclared; an heir pays with its misspelt reads.
+        def __getattr__(self, name: str, /) -> Any: ...
+
 
 class HumanResponseEvent(Event, name="plait.HumanResponseEvent"):
     """A human's answer. It comes from outside: `run.send_event(HumanResponseEvent(...))`.
@@ -432,6 +438,9 @@ class HumanResponseEvent(Event, name="plait.HumanResponseEvent"):
     if TYPE_CHECKING:
 
         def __init__(self, **fields: Any) -> None: ...
+
+        # Most people read its fields undeclared; an heir pays with its misspelt reads.
+        def __getattr__(self, name: str, /) -> Any: ...
 
 
 class WorkflowFailedEvent(StopEvent, name="plait.events.WorkflowFailedEvent"):

@@ -170,8 +170,8 @@ class Laws:
                 return (records.Interrupted,)
             case stimuli.Returned(_, _, value):
                 return self._returned(item, value)
-            case stimuli.Raised(_, _, error):
-                return self.after_failure(item, error)
+            case stimuli.Raised(_, _, error, final):
+                return self.after_failure(item, error, final=final)
             case stimuli.Contributed():
                 return self._contributed(item, stimulus)
             case stimuli.WaitBegan():
@@ -214,11 +214,12 @@ class Laws:
         takers = ledger.receivers(event, opener) or isinstance(event, Watched)
         return bool(takers or answers or ledger.kept(event))
 
-    def after_failure(self, item: Item, error: BaseException) -> Expected:
+    def after_failure(self, item: Item, error: BaseException, *, final: bool = False) -> Expected:
         """Say what comes of a body that raises this."""
         if self.phase is Phase.WINDING_UP:
             return (records.Interrupted,) if only_over(error) else (records.Failed,)
-        if not isinstance(error, Exception) or isinstance(error, PlaitInternalError | Refusal):
+        fatal = not isinstance(error, Exception)
+        if final or fatal or isinstance(error, PlaitInternalError | Refusal):
             return ENDS
         policy = self.plan.step[item.step].retry
         if policy is not None and not isinstance(policy, Patience):

@@ -251,8 +251,8 @@ class Ledger:
             "law 7: what a fan-in cancels is dropped at once"
         )
         match record:
-            case records.RunStarted(_, _, self.epoch, stepwise):
-                self.permits = 0 if stepwise else None
+            case records.RunStarted(_, _, epoch, stepwise):
+                self.epoch, self.permits = epoch, 0 if stepwise else None
             case records.Permitted(_, more):
                 assert self.permits is not None, "law 3: it does not go step by step"
                 self.permits += more

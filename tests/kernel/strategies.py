@@ -330,7 +330,7 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
     stimuli.Opened: st.builds(stimuli.Opened, times, events, times, st.booleans()),
     stimuli.Ready: st.builds(stimuli.Ready, times, names),
     stimuli.Returned: st.builds(stimuli.Returned, times, numbers, returned, st.booleans()),
-    stimuli.Raised: st.builds(stimuli.Raised, times, numbers, errors),
+    stimuli.Raised: st.builds(stimuli.Raised, times, numbers, errors, st.booleans()),
     stimuli.Unwound: st.builds(stimuli.Unwound, times, numbers),
     stimuli.Sent: st.builds(stimuli.Sent, times, numbers, events, st.none() | names),
     stimuli.Contributed: st.builds(

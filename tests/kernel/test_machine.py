@@ -304,10 +304,10 @@ class Machine(RuleBasedStateMachine):
 
     def _fails(self, dice: Dice, number: DeliveryId) -> None:
         """In the time of calm only where it has another attempt, or somebody recovers it."""
-        error = dice.one_of(ERRORS) if self._may_end() else ERRORS[0]
-        ends = self.shell.laws.after_failure(self.ledger.items[number], error) == ENDS
-        if self._may_end() or not ends:
-            self._hear(stimuli.Raised(self._now(), number, error))
+        ends, item = self._may_end(), self.ledger.items[number]
+        error, final = dice.one_of(ERRORS) if ends else ERRORS[0], ends and dice.rarely()
+        if ends or self.shell.laws.after_failure(item, error) != ENDS:
+            self._hear(stimuli.Raised(self._now(), number, error, final))
 
     def _collect(self, dice: Dice, number: DeliveryId) -> None:
         item = self.ledger.items[number]

@@ -284,6 +284,16 @@ def test_row_074_functions_are_accepted_and_what_has_no_namesake(mixed, delays):
     assert retry_policy(lambda _: True, wait_fixed(2), lambda _: False).next(0, 9, error) == 2
 
 
+@pytest.mark.parametrize("strategy", ["@retry_never", "@stop_never"])
+@pytest.mark.parametrize("answer", [True, False])
+def test_row_074_functions_combine_with_strategies_on_either_side(strategy, answer):
+    never, state = ours(strategy), tenacity.RetryCallState(None, None, (), {})
+    for both in (never & (lambda _: answer), (lambda _: answer) & never):
+        assert both(state) is False
+    for one in (never | (lambda _: answer), (lambda _: answer) | never):
+        assert one(state) is answer
+
+
 async def test_row_074_a_step_is_retried_as_tenacitys_objects_say(autojump_clock):
     class Flow(Workflow):
         @step(

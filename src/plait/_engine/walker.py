@@ -45,7 +45,7 @@ class Walker:
 
     def forgo(self, stride: Stride) -> bool:
         """Say whether a stride was never made; it is forgotten then. Else its body goes on."""
-        if self._body is not None and self._strides[0] is stride:
+        if stride.done.is_set() or (self._body is not None and self._strides[0] is stride):
             return False
         self._strides.remove(stride)
         return True
