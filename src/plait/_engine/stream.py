@@ -61,7 +61,7 @@ class Feed:
     def whisper(self, event: Event) -> None:
         """Tell those readers that have asked for internal events, and keep nothing."""
         for reader in self._readers:
-            reader.overhear(event)
+            reader._overhear(event)
         self.wake()
 
     def wake(self) -> None:
@@ -82,7 +82,7 @@ class Feed:
     @property
     def backlog(self) -> int:
         """How far the writers are ahead."""
-        taken = min((reader.taken for reader in self._readers), default=self._taken)
+        taken = min((reader._taken for reader in self._readers), default=self._taken)
         return len(self.events) - taken
 
     def check_room(self) -> None:
@@ -154,7 +154,7 @@ class EventStream:
     def __init__(self, feed: Feed, backend: Backend, *, internal: bool = False) -> None:
         self._feed = feed
         self._backend = backend
-        self.taken: int = 0
+        self._taken: int = 0
         self._closed = False
         #: Internal events, each with the number of events that it comes after.
         self._overheard: deque[tuple[int, Event]] | None = deque() if internal else None
@@ -163,7 +163,7 @@ class EventStream:
     def __aiter__(self) -> Self:
         return self
 
-    def overhear(self, event: Event) -> None:
+    def _overhear(self, event: Event) -> None:
         """Keep an internal event, if this stream shows them."""
         if self._overheard is not None:
             self._overheard.append((len(self._feed.events), event))
@@ -174,15 +174,15 @@ class EventStream:
         A checkpoint where it waits, and every 64 events. Cancelled, it has taken none.
         """
         feed = self._feed
-        if self.taken % BURST == 0:
+        if self._taken % BURST == 0:
             await self._backend.checkpoint()
         while not self._closed:
-            if self._overheard and self._overheard[0][0] <= self.taken:
+            if self._overheard and self._overheard[0][0] <= self._taken:
                 return self._overheard.popleft()[1]  # noqa: ASYNC910 - as below
-            if self.taken < len(feed.events):
-                event = feed.events[self.taken]
-                self.taken += 1
-                feed.took(self.taken)
+            if self._taken < len(feed.events):
+                event = feed.events[self._taken]
+                self._taken += 1
+                feed.took(self._taken)
                 return event  # noqa: ASYNC910 - a checkpoint for each burst
             if feed.closed:
                 break
