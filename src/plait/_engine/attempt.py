@@ -184,6 +184,7 @@ class Attempt:
                 raise refusals.over(shell.state, kind, "waited for")
             await self.worker.take_again(native)
         except native.cancelled:
+            shell.notice_deadline()  # before the wait is given up: the error tells of it
             # The body may go on, in a scope of its own making: it needs its slot for that.
             await self._slot_back(cell, key)  # noqa: ASYNC120 - it is shielded
             if cell.answered and not isinstance(cell.answer, TimedOutWait):

@@ -386,15 +386,20 @@ class Shell:
 
     def notice(self) -> bool:
         """Say why there is a `Cancelled`; false if nobody asked for one."""
-        if self.state.phase is not GOING:
+        if self.state.phase is not GOING or self.notice_deadline():
             return True
-        if self._scope is not None and self._scope.cancel_called:
-            self.hear(stimuli.Expired(self.clock()))
-        elif self.native.deadline() == -math.inf:
+        if self.native.deadline() == -math.inf:
             self.hear(stimuli.Abandoned(self.clock()))
         else:
             return False
         return True
+
+    def notice_deadline(self) -> bool:
+        """Say so if the deadline has passed. Also from inside scopes of somebody else."""
+        passed = self._scope is not None and self._scope.cancel_called
+        if passed and self.state.phase is GOING:
+            self.hear(stimuli.Expired(self.clock()))
+        return passed
 
     # ------------------------------------------------------------ what others may ask
 
