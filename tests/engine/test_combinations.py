@@ -816,7 +816,7 @@ async def test_stepwise_with_a_retry_a_timeout_a_wait_and_a_child():
         (6, [B(n=2)]),
         (6, [StopEvent(result=[*again, 2])]),
     ]
-    assert sorted(again) == [0, 1]
+    assert again == [0, 1]
 
 
 # ---------------------------------------------------------------- children, streams, stores

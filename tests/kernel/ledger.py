@@ -556,7 +556,9 @@ class Ledger:
     def _collected(self, record: records.Collected) -> None:
         item = self.executing(record.delivery)
         assert item is not None
-        wanted = [kind for kind, count in record.shape.runs for _ in range(count)]
+        wanted: Counter[type] = Counter()
+        for kind, count in record.shape.runs:
+            wanted[kind] += count
         key = BufferKey(record.buffer_id, record.shape.wants, record.key)
         place = ids(item.event).index(id(record.event))
         assert (key, place) not in item.told, "law 10: it has counted already"
@@ -564,9 +566,9 @@ class Ledger:
         here.append((record.delivery, record.kind, record.event))
         have = Counter(kind for _, kind, _ in here)
         item.told[key, place] = None
-        if have >= Counter(wanted):
+        if have >= wanted:
             batch = []
-            for kind in wanted:
+            for kind in (kind for kind, count in record.shape.runs for _ in range(count)):
                 oldest = next(kept for kept in here if kept[1] is kind)
                 here.remove(oldest)
                 batch.append(oldest[2])

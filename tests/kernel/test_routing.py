@@ -251,6 +251,42 @@ def test_a_returned_value_that_is_no_event_fails_the_run(value: object):
     assert str(failure.error) == text
 
 
+class Later:
+    """What an `await` is missing before."""
+
+    def __await__(self):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("value", "cure"),
+    [
+        pytest.param(Stop, "Stop is a class. Write Stop(...)", id="a class"),
+        pytest.param(Later(), "An await is missing before the call that makes it", id="awaitable"),
+        pytest.param(
+            [A()],
+            "Its return annotation has no list. Write -> list[E] to return several events",
+            id="a list",
+        ),
+        pytest.param(
+            (A(), A()),
+            "Several events are returned as a list, under the annotation -> list[E]",
+            id="a tuple",
+        ),
+        pytest.param("text", None, id="a text"),
+        pytest.param({"a": A()}, None, id="a mapping"),
+        pytest.param(3, None, id="a number"),
+    ],
+)
+def test_what_may_have_been_meant_by_a_value_that_is_no_event_is_noted(
+    value: object, cure: str | None
+):
+    shell = opened(FLOW)
+    shell.returns(shell.comes("start") or 0, value)
+    (failure,) = shell.state.failures
+    assert getattr(failure.error, "__notes__", []) == ([] if cure is None else [cure])
+
+
 # ---------------------------------------------------------------- after the decision
 
 
