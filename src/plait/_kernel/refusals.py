@@ -43,7 +43,11 @@ def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
     """`who` is "Step 's' returned B", "Step 's' sent B" or "B was sent"."""
     plan = state.plan
     lines = [f"{who}, but no step of workflow {plan.name!r} accepts it."]
-    accepted = {k.__name__: step.name for step in plan.steps for k in step.accepts}
+    accepted = [
+        (f"list[{k.__name__}]" if step.gather else k.__name__, step.name)
+        for step in plan.steps
+        for k in step.accepts
+    ]
     lines += [
         f"Step {step.name!r} accepts its base {base.__name__}: "
         "use @step(accept_event_subclasses=True)."
@@ -51,8 +55,12 @@ def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
         for base in step.accepts
         if base is not kind and issubclass(kind, base)
     ]
-    lines.append("  accepted: " + ", ".join(f"{k} ({s})" for k, s in accepted.items()))
+    lines.append("  accepted: " + ", ".join(f"{k} ({s})" for k, s in accepted))
     name = kind.__name__
+    gathers = next((step for step in plan.steps if step.gather and kind in step.accepts), None)
+    if gathers is not None:
+        lines.append(f"  Step {gathers.name!r} takes it out of a list: return [{name}(...), ...]")
+        return Refusal("\n".join(lines))
     near = get_close_matches(name, _candidates(state, kind), n=1)
     hint = f"Did you mean {near[0]}? Otherwise add" if near else "Add"
     lines.append(f"  {hint} a step:  @step async def ...(self, ev: {name})")

@@ -121,7 +121,8 @@ def step(
         func: The function, when the decorator is written without parentheses.
         num_workers: How many of its bodies may run at once in one run.
         retry_policy: What to do when an attempt fails, see `plait.retry`. `None`: the run fails.
-        timeout: Seconds that one attempt may take, waits for events left out.
+        timeout: Seconds that one attempt may take, waits for events left out. A thread cannot be
+            interrupted: what a plain function returns counts, however late.
         limiter: A capacity limiter that it shares with other steps, runs or programs: a body runs
             only with a token of it.
         workflow: The class that a free function becomes a step of, and its subclasses.
