@@ -29,7 +29,7 @@ The ledger raises when a record breaks one of them; what is left is here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import inf
 from typing import TypeAlias
@@ -190,13 +190,15 @@ class Laws:
             return ENDS
         return (records.Completed,)
 
-    def _listed(self, item: Item, members: Iterable[object]) -> Expected:
+    def _listed(self, item: Item, members: Sequence[object]) -> Expected:
         found: list[type] = [records.Completed]
-        given: set[Hashable] = set()
-        for member in members:
+        given: set[WaitKey] = set()
+        for index, member in enumerate(members):
             found.append(records.Emitted)
-            if isinstance(member, Stop):
-                return (*found, records.Decided)
+            if isinstance(member, Stop):  # what is behind it comes too late
+                rest = members[index + 1 :]
+                whole = all(isinstance(late, Event) for late in rest)
+                return (*found, records.Decided, *[records.Emitted] * len(rest)) if whole else ENDS
             keys = self.ledger.answers_to(member, but_of=item.number, given=given)
             given |= {*keys}
             if not (keys or self.wanted(member, item.step, waits=False)):
@@ -273,9 +275,12 @@ class Laws:
         ledger = self.ledger
         assert all(record.at == stimulus.now for record in latest)
         followed = self._as_expected(latest, todo)
-        for record in latest:
+        for before, record in zip([None, *latest], latest, strict=False):
             if isinstance(record, records.Decided):
-                self._decided(record.outcome, stimulus, latest, follows=record in followed)
+                if record in followed:
+                    self._stalled(record.outcome)
+                else:
+                    self._decided(record.outcome, stimulus, before)
             if isinstance(record, records.Collected):
                 assert isinstance(stimulus, stimuli.Contributed)
                 kind = self._counts_as(ledger.items[record.delivery], stimulus)
@@ -309,20 +314,14 @@ class Laws:
         assert own or not followed, "nothing follows from nothing"
         return followed
 
-    def _decided(
-        self,
-        outcome: records.Outcome,
-        stimulus: Stimulus,
-        latest: Sequence[Record],
-        *,
-        follows: bool,
-    ) -> None:
+    def _stalled(self, outcome: records.Outcome) -> None:
+        """Law 11: what follows from quiet is a stall."""
+        assert outcome == records.Stalled()
+        assert self.ledger.quiet, "law 11: stalled, and something can go on"
+        assert not self.ledger.open_ended, "law 11: stalled, and the outside can move it on"
+
+    def _decided(self, outcome: records.Outcome, stimulus: Stimulus, before: Record | None) -> None:
         """Law 9: the outcome is that of its cause."""
-        if follows:
-            assert outcome == records.Stalled()
-            assert self.ledger.quiet, "law 11: stalled, and something can go on"
-            assert not self.ledger.open_ended, "law 11: stalled, and the outside can move it on"
-            return
         match stimulus:
             case stimuli.Expired():
                 assert outcome == records.TimedOut(self.active)
@@ -330,13 +329,12 @@ class Laws:
                 assert outcome == records.Cancelled(by_owner=False)
             case stimuli.Abandoned():
                 assert outcome == records.Cancelled(by_owner=True)
-            case _ if isinstance(latest[0], records.Failed):
+            case _ if isinstance(before, records.Failed):
                 assert outcome == records.Crashed()
             case _:
-                cause = latest[-2]
-                assert isinstance(cause, records.Completed | records.Emitted)
+                assert isinstance(before, records.Completed | records.Emitted)
                 assert isinstance(outcome, records.Stopped)
-                assert outcome.event is cause.event
+                assert outcome.event is before.event
 
     def _called_for(self, todo: Sequence[Effect]) -> None:
         """Law 12."""
@@ -439,7 +437,7 @@ def agree(ledger: Ledger, state: RunState) -> None:
     assert state.next_delivery == ledger.next_number
     for name, step in state.steps.items():
         assert [d.number for d in step.queue] == ledger.queues[name], "law 3: another order"
-        resuming = [(key, id(answer)) for key, answer in step.resuming]
+        resuming = [(key, id(answer)) for key, answer in step.resuming.items()]
         mine = {key: answer for key, answer in ledger.over.items() if _step(ledger, key) == name}
         assert resuming == [(key, id(answer)) for key, answer in mine.items()], "law 6: an answer"
         assert step.returned_none == ledger.returned_none[name]

@@ -26,10 +26,11 @@ T = TypeVar("T")
 
 # ---------------------------------------------------------------- chance
 
-#: How many bytes are enough for any choice of the tests.
-HANDFUL = 128
+#: So many bytes are enough for what one party does in a row, and for a plan.
+HANDFUL, ARMFUL = 40, 128
 #: What fails shrinks to zeros, byte by byte.
 chance = st.binary(min_size=HANDFUL, max_size=HANDFUL)
+much_chance = st.binary(min_size=ARMFUL, max_size=ARMFUL)
 
 
 class Dice:
@@ -229,7 +230,7 @@ def plain_plan(chance: bytes) -> Plan:
 
 def braids() -> SearchStrategy[Plan]:
     """A step that begins, one to three others, a join, one to three fan-ins, a handler."""
-    return chance.map(braided_plan)
+    return much_chance.map(braided_plan)
 
 
 def braided_plan(chance: bytes) -> Plan:

@@ -276,6 +276,24 @@ def test_handlers_count_along_one_line_and_not_side_by_side():
     assert len(shell.queue("h")) == 1
 
 
+def test_a_join_descends_from_each_of_its_events():
+    """Only the second of them was recovered: that is enough for its own failure to be final."""
+    of = plan(
+        step("start", Start),
+        step("b", B, handler="h"),
+        join("j", A, C, handler="h"),
+        step("h", Broken),
+    )
+    shell = Shell(of)
+    shell.open(Start())
+    shell.sends(A())
+    shell.sends(B())
+    shell.raises(shell.comes("b") or 0, ValueError())
+    shell.works("h", C())
+    shell.raises(shell.comes("j") or 0, ValueError())
+    assert shell.state.outcome == records.Crashed()
+
+
 def test_a_join_waits_across_the_retries_of_others():
     delivery = Delivery(DeliveryId(1), "j", (A(1), B(2)), DeliveryId(0))
     a, b = (A(1), B(2))

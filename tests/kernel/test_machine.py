@@ -31,6 +31,7 @@ from tests.kernel.ledger import parts
 from tests.kernel.shell import Shell
 from tests.kernel.strategies import (
     ACCEPTABLE,
+    ARMFUL,
     HANDFUL,
     Answer,
     Broken,
@@ -411,7 +412,7 @@ def test_the_parties_meet_every_class_of_stimulus_record_outcome_and_effect():
         random = Random(seed)
         machine = Machine()
         write = braided_plan if seed % 3 else plain_plan
-        machine.plan_a_run(write(random.randbytes(HANDFUL)), random.randrange(60), seed % 4 == 3)
+        machine.plan_a_run(write(random.randbytes(ARMFUL)), random.randrange(60), seed % 4 == 3)
         for _ in range(STEPS):
             random.choice(PARTIES)(machine, chance=random.randbytes(HANDFUL))
         machine.teardown()

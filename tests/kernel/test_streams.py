@@ -128,11 +128,19 @@ def test_a_bare_event_that_is_annotated_in_a_list_only_is_refused():
 
 @pytest.mark.parametrize("on_stop", ["cancel", "drain"])
 def test_a_stop_event_in_a_list_ends_the_run(on_stop: str):
-    shell = listed(fanning(on_stop=on_stop), A(1), Watched(2), Stop(3), A(4))
-    assert shell.state.outcome == records.Stopped(Stop(3))
-    assert shell.stream == [Watched(2)]
+    members = [A(1), Watched(2), Stop(3), A(4), Watched(5), Stop(6)]
+    shell = listed(fanning(on_stop=on_stop), *members)
+    assert isinstance(shell.state.outcome, records.Stopped)
+    assert shell.state.outcome.event is members[2]
+    assert [*map(number_of, shell.stream)] == [2], "what is behind it comes too late"
     assert shell.effects == [effects.Publish(Watched()), effects.Wind()]
-    assert [number_of(event) for event in shell.state.undelivered] == [1]
+    assert [number_of(event) for event in shell.state.undelivered] == [1, 4, 5]
+
+
+def test_what_is_no_event_fails_the_run_behind_a_stop_event_too():
+    shell = listed(fanning(), Stop(1), A(2), "text")
+    assert shell.state.outcome == records.Crashed()
+    assert shell.state.undelivered == ()
 
 
 def test_none_opens_no_stream():
@@ -196,6 +204,14 @@ def test_what_is_sent_leaves_the_stream():
     shell.returns(number, None)
     assert fired(shell) == [[]]
     assert shell.state.steps["work"].queue[0].branch is None
+
+
+def test_nothing_is_sent_to_a_fan_in():
+    """Another step takes B, so it is not that nobody does."""
+    shell = listed(fanning(step("also", B)), A(1))
+    with pytest.raises(WorkflowRuntimeError, match="Step f does not accept event of type"):
+        shell.sends(B(), "f")
+    assert shell.queue("also") == []
 
 
 def test_several_receivers_fork_a_branch():
@@ -368,6 +384,25 @@ def test_cancelling_the_rest_reaches_streams_inside_and_half_joins():
     assert [*shell.state.streams] == []
     assert shell.state.outcome is None
     assert shell.queue("f") != []
+
+
+def test_a_stream_inside_cancels_its_own_rest_and_no_other():
+    of = plan(
+        step("start", Start, returns_list=True, opens=("f",)),
+        step("inner", A, returns_list=True, opens=("g",)),
+        step("work", B),
+        fan_in("g", C, gather=Gather(1, cancel_rest=True)),
+        fan_in("f", Watched),
+    )
+    shell = listed(of, A(1), A(2))
+    shell.works("inner", [B(3), B(4)], [B(5)])
+    shell.works("work", C(6))
+    assert fired(shell) == [[6]]
+    assert [number_of(d.event) for d in shell.state.steps["work"].queue] == [5]
+    shell.works("g", Watched(7))
+    shell.works("work", None)
+    shell.works("g", None)
+    assert fired(shell) == [[6], [], [7]]
 
 
 def test_a_branch_that_fails_after_its_fan_in_has_fired_has_no_effect():

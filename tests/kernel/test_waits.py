@@ -157,9 +157,10 @@ def test_a_suspended_body_may_send_write_and_collect():
     assert shell.collects(2, [A]) == (A(),)
 
 
-def test_a_body_that_ends_while_another_task_of_it_waits_takes_its_waits_along():
+def test_a_body_that_ends_while_other_tasks_of_it_wait_takes_its_waits_along():
     for end in ("returns", "raises", "unwinds"):
         shell = bodies(asking(), 2)
+        shell.waits(2, Answer)
         shell.waits(2, Answer)
         match end:
             case "returns":

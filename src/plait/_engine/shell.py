@@ -430,7 +430,7 @@ class Shell:
         route = self.plan.routes[type(event)]
         if route.to or route.stops or route.observable:
             return True
-        return any(wait.wants(event) for wait in self.state.waits.values())
+        return bool(self.state.waits.answered_by(event, leaving=OUTSIDE))
 
     def reaches(self, event: object) -> bool:
         """Would an event find somebody here, or in a run inside?"""

@@ -10,7 +10,7 @@ stimulus. It imports the standard library's data modules, attrs, and plait's lea
     decide     stimulus -> records, effects      apply      record -> state, the only mutator
     advance    a stimulus, to the end            life       a run's and a delivery's life, as tables
     collecting the buffers of `collect_events`   streams    what a returned list opens
-    waits      open questions                    retry      what a failure leads to
+    waits      open questions                    retry/     what a failure leads to
     explain    who waits for what, in words      refusals   what cannot be done, in words
     value      what stimuli, records and effects are made of
 """

@@ -26,6 +26,7 @@ from .records import Record, Started
 from .state import RunState, StepState
 from .stimuli import Ready, Returned, Stimulus
 from .streams import Stream
+from .waits import WaitKey
 
 
 def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Effect]]:
@@ -49,9 +50,17 @@ def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Eff
     if state.phase is not GOING:
         _wind_up(state, todo)
         state.touched.clear()
+        state.answered.clear()
         return written, todo
     while state.loose:
         _deal_with(state, state.loose.pop(), stimulus.now, written, todo)
+    for key in state.answered:  # a body that waits for several events at once may be running
+        if (delivery := state.running.get(key[0])) is None:
+            continue
+        step = state.steps[delivery.step]
+        if key in step.resuming:  # else the records that told of it were read back
+            _go_on(state, step, key, stimulus.now, written, todo)
+    state.answered.clear()
     if not state.busy:
         _quiet(state, stimulus.now, written, todo)
     elif state.permits is not None:
@@ -109,18 +118,34 @@ def _write(state: RunState, record: Record, written: list[Record]) -> None:
 def _resume(
     state: RunState, step: StepState, now: float, written: list[Record], todo: list[Effect]
 ) -> None:
-    """Rule 2. A body that waits for several events at once may be running already."""
-    for key, answer in [*step.resuming]:
-        if key[0] in state.running:
-            worker = -1
-        elif state.permits is not None and (state.running or not state.permits):
-            continue
-        elif step.running < step.plan.num_workers:
-            worker = step.free[0] if step.free else step.workers
-        else:
-            continue
-        _write(state, records.Resumed(now, key, worker), written)
-        todo.append(effects.Resume(key, answer))
+    """Rule 2."""
+    while step.resuming:
+        if state.permits is None:
+            if step.running >= step.plan.num_workers:
+                return
+        elif state.running or not state.permits:
+            return
+        first = next(iter(step.resuming))
+        _go_on(state, step, first, now, written, todo)
+        delivery = state.running[first[0]]
+        for ordinal in range(delivery.waits):  # it may have waited for several events at once
+            if (other := (first[0], ordinal)) in step.resuming:
+                _go_on(state, step, other, now, written, todo)
+
+
+def _go_on(
+    state: RunState,
+    step: StepState,
+    key: WaitKey,
+    now: float,
+    written: list[Record],
+    todo: list[Effect],
+) -> None:
+    lowest = step.free[0] if step.free else step.workers
+    worker = -1 if key[0] in state.running else lowest
+    answer = step.resuming[key]
+    _write(state, records.Resumed(now, key, worker), written)
+    todo.append(effects.Resume(key, answer))
 
 
 def _deal_with(

@@ -19,7 +19,7 @@ from .life import RUN, WINDING_UP
 from .records import Record
 from .state import Delivery, Failure, RunState, Slotted, StepState, Trouble, in_mailbox
 from .streams import Branch, Gathered, Stream, StreamId, merged
-from .waits import TIMED_OUT, WaitKey
+from .waits import TIMED_OUT, Wait, WaitKey
 
 
 def apply(state: RunState, record: Record) -> None:
@@ -134,10 +134,6 @@ def _leave(state: RunState, number: DeliveryId) -> Delivery:
     delivery = state.running.pop(number, None)
     if delivery is None:
         delivery = state.suspended.pop(number)
-        step = state.steps[delivery.step]
-        waiting = [*step.resuming]
-        step.resuming = deque(entry for entry in waiting if entry[0][0] != number)
-        state.busy -= len(waiting) - len(step.resuming)
     else:
         state.busy -= 1
         step = state.steps[delivery.step]
@@ -145,10 +141,19 @@ def _leave(state: RunState, number: DeliveryId) -> Delivery:
         heappush(step.free, delivery.worker)
         delivery.worker = -1
         state.touched.append(step)
-    if delivery.waits:
-        for key in [key for key in state.waits if key[0] == number]:
-            del state.waits[key]
+    for ordinal in range(delivery.waits):
+        _forget(state, delivery, (number, ordinal))
     return delivery
+
+
+def _forget(state: RunState, delivery: Delivery, key: WaitKey) -> None:
+    """Drop a wait of a body that has ended."""
+    resuming = state.steps[delivery.step].resuming
+    if key in state.waits:
+        state.waits.end(key)
+    elif key in resuming:
+        del resuming[key]
+        state.busy -= 1
 
 
 def _queue(state: RunState, delivery: Delivery) -> None:
@@ -156,8 +161,7 @@ def _queue(state: RunState, delivery: Delivery) -> None:
     step.queue.append(delivery)
     state.touched.append(step)
     state.busy += 1
-    if delivery.number >= state.next_delivery:
-        state.next_delivery = DeliveryId(delivery.number + 1)
+    state.next_delivery = DeliveryId(delivery.number + 1)
     if delivery.branch is not None:
         state.streams[delivery.branch.stream].live += 1
 
@@ -370,7 +374,7 @@ def _retry(state: RunState, record: records.Retrying) -> None:
 
 def _wait(state: RunState, record: records.Waited) -> None:
     wait = record.wait
-    state.waits[wait.key] = wait
+    state.waits.begin(wait)
     state.awaited[wait.kind, wait.subclasses] = None
     delivery = state.running.pop(wait.delivery, None)
     if delivery is None:
@@ -391,10 +395,7 @@ def _answer_at_once(state: RunState, record: records.Answered) -> None:
     delivery = state.running.get(wait.delivery)
     if delivery is None:
         delivery = state.suspended[wait.delivery]
-        step = state.steps[delivery.step]
-        step.resuming.append((wait.key, record.event))
-        state.busy += 1
-        state.touched.append(step)
+        _is_over(state, wait, record.event)
     delivery.waits += 1
 
 
@@ -404,17 +405,21 @@ def _answer(state: RunState, resolves: tuple[WaitKey, ...], event: object) -> No
 
 
 def _end_wait(state: RunState, key: WaitKey, answer: object) -> None:
-    wait = state.waits.pop(key)
+    _is_over(state, state.waits.end(key), answer)
+
+
+def _is_over(state: RunState, wait: Wait, answer: object) -> None:
     step = state.steps[wait.step]
-    step.resuming.append((key, answer))
+    step.resuming[wait.key] = answer
     state.busy += 1
     state.touched.append(step)
+    state.answered.append(wait.key)
 
 
 def _resume(state: RunState, record: records.Resumed) -> None:
     number, _ = record.wait
     step = _step_of(state, number)
-    step.resuming = deque(entry for entry in step.resuming if entry[0] != record.wait)
+    del step.resuming[record.wait]
     state.busy -= 1
     delivery = state.suspended.pop(number, None)
     if delivery is not None:

@@ -22,7 +22,7 @@ events of steps.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias, assert_never, cast
 
 from plait._errors import PlaitError, PlaitInternalError
@@ -132,7 +132,7 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
         if type(value) in step.only_listed:
             return _failed(state, delivery, now, refusals.only_in_list(delivery.step, value))
     route = state.plan.routes[type(value)]
-    resolves = _resolved(state, value, number) if state.waits else ()
+    resolves = state.waits.answered_by(value, leaving=number) if state.waits else ()
     to = route.to
     if delivery.branch is not None and route.gathered_by:
         opener = state.streams[delivery.branch.stream].step
@@ -156,13 +156,21 @@ def _listed(state: RunState, delivery: Delivery, now: float, members: Sequence[o
     answered: set[WaitKey] = set()
     for index, member in enumerate(members):
         route = state.plan.routes[type(member)]
-        resolves = _resolved(state, member, delivery.number, answered) if state.waits else ()
-        answered.update(resolves)
+        resolves: tuple[WaitKey, ...] = ()
+        if state.waits:
+            resolves = state.waits.answered_by(member, leaving=delivery.number, but=answered)
+            answered.update(resolves)
         to = route.to + _gathering(state, route, delivery.step)
         if route.stops:
             emitted.append(records.Emitted(now, delivery.number, member, number, ()))
+            rest = members[index + 1 :]
+            wrong = [late for late in rest if not isinstance(late, state.plan.kinds.event)]
+            if wrong:
+                refused = _undeliverable(state, delivery, wrong[0], in_list=True)
+                return _failed(state, delivery, now, refused)
             more, wind = _ending(state, emitted[-1], records.Stopped(member))
-            return [*emitted[:-1], *more], [*follow, *wind]
+            late = [records.Emitted(now, delivery.number, event, number, ()) for event in rest]
+            return [*emitted[:-1], *more, *late], [*follow, *wind]
         if not (to or route.observable or resolves or is_kept(state, route)):
             refused = _undeliverable(state, delivery, member, in_list=True)
             return _failed(state, delivery, now, refused)
@@ -270,26 +278,6 @@ def _failed(state: RunState, delivery: Delivery, now: float, error: BaseExceptio
 # ---------------------------------------------------------------- sending, collecting, writing
 
 
-def _resolved(
-    state: RunState,
-    event: object,
-    leaving: DeliveryId = OUTSIDE,
-    answered: Container[WaitKey] = (),
-) -> tuple[WaitKey, ...]:
-    """The waits that an event answers: the oldest that wants it alone, and all that share it.
-
-    Left out are those of a body that is leaving, and those that have their answer already.
-    """
-    wanting = [
-        wait
-        for wait in state.waits.values()
-        if wait.delivery != leaving and wait.key not in answered and wait.wants(event)
-    ]
-    alone = [wait.key for wait in wanting if not wait.broadcast][:1]
-    shared = [wait.key for wait in wanting if wait.broadcast]
-    return (*alone, *shared)
-
-
 def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
     event, target = stimulus.event, stimulus.step
     sender = state.running.get(stimulus.sender) or state.suspended.get(stimulus.sender)
@@ -298,7 +286,9 @@ def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
         return [], [effects.Refuse(refusals.over(state, event))]
     route = state.plan.routes[type(event)]
     to = route.to
-    resolves = _resolved(state, event) if state.waits and target is None else ()
+    resolves: tuple[WaitKey, ...] = ()
+    if state.waits and target is None:
+        resolves = state.waits.answered_by(event, leaving=OUTSIDE)
     if target is not None and not route.stops:
         if target not in state.steps:
             return [], [effects.Refuse(refusals.no_such_step(state, target))]

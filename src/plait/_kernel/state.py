@@ -6,7 +6,7 @@ grow with the number of steps it has run.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -20,8 +20,8 @@ from .life import Phase
 from .plan import Plan, Route, StepPlan
 from .records import Emission, Outcome
 from .streams import Branch, Stream, StreamId
-from .value import a_deque, a_dict, a_list
-from .waits import TimedOutWait, Wait, WaitKey
+from .value import a_deque, a_dict, a_list, an_ordered_dict
+from .waits import TimedOutWait, WaitKey, Waits
 
 
 def parts(held: object) -> Sequence[object]:
@@ -117,7 +117,7 @@ class StepState:
     #: FIFO. A deque, because taking the head of a list costs O(backlog).
     queue: deque[Delivery] = attrs.field(factory=a_deque)
     #: Waits that are over, and whose deliveries need a slot; they come before the queue.
-    resuming: deque[tuple[WaitKey, object]] = attrs.field(factory=a_deque)
+    resuming: OrderedDict[WaitKey, object] = attrs.field(factory=an_ordered_dict)
     #: Invariant: at most `plan.num_workers`.
     running: int = 0
     #: Worker ids below `workers` that are free, as a heap: the lowest free one is taken first.
@@ -179,7 +179,7 @@ class RunState:
     due: dict[DeliveryId, Delivery] = attrs.field(factory=a_dict)
     #: Invariant: how many are queued, running, resuming or due. At 0 the run is quiet.
     busy: int = 0
-    waits: dict[WaitKey, Wait] = attrs.field(factory=a_dict)
+    waits: Waits = attrs.field(factory=Waits)
     #: Classes that somebody has waited for, and whether with their subclasses: their events may
     #: come early, and are kept.
     awaited: dict[tuple[type, bool], None] = attrs.field(factory=a_dict)
@@ -197,6 +197,7 @@ class RunState:
     #: What the last records have touched, and `advance` must look at. Empty between two stimuli.
     touched: list[StepState] = attrs.field(factory=a_list, eq=False, repr=False)
     loose: list[Stream] = attrs.field(factory=a_list, eq=False, repr=False)
+    answered: list[WaitKey] = attrs.field(factory=a_list, eq=False, repr=False)
 
     def startable(self, step: StepState) -> int:
         """How many queued deliveries of a step may start now. Each is offered to a worker."""
@@ -242,7 +243,7 @@ class RunState:
                     yield from queue
             for slots in step.joins.values():
                 yield from ((kept.number, kept.event) for slot in slots for kept in slot)
-            for (number, _), answer in step.resuming:
+            for (number, _), answer in step.resuming.items():
                 if not isinstance(answer, TimedOutWait):
                     yield number, answer
         for stream in self.streams.values():
@@ -253,6 +254,7 @@ class RunState:
         """Assert what always holds. Every test of the kernel calls it after every stimulus."""
         assert not self.touched, "something was left undone"
         assert not self.loose, "a stream was left undone"
+        assert not self.answered, "a wait was left undone"
         for step in self.steps.values():
             self._check_step(step)
         queued = sum(len(step.queue) for step in self.steps.values())

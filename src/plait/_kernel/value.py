@@ -7,7 +7,7 @@ fields), and a hop makes about six.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Any, TypeVar, dataclass_transform
 
 import attrs
@@ -37,3 +37,8 @@ def a_list() -> list[Any]:
 def a_deque() -> deque[Any]:
     """Make an empty one."""
     return deque()
+
+
+def an_ordered_dict() -> OrderedDict[Any, Any]:
+    """Make an empty one. Unlike a dict's, its first entry is at hand whatever was taken out."""
+    return OrderedDict()
