@@ -30,9 +30,9 @@ from plait._strands._events.run import WorkflowHandler as WorkflowHandler
 from plait._strands._events.runtime import Runtime as Runtime
 from plait._strands._events.runtime import open_runtime as open_runtime
 from plait._strands._events.script import run as run
+from plait._strands._events.state.dict_state import DictState as DictState
 from plait._strands._events.step import catch_error as catch_error
 from plait._strands._events.step import step as step
-from plait._strands._events.store import DictState as DictState
 from plait._strands._events.store import StateStore as StateStore
 from plait._strands._events.timeout import Timeout as Timeout
 from plait._strands._events.workflow import Workflow as Workflow

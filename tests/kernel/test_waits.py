@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plait._errors import Waiting, WorkflowRuntimeError
-from plait._ids import DeliveryId
+from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import effects, records, stimuli
+from plait._kernel.advance import advance
 from plait._kernel.explain import explain, waiting
 from plait._kernel.plan import Plan
-from plait._kernel.waits import TIMED_OUT, TimedOutWait
-from tests.kernel.shell import Shell
+from plait._kernel.state import RunState
+from plait._kernel.waits import TIMED_OUT, TimedOutWait, Wait, Waits
+from tests.kernel.ledger import wants
+from tests.kernel.price import price
+from tests.kernel.shell import RUN, Shell
 from tests.kernel.strategies import (
     A,
     Answer,
@@ -252,6 +259,16 @@ def test_an_event_answers_the_oldest_wait_that_wants_it():
     assert [number_of(event) for _, event in shell.state.mailbox] == [3]
 
 
+def test_the_oldest_is_the_oldest_whatever_class_it_asked_for():
+    shell = bodies(asking(num_workers=3, subclasses=True), 3)
+    first = shell.waits(2, Answer)
+    second = shell.waits(3, FineAnswer)
+    shell.waits(4, Answer)
+    shell.expires(first)
+    shell.sends(FineAnswer())
+    assert shell.resumed() == [(second, FineAnswer())]
+
+
 def test_and_all_that_share_it():
     shell = bodies(asking(num_workers=4), 4)
     shared = [shell.waits(n, Answer, broadcast=True) for n in (2, 3)]
@@ -295,6 +312,74 @@ def test_every_required_field_must_be_equal():
     shell.waits(2, Answer, number=8, name="no such field")
     shell.sends(Answer(8))
     assert shell.resumed() == []
+
+
+#: What a field holds and what it is asked for: some cannot be hashed, and are equal to what can.
+held = st.sampled_from([1, frozenset({1}), {1}, 2, [1]])
+#: Few kinds of waits, so that several want the same, and each may answer the event.
+requirements = st.sampled_from([{}, {"number": 1}, {"number": {1}}, {"number": frozenset({1})}])
+asked = st.builds(
+    Wait,
+    delivery=st.integers(1, 3).map(DeliveryId),
+    ordinal=st.just(0),
+    step=st.just("ask"),
+    kind=st.sampled_from([A, FineA]),
+    subclasses=st.just(value=True),
+    requirements=requirements | st.just({"nothing": None}),
+    broadcast=st.booleans(),
+    waiter_id=st.just("w"),
+    since=st.just(0.0),
+)
+
+
+@given(
+    st.lists(asked, max_size=10),
+    st.builds(lambda kind, number: kind(number), st.sampled_from([FineA, A]), held),
+    st.sets(st.integers(0, 9), max_size=4),
+    st.sets(st.integers(0, 9), max_size=2),
+    st.integers(0, 3).map(DeliveryId),
+)
+def test_who_is_answered_is_what_looking_at_each_wait_says(
+    began: list[Wait], event: object, over: set[int], others: set[int], leaving: DeliveryId
+):
+    """They are looked up by class and fields, so that an event costs the same however many wait."""
+    waits = Waits()
+    for ordinal, wait in enumerate(began):
+        waits.begin(attrs.evolve(wait, ordinal=ordinal))
+    for wait in [wait for wait in waits.values() if wait.ordinal in over]:
+        assert waits.end(wait.key) is wait
+    but = {wait.key for wait in waits.values() if wait.ordinal in others}
+    found = [
+        wait
+        for wait in waits.values()
+        if wants(wait, event) and wait.delivery != leaving and wait.key not in but
+    ]
+    alone = [wait.key for wait in found if not wait.broadcast]
+    shared = [wait.key for wait in found if wait.broadcast]
+    assert waits.answered_by(event, leaving=leaving, but=but) == (*alone[:1], *shared)
+    for key in [*waits]:
+        waits.end(key)
+    assert waits._lines == {}, "it keeps something of what is over"
+
+
+def many_waiting(count: int) -> RunState:
+    """Each body waits for a number of its own."""
+    state = RunState(asking(num_workers=count), RUN)
+    news: list[stimuli.Stimulus] = [stimuli.Opened(0.0, Start())]
+    news += [stimuli.Sent(0.0, OUTSIDE, A()) for _ in range(count)]
+    news += [stimuli.Ready(0.0, "ask") for _ in range(count)]
+    for n in range(count):
+        wait = (DeliveryId(n + 2), Answer, {"number": n})
+        news.append(stimuli.WaitBegan(0.0, *wait, False, None, None))  # noqa: FBT003
+    for stimulus in news:
+        advance(state, stimulus)
+    assert len(state.waits) == count
+    return state
+
+
+def test_the_price_of_an_answer_does_not_depend_on_how_many_wait():
+    answer = stimuli.Sent(0.0, OUTSIDE, Answer(7))
+    assert price(many_waiting(10), answer) == price(many_waiting(1_000), answer)
 
 
 @pytest.mark.parametrize("subclasses", [False, True])

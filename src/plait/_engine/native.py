@@ -54,6 +54,7 @@ class TrioBackend:
         self.current_task: Callable[[], object] = trio.lowlevel.current_task
         self.sleep_until: Final = trio.sleep_until
         self._current_clock = trio.lowlevel.current_clock
+        self._current_token = trio.lowlevel.current_trio_token
         self._protect = functools.cache(trio.lowlevel.enable_ki_protection)
 
     def protect(self, fn: Callable[..., object]) -> None:
@@ -63,6 +64,10 @@ class TrioBackend:
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock: half the price of looking it up at each reading."""
         return self._current_clock().current_time
+
+    def caller(self) -> Callable[[Callable[[], object]], object]:
+        """Make what has a function called soon, on this event loop, from any thread."""
+        return self._current_token().run_sync_soon
 
     async def run_in_thread(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a worker thread; a cancellation waits for it. The caller bounds how many."""
@@ -128,6 +133,10 @@ class AnyioBackend:
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock."""
         return self._running_loop().time
+
+    def caller(self) -> Callable[[Callable[[], object]], object]:
+        """Make what has a function called soon, on this event loop, from any thread."""
+        return self._running_loop().call_soon_threadsafe
 
     async def sleep_until(self, deadline: float) -> None:
         """Sleep until a time on the run's clock."""

@@ -492,9 +492,7 @@ class Run(Generic[R_co]):
         if not self.is_done():
             self._refuse_own_steps()
         while not (self.is_done() or self._shell.state.idle):
-            rest = backend.event()
-            self._shell.on_rest.append(rest.set)
-            await rest.wait()
+            await self._shell.rest()
 
     def running_steps(self) -> list[str]:
         """List the steps that have a running body, in the order of the workflow."""

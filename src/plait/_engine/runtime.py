@@ -26,6 +26,7 @@ class Runtime:
         #: Has the block been left? A task that lives longer may still see the runtime.
         self._closed = False
         self._runs: list[Run[Any]] = []
+        self._look_at = 0
 
     @property
     def runs(self) -> tuple[Run[Any], ...]:
@@ -40,7 +41,9 @@ class Runtime:
 
     def _adopt(self, run: Run[Any]) -> None:
         """Start a run here. `Workflow.run()` calls it."""
-        self._runs = [*self.runs, run]
+        if len(self._runs) > self._look_at:  # not each time: that would cost as much as is alive
+            self._look_at = 16 + 2 * len(self.runs)
+        self._runs.append(run)
         run._start_in(self._nursery, run._host)
 
 

@@ -107,8 +107,8 @@ class Shell:
         self.conclusion: Conclusion | None = None
         #: The strand's own object for this run.
         self.context: object = None
-        #: What is called when the run comes to rest: idle, or over.
-        self.on_rest: list[Callable[[], object]] = []
+        #: Set when the run comes to rest, idle or over; there is none while nobody waits for it.
+        self._at_rest: Happening | None = None
         self.queued: bool = False
         #: The attempt of another run in which this one runs.
         self.parent: Attempt | None = None
@@ -136,7 +136,7 @@ class Shell:
         #: The names of the workflows and steps around it, its own last.
         self.path: tuple[str, ...] = (plan.name,)
         #: Runs inside it that show their events on its stream, the oldest first.
-        self.children: list[Shell] = []
+        self.children: dict[Shell, None] = {}
         #: What is called once when the run is over.
         self.on_end: list[Callable[[], object]] = []
 
@@ -195,7 +195,7 @@ class Shell:
                 self._scope = scope
                 if self.state.phase is GOING:
                     await self._admission.wait()
-        except self.native.cancelled:
+        except BaseException:  # Ctrl-C too: nobody else gives the place back
             gate.leave(self._admission)
             self._close(None)
             raise
@@ -311,8 +311,9 @@ class Shell:
                     timer = partial(self._alarm, at)
                     self.spawn_in(self._nursery, timer, name=f"retry of delivery {delivery}")
                 case effects.Interrupt(deliveries):
+                    losers = {*deliveries}
                     for attempt in self.attempts():
-                        if attempt.delivery.number in deliveries:
+                        if attempt.delivery.number in losers:
                             attempt.worker.end()
                 case effects.Rest():
                     self._rest()
@@ -380,9 +381,15 @@ class Shell:
             self._reporting = False
 
     def _rest(self) -> None:
-        calls, self.on_rest = self.on_rest, []
-        for call in calls:
-            call()
+        if self._at_rest is not None:
+            at_rest, self._at_rest = self._at_rest, None
+            at_rest.set()
+
+    async def rest(self) -> None:
+        """Wait until the run is idle, or over."""
+        if self._at_rest is None:
+            self._at_rest = self.native.event()
+        await self._at_rest.wait()
 
     def notice(self) -> bool:
         """Say why there is a `Cancelled`; false if nobody asked for one."""
@@ -446,14 +453,16 @@ class Shell:
 
     def cancel_step(self, step: str, where: Callable[[object], bool] | None) -> int:
         """Cancel the running bodies of a step whose input satisfies `where`; count them."""
+        self.check_thread("cancel_step")
         if step not in self.state.steps:
             raise no_such_step(self.state, step)
+        lane = self._lanes.get(step)
         found = [
-            attempt.worker
-            for attempt in self.attempts()
-            if attempt.delivery.step == step
-            and not attempt.worker.unwanted
-            and (where is None or where(attempt.delivery.event))
+            worker
+            for worker in (lane.workers if lane is not None else ())
+            if worker.attempt is not None
+            and not worker.unwanted
+            and (where is None or where(worker.attempt.delivery.event))
         ]
         for worker in found:
             worker.end()
@@ -506,8 +515,8 @@ class Shell:
             parent.hear(stimuli.Wrote(parent.clock(), attempt.delivery.number, event))
 
         self.feed.listeners.append(forward)
-        parent.children.append(self)
-        self.on_end.append(partial(parent.children.remove, self))
+        parent.children[self] = None
+        self.on_end.append(partial(parent.children.pop, self))
 
     @property
     def wound(self) -> bool:
@@ -524,6 +533,7 @@ class Shell:
         if self.state.phase is Phase.NEW:
             self._cancel_asked = True
         else:
+            self.check_thread("cancel")
             self.hear(stimuli.CancelAsked(self.clock()))
 
     def abandon(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 
 from plait._event import Event, StepState, StepStateChanged, WorkflowIdleEvent
 from plait._ids import DeliveryId
@@ -59,10 +60,11 @@ class StateWatcher:
         step = self._state.steps[name]
         if step.running < step.plan.num_workers:
             return
-        for delivery in step.queue:
-            if delivery.number not in self._enqueued:
-                self._enqueued.add(delivery.number)
-                self._tell(_change(delivery, StepState.PREPARING, ENQUEUED))
+        # Those that are news are the last ones: a look at all would cost as much as is queued.
+        news = [*takewhile(lambda d: d.number not in self._enqueued, reversed(step.queue))]
+        for delivery in reversed(news):
+            self._enqueued.add(delivery.number)
+            self._tell(_change(delivery, StepState.PREPARING, ENQUEUED))
 
     def _ended(self, number: DeliveryId, output: str | None) -> None:
         if number in self._running:

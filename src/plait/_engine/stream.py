@@ -13,6 +13,7 @@ import math
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, final
 from weakref import WeakSet
@@ -38,7 +39,8 @@ class Feed:
         self._readers: WeakSet[EventStream] = WeakSet()
         #: The furthest that any reader or listener has come.
         self._taken = 0
-        self._sleepers: list[Happening] = []
+        #: Set by the next event; there is none while nobody waits for it.
+        self._news: Happening | None = None
         self._blocked: deque[Happening] = deque()
         #: Writers that have been let in and have not written yet.
         self._let_in = 0
@@ -65,17 +67,16 @@ class Feed:
         self.wake()
 
     def wake(self) -> None:
-        """Wake the readers that sleep."""
-        if self._sleepers:
-            sleepers, self._sleepers = self._sleepers, []
-            for sleeper in sleepers:
-                sleeper.set()
+        """Wake the readers that wait."""
+        if self._news is not None:
+            news, self._news = self._news, None
+            news.set()
 
     async def wait(self, backend: Backend) -> None:
         """Wait for the next event."""
-        sleeper = backend.event()
-        self._sleepers.append(sleeper)
-        await sleeper.wait()
+        if self._news is None:
+            self._news = backend.event()
+        await self._news.wait()
 
     # ------------------------------------------------------------ the bound
 
@@ -123,7 +124,9 @@ class Feed:
     def open(self, reader: EventStream) -> None:
         """Count a reader among those that the writers wait for."""
         self._readers.add(reader)
-        weakref.finalize(reader, self._admit)
+        # A collector runs anywhere, in the middle of anything, in any thread.
+        lost = weakref.finalize(reader, _call, reader._backend.caller(), self._admit)
+        lost.atexit = False
 
     def leave(self, reader: EventStream) -> None:
         """Stop waiting for a reader."""
@@ -210,6 +213,11 @@ class EventStream:
         self._closed = True
         self._feed.leave(self)
         self._feed.wake()
+
+
+def _call(soon: Callable[[Callable[[], object]], object], fn: Callable[[], object]) -> None:
+    with suppress(RuntimeError):  # the event loop is over: nobody waits
+        soon(fn)
 
 
 publish("plait.events", EventStream)

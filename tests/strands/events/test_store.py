@@ -38,16 +38,16 @@ from typing_extensions import TypeAliasType, TypedDict
 
 import plait.testing
 from plait import Context, StartEvent, StopEvent, Workflow, step
-from plait._strands._events.state_class import (
-    DictState,
+from plait._strands._events.state.dict_state import DictState
+from plait._strands._events.state.line import inside
+from plait._strands._events.state.misfit import misfit, name_of
+from plait._strands._events.state.state_class import (
     choose_state_class,
     declared_fields,
     hints_of,
-    misfit,
-    name_of,
     new_state,
 )
-from plait._strands._events.store import StateStore, inside
+from plait._strands._events.store import StateStore
 from plait.errors import WorkflowRuntimeError
 
 NESTED = "^writer called inside edit_state: mutate the yielded state instead$"

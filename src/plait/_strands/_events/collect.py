@@ -1,10 +1,16 @@
-"""How a `list[E]` parameter is filled: the marker `Collect`, and the cardinalities it takes."""
+"""What is collected: the marker of a `list[E]` parameter, and `expected` of `collect_events`."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, final
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast, final
 
 import attrs
+
+from plait._kernel.collecting import Shape
+
+from .advice import its_class
+from .annotations import is_event_class
 
 
 @attrs.frozen
@@ -81,3 +87,24 @@ class Collect:
     order: Literal["arrival", "input"] = attrs.field(
         default="arrival", kw_only=True, validator=_known_order
     )
+
+
+def shape_of(expected: Any) -> Shape:
+    """Read what a batch of `collect_events` is to hold.
+
+    Raises:
+        TypeError: It is no list, tuple or mapping of event classes.
+    """
+    if not isinstance(expected, list | tuple | Mapping):
+        raise TypeError(
+            "collect_events expects a list, a tuple or a mapping of Event classes, "
+            f"not {expected!r}. Write collect_events(ev, [E] * 3) or collect_events(ev, {{E: 3}})."
+        )
+    for kind in cast("Iterable[Any]", expected):
+        if not is_event_class(kind):
+            raise TypeError(f"collect_events expects Event classes, not {kind!r}{its_class(kind)}")
+    if isinstance(expected, Mapping):
+        for kind, count in cast("Mapping[type, Any]", expected).items():
+            if type(count) is not int or count < 0:
+                raise TypeError(f"collect_events expects how many {kind.__name__}, not {count!r}")
+    return Shape.of(cast("Iterable[type]", expected))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, cast
 
 from plait._engine import native
 from plait._engine.attempt import Attempt
@@ -15,12 +16,11 @@ from plait._kernel.plan import Gather, Kinds, Plan, StepPlan
 
 from .collect import Collect, Take
 from .context import Context
+from .graph import Steps, Streams
 from .resources.run_scope import RunScope
 from .resources.step_scope import StepScope
-from .signature import Parameter, Signature, is_async
+from .signature import Parameter, Signature
 from .step import StepSpec
-
-Steps: TypeAlias = Sequence[tuple[StepSpec, Signature]]
 
 
 def _observable(kind: type) -> bool:
@@ -99,70 +99,6 @@ def handler_of(spec: StepSpec, steps: Steps) -> str | None:
     return next(own, None) or next(for_all, None)
 
 
-class Streams:
-    """Where the streams of returned lists lead, as far as the annotations tell."""
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = {spec.name: (spec, signature) for spec, signature in steps}
-        self._known: dict[str, tuple[str, ...]] = {}
-
-    def takers(self, event: type[Event]) -> Iterator[str]:
-        """The steps that take events of this class."""
-        for name, (spec, signature) in self._steps.items():
-            if event in signature.accepts or (
-                spec.accept_event_subclasses
-                and not issubclass(event, StopEvent)
-                and issubclass(event, signature.accepts)
-            ):
-                yield name
-
-    def fan_ins(self, opener: str) -> tuple[str, ...]:
-        """The fan-ins in which the streams of a step end."""
-        if opener not in self._known:
-            self._known[opener] = ()  # a stream inside itself adds nothing
-            self._known[opener] = tuple(self._search(opener))
-        return self._known[opener]
-
-    def _search(self, opener: str) -> dict[str, None]:
-        found: dict[str, None] = {}
-        seen: set[str] = set()
-        todo = [*self._steps[opener][1].listed_events]
-        while todo:
-            for name in self.takers(todo.pop()):
-                _, signature = self._steps[name]
-                if signature.gathers is not None:
-                    found[name] = None
-                elif name not in seen:
-                    seen.add(name)
-                    todo += signature.bare_events
-                    for inner in self.fan_ins(name):
-                        todo += self._steps[inner][1].bare_events
-        return found
-
-    def levels(self) -> Mapping[type[Event], set[str | None]]:
-        """At which stream levels each class is produced: `None`, or the step that opens it."""
-        of_step: dict[str, set[str | None]] = {name: set() for name in self._steps}
-        of_event: dict[type[Event], set[str | None]] = {}
-        for name, (_, signature) in self._steps.items():
-            if any(issubclass(e, StartEvent | HumanResponseEvent) for e in signature.accepts):
-                of_step[name].add(None)
-        before = -1
-        while (now := sum(len(v) for v in (*of_step.values(), *of_event.values()))) != before:
-            before = now
-            for name, (_, signature) in self._steps.items():
-                for event in signature.bare_events:
-                    of_event.setdefault(event, set()).update(of_step[name])
-                for event in signature.listed_events:
-                    of_event.setdefault(event, set()).add(name)
-                for fan_in in self.fan_ins(name):
-                    of_step[fan_in] |= of_step[name]
-            for event, levels in of_event.items():
-                for name in self.takers(event):
-                    if self._steps[name][1].gathers is None:
-                        of_step[name] |= levels
-        return of_event
-
-
 # ---------------------------------------------------------------- bodies
 
 
@@ -187,7 +123,7 @@ def _body(
 ) -> Body:
     """Make of a function what a worker calls: no wrapper coroutine, no look-up per delivery."""
     call = _call(func, ctx, signature)
-    if is_async(spec.func):
+    if _is_async(spec.func):
         return cast("Body", call)
 
     async def in_thread(attempt: Attempt) -> object:
@@ -240,7 +176,7 @@ def _with_resources(
     scope: RunScope,
 ) -> Body:
     """Run a body inside the scope of its attempt's resources."""
-    awaits = is_async(spec.func)
+    awaits = _is_async(spec.func)
 
     async def body(attempt: Attempt) -> object:
         value: object = None  # for type checkers: a scope swallows no exception of the body
@@ -264,3 +200,8 @@ def _with_resources(
 
 def _context_of(ctx: Context[Any], attempt: Attempt) -> Context[Any]:
     return cast("Context[Any]", attempt.context or ctx._of_attempt(attempt))
+
+
+def _is_async(func: Callable[..., Any]) -> bool:
+    """Say whether calling it gives a coroutine. A plain wrapper of an async function does, too."""
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(inspect.unwrap(func))

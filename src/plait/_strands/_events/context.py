@@ -7,7 +7,7 @@ outside (`run.ctx`); of one attempt, as a step's parameter. What a face cannot d
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
@@ -23,7 +23,11 @@ from plait._kernel.life import Phase
 from plait._kernel.retry.policy import RetryInfo
 from plait._naming import publish
 
-from .state_class import DictState, choose_state_class, new_state
+from .advice import Former
+from .arguments import check_event, check_wait
+from .collect import shape_of
+from .state.dict_state import DictState
+from .state.state_class import choose_state_class, new_state
 from .store import StateStore
 
 if TYPE_CHECKING:
@@ -38,22 +42,6 @@ T3 = TypeVar("T3", bound=Event)
 T4 = TypeVar("T4", bound=Event)
 T5 = TypeVar("T5", bound=Event)
 T6 = TypeVar("T6", bound=Event)
-
-
-class _Former:
-    """A name that older frameworks have here. It is absent, and says what to write."""
-
-    def __init__(self, instead: str) -> None:
-        self._instead = instead
-        self._name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, context: object, owner: type) -> object:
-        raise AttributeError(
-            f"{owner.__name__!r} object has no attribute {self._name!r}. Write {self._instead}"
-        )
 
 
 class Context(Generic[S]):
@@ -80,9 +68,9 @@ class Context(Generic[S]):
     __slots__ = ("_attempt", "_shapes", "_shell", "_store", "_workflow")
 
     if not TYPE_CHECKING:
-        get = _Former("await ctx.store.get(...)")
-        set = _Former("await ctx.store.set(...)")
-        data = _Former("await ctx.store.get(...) or set(...)")
+        get = Former("await ctx.store.get(...)")
+        set = Former("await ctx.store.set(...)")
+        data = Former("await ctx.store.get(...) or set(...)")
 
     def __init__(self, workflow: Workflow[Any]) -> None:
         if isinstance(workflow, type):
@@ -353,7 +341,7 @@ class Context(Generic[S]):
         if known is not None and known[0] == expected:
             shape = known[1]
         else:
-            shape = _shape(expected)
+            shape = shape_of(expected)
             self._shapes[place] = (copy.copy(expected), shape)
         value = None if key is None else key(ev)
         batch = attempt.collect(ev, shape, buffer, value)
@@ -451,7 +439,7 @@ class Context(Generic[S]):
                 f"Step {attempt.delivery.step!r} is a plain function; "
                 "wait_for_event needs async def."
             )
-        _check_wait(event_type, waiter_event, requirements, timeout)
+        check_wait(event_type, waiter_event, requirements, timeout)
         answer = attempt.wait(
             event_type,
             question=waiter_event,
@@ -499,8 +487,11 @@ class Context(Generic[S]):
             ctx.cancel_step("ask", where=lambda query: query.text == ev.text)
             ```
         """
-        shell = self._started("cancel_step()")
-        return shell.cancel_step(step, cast("Callable[[object], bool] | None", where))
+        shell, attempt = self._started("cancel_step()"), self._attempt
+        wanted = cast("Callable[[object], bool] | None", where)
+        if attempt is not None and attempt.threaded:
+            return attempt.enter(shell.cancel_step, step, wanted)
+        return shell.cancel_step(step, wanted)
 
     async def run_child(
         self,
@@ -569,61 +560,6 @@ def _retry_info(attempt: Attempt) -> RetryInfo:
         trouble.error,
         datetime.fromtimestamp(attempt.shell.state.epoch + trouble.failed, tz=UTC),
     )
-
-
-def check_event(ev: object, where: str) -> None:
-    """Refuse what is no event."""
-    if not isinstance(ev, Event):
-        raise TypeError(f"{where} takes an Event, not {ev!r}{_made(ev)}")
-
-
-def _made(kind: object) -> str:
-    """Say how an event is made, to who has passed its class."""
-    if isinstance(kind, type) and issubclass(kind, Event):
-        return f". Write {kind.__name__}(...)"
-    return ""
-
-
-def _check_wait(kind: object, question: object, requirements: object, timeout: object) -> None:
-    """Refuse arguments of `wait_for_event` that no event would ever answer."""
-    if not _is_event_class(kind):
-        raise TypeError(f"wait_for_event() takes an Event class, not {kind!r}{_class_of(kind)}")
-    if not isinstance(question, Event | None):
-        raise TypeError(
-            f"wait_for_event() takes an Event as waiter_event, not {question!r}{_made(question)}"
-        )
-    if not isinstance(requirements, Mapping | None):
-        raise TypeError(
-            "wait_for_event() takes requirements as a mapping of fields to values, "
-            f"not {requirements!r}"
-        )
-    if not isinstance(timeout, int | float | None):
-        raise TypeError(f"wait_for_event() takes a timeout in seconds or None, not {timeout!r}")
-
-
-def _is_event_class(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Event)
-
-
-def _class_of(ev: object) -> str:
-    """Name the class, to who has passed an event."""
-    return f". Write {type(ev).__name__}" if isinstance(ev, Event) else ""
-
-
-def _shape(expected: Any) -> Shape:
-    if not isinstance(expected, list | tuple | Mapping):
-        raise TypeError(
-            "collect_events expects a list, a tuple or a mapping of Event classes, "
-            f"not {expected!r}. Write collect_events(ev, [E] * 3) or collect_events(ev, {{E: 3}})."
-        )
-    for kind in cast("Iterable[Any]", expected):
-        if not _is_event_class(kind):
-            raise TypeError(f"collect_events expects Event classes, not {kind!r}{_class_of(kind)}")
-    if isinstance(expected, Mapping):
-        for kind, count in cast("Mapping[type, Any]", expected).items():
-            if type(count) is not int or count < 0:
-                raise TypeError(f"collect_events expects how many {kind.__name__}, not {count!r}")
-    return Shape.of(cast("Iterable[type]", expected))
 
 
 publish("plait", Context)

@@ -8,51 +8,29 @@ resolved then is tried again when the workflow is used.
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
-    Collection,
     Generator,
-    Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
-from difflib import get_close_matches
-from typing import (
-    Annotated,
-    Any,
-    Final,
-    Literal,
-    Protocol,
-    TypeAlias,
-    Union,
-    get_args,
-    get_origin,
-)
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin
 
 import attrs
 
-from plait._errors import Fault, WorkflowValidationError
 from plait._event import Event
 
+from .advice import for_no_event, for_parameter, said
+from .annotations import NOT_GIVEN, event_classes, events_of, members_of, resolve, without_arguments
 from .collect import All, Cardinality, Collect, Take
 from .context import Context
-from .resources.marker import Marker, Resource, ResourceConfig, find
+from .places import FaultMaker, is_method
+from .resources.marker import Marker, find
 
 Role: TypeAlias = Literal["context", "event", "list", "resource"]
-
-
-class FaultMaker(Protocol):
-    """Makes a fault of a step: it has the step's place already."""
-
-    def __call__(self, text: str, hint: str | None = None) -> WorkflowValidationError:
-        """Say what is wrong, and what to write instead."""
-        ...
 
 
 @attrs.frozen
@@ -118,33 +96,20 @@ class Signature:
     @property
     def bare_events(self) -> tuple[type[Event], ...]:
         """The event classes that it returns by themselves."""
-        return _event_classes(self.returns)
+        return event_classes(self.returns)
 
     @property
     def listed_events(self) -> tuple[type[Event], ...]:
         """The event classes that it returns in a list."""
-        return _event_classes(self.lists)
+        return event_classes(self.lists)
 
 
-class UnresolvedAnnotation(Exception):  # noqa: N818 - a signal between two modules
-    """An annotation names what does not exist, or not yet."""
-
-    def __init__(self, name: str, annotation: object, reason: str) -> None:
-        super().__init__(name, annotation, reason)
-        self.whose = "the return value" if name == "return" else f"parameter {name!r}"
-        self.annotation = annotation
-        self.reason = reason
-
-
-_NOT_GIVEN: Final = inspect.Parameter.empty
 _BY_POSITION: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
 _NAMED: Final = (*_BY_POSITION, inspect.Parameter.KEYWORD_ONLY)
 _ASYNC_ITERATORS: Final = (AsyncIterator, AsyncIterable, AsyncGenerator)
-#: What may be written where `list[E]` is meant.
-_CONTAINERS: Final = (list, tuple, set, frozenset, Sequence, Iterable, Collection)
 
 
 def read(func: Callable[..., Any], names: Mapping[str, Any], fault: FaultMaker) -> Signature:
@@ -162,32 +127,32 @@ def read(func: Callable[..., Any], names: Mapping[str, Any], fault: FaultMaker) 
     filled: list[Parameter] = []
     state: type | None = None
     for parameter in given:
-        hint = _resolve(func, parameter.name, parameter.annotation, names)
+        hint = resolve(func, parameter.name, parameter.annotation, names)
         read_as = _parameter(parameter.name, hint, fault)
         if read_as is not None:
             filled.append(read_as)
             if read_as.role == "context" and get_args(hint):
                 state = get_args(hint)[0]
-        elif parameter.default is _NOT_GIVEN and parameter.kind in _NAMED:
-            if hint is _NOT_GIVEN and len(given) == 1:
+        elif parameter.default is NOT_GIVEN and parameter.kind in _NAMED:
+            if hint is NOT_GIVEN and len(given) == 1:
                 break
             raise fault(
                 f"Step {func.__name__!r} has a parameter {parameter.name!r} that is neither "
                 "a Context, an Event nor a resource, and has no default.",
-                _advice(parameter.name, hint),
+                for_parameter(parameter.name, hint),
             )
     if not any(parameter.role in ("event", "list") for parameter in filled):
         raise fault(
             "Step signature must have at least one parameter annotated as type Event",
-            _advice_without_event(func, signature),
+            for_no_event(func, signature),
         )
     _check_parameters(func.__name__, filled, fault)
-    if signature.return_annotation is _NOT_GIVEN:
+    if signature.return_annotation is NOT_GIVEN:
         raise fault(
             "Return types of workflows step functions must be annotated with their type.",
             "Write -> E, with E the class of the event that it returns; -> None if it returns none",
         )
-    members = _members(_resolve(func, "return", signature.return_annotation, names))
+    members = members_of(resolve(func, "return", signature.return_annotation, names))
     for member in members:
         if isinstance(member, Event):
             raise fault(
@@ -199,15 +164,15 @@ def read(func: Callable[..., Any], names: Mapping[str, Any], fault: FaultMaker) 
     return Signature(
         parameters=tuple(filled),
         returns=tuple(
-            _without_arguments(m)
+            without_arguments(m)
             for m in members
             if m not in (None, type(None)) and get_origin(m) is not list
         ),
         lists=tuple(
-            _without_arguments(part)
+            without_arguments(part)
             for hint in listed
             for arg in get_args(hint)
-            for part in _members(arg)
+            for part in members_of(arg)
         ),
         returns_list=bool(listed),
         positional=positional == [parameter.name for parameter in filled],
@@ -232,19 +197,19 @@ def _parameter(name: str, hint: Any, fault: FaultMaker) -> Parameter | None:
         if isinstance(extra, Cardinality) or any(extra is each for each in (Collect, All, Take)):
             inner = "" if extra is Collect else extra if isinstance(extra, Cardinality) else "..."
             raise fault(
-                f"Parameter {name!r} is annotated with {_said(extra)}, which is no Collect marker.",
+                f"Parameter {name!r} is annotated with {said(extra)}, which is no Collect marker.",
                 f"Write Annotated[list[E], Collect({inner})]",
             )
     if collect is not None and not isinstance(collect.cardinality, All | Take):
         raise fault(f"Collect cardinality on {name!r} must be All() or Take(n).")
-    if get_origin(bare) is list and get_args(bare) and (events := _events(get_args(bare)[0])):
+    if get_origin(bare) is list and get_args(bare) and (events := events_of(get_args(bare)[0])):
         return Parameter(name, "list", events, collect)
     if collect is not None:
         raise fault(
             f"Parameter {name!r} carries a Collect marker but is not annotated as list[E] "
             "of an Event subclass."
         )
-    if events := _events(bare):
+    if events := events_of(bare):
         return Parameter(name, "event", events)
     return None
 
@@ -281,8 +246,8 @@ def _refuse_generators(
     fault: FaultMaker,
 ) -> None:
     returned: Any = None
-    if signature.return_annotation is not _NOT_GIVEN:
-        returned = get_origin(_resolve(func, "return", signature.return_annotation, names))
+    if signature.return_annotation is not NOT_GIVEN:
+        returned = get_origin(resolve(func, "return", signature.return_annotation, names))
     hint = "Return a list: -> list[E]"
     if inspect.isasyncgenfunction(func) or returned in _ASYNC_ITERATORS:
         raise fault(
@@ -292,166 +257,3 @@ def _refuse_generators(
         )
     if inspect.isgeneratorfunction(func) or returned in (Iterator, Generator):
         raise fault(f"Step {func.__name__!r} is a generator.", hint)
-
-
-# ---------------------------------------------------------------- what to write instead
-
-
-def _advice(name: str, hint: object) -> str:
-    """Say what to write instead of an annotation that says nothing to plait."""
-    bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    for extra in extras:
-        if extra is Resource or extra is ResourceConfig:
-            return f"Write Annotated[..., {extra.__name__}(...)]: the marker is made by a call"
-    if bare is _NOT_GIVEN:
-        return f"Write {name}: E, with E the class of the event that it takes"
-    if isinstance(bare, Event):
-        return f"Write the class: {name}: {type(bare).__name__}"
-    if isinstance(bare, typing.TypeVar):
-        return f"Write {name}: E, with E an event class: a type variable says too little"
-    origin, inner = get_origin(bare), [member for arg in get_args(bare) for member in _members(arg)]
-    if origin in (Union, types.UnionType):
-        wrong = [_said(member) for member in inner if not _events(member)]
-        if len(wrong) < len(inner):
-            return f"All of a union must be event classes, and {', '.join(wrong)} is none"
-    elif origin is type and _event_classes(tuple(inner)):
-        return f"Write {name}: {_said(inner[0])}"
-    elif (bare if origin is None else origin) in _CONTAINERS and (
-        not inner or _event_classes(tuple(inner))
-    ):
-        return f"A fan-in is {name}: list[E], with E an event class or a union of them"
-    return f"Give it a default, or write {name}: Annotated[..., Resource(factory)]"
-
-
-def _advice_without_event(func: Callable[..., Any], signature: inspect.Signature) -> str:
-    if func.__name__ == "<lambda>":
-        return "A lambda has no annotations: write a function with def"
-    first = next(iter(signature.parameters.values()), None)
-    if is_method(func) and (first is None or first.annotation is not _NOT_GIVEN):
-        return "The first parameter of a method is self"
-    before = "self, " if is_method(func) else ""
-    return f"Write {func.__name__}({before}ev: E), with E the class of the event that it takes"
-
-
-def _said(hint: object) -> str:
-    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
-
-
-# ---------------------------------------------------------------- places and names
-
-
-def is_method(func: Callable[..., Any]) -> bool:
-    """Say whether a function is defined in the body of a class."""
-    parent = func.__qualname__.rpartition(".")[0]
-    return bool(parent) and not parent.endswith("<locals>")
-
-
-def visible_names(depth: int) -> dict[str, Any]:
-    """Collect the local names that an annotation may use: of the class, and of what encloses it."""
-    names: dict[str, Any] = {}
-    frames: list[types.FrameType] = []
-    frame = inspect.currentframe()
-    for _ in range(depth + 1):
-        frame = frame and frame.f_back
-    while frame and frame.f_code.co_name != "<module>" and len(frames) < 3:
-        frames.append(frame)
-        frame = frame.f_back
-    for each in reversed(frames):
-        names.update(each.f_locals)
-    return names
-
-
-def fault_maker(func: Callable[..., Any], *, step: str | None = None) -> FaultMaker:
-    """Make faults that carry the place of a function."""
-    file, line = place(func)
-    name = step or func.__name__
-
-    def make(text: str, hint: str | None = None) -> WorkflowValidationError:
-        return WorkflowValidationError(Fault(text, file, line, name, hint))
-
-    return make
-
-
-def caller() -> types.FrameType | None:
-    """Find the code that called plait."""
-    frame = inspect.currentframe()
-    while frame and str(frame.f_globals.get("__name__")).partition(".")[0] == "plait":
-        frame = frame.f_back
-    return frame
-
-
-def caller_place() -> tuple[str | None, int | None]:
-    """Find the file and line from which plait was called."""
-    frame = caller()
-    return (None, None) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-
-
-def place(func: Callable[..., Any]) -> tuple[str | None, int | None]:
-    """Find the file and line where a function is defined."""
-    code = getattr(inspect.unwrap(func), "__code__", None)
-    return (None, None) if code is None else (code.co_filename, code.co_firstlineno)
-
-
-def is_async(func: Callable[..., Any]) -> bool:
-    """Say whether calling it gives a coroutine. A plain wrapper of an async function does, too."""
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(inspect.unwrap(func))
-
-
-def class_place(cls: type) -> tuple[str | None, int | None]:
-    """Find the file and line where a class is defined."""
-    try:
-        return inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
-    except (OSError, TypeError):  # typed at a prompt, or made by a call
-        return None, None
-
-
-# ---------------------------------------------------------------- hints
-
-
-def _resolve(
-    func: Callable[..., Any], name: str, annotation: object, names: Mapping[str, Any]
-) -> Any:
-    if annotation is _NOT_GIVEN:
-        return annotation
-    holder = types.SimpleNamespace(__annotations__={name: annotation})
-    known = getattr(inspect.unwrap(func), "__globals__", {})
-    try:
-        hints = typing.get_type_hints(holder, known, {**names}, include_extras=True)
-    except Exception as error:  # noqa: BLE001 - whatever evaluating somebody's annotation raises
-        reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, NameError | AttributeError):
-            around: dict[str, object] = {**known, **names}
-            if isinstance(error, AttributeError):
-                around = {**getattr(error.obj, "__dict__", {})}
-            classes = [n for n, value in around.items() if isinstance(value, type)]
-            near = get_close_matches(str(error.name), classes, n=1)
-            reason += f". Did you mean {near[0]!r}?" if near else ""
-        raise UnresolvedAnnotation(name, annotation, reason) from None
-    return hints[name]
-
-
-def _members(hint: Any) -> tuple[object, ...]:
-    if get_origin(hint) in (Union, types.UnionType):
-        return tuple(member for arg in get_args(hint) for member in _members(arg))
-    if get_origin(hint) is Annotated:
-        return _members(get_args(hint)[0])
-    if type(hint).__name__ == "TypeAliasType":  # `type E = A | B`; two classes have this name
-        return _members(hint.__value__)
-    return (hint,)
-
-
-def _without_arguments(hint: object) -> object:
-    """Make `E` of `E[int]`: events go by their class."""
-    return next(iter(_event_classes((hint,))), hint)
-
-
-def _events(hint: object) -> tuple[type[Event], ...]:
-    """The event classes of `E` or `A | B`; none if anything else is among them."""
-    members = [get_origin(member) or member for member in _members(hint)]
-    events = tuple(m for m in members if isinstance(m, type) and issubclass(m, Event))
-    return events if len(events) == len(members) else ()
-
-
-def _event_classes(hints: tuple[object, ...]) -> tuple[type[Event], ...]:
-    bare = [get_origin(hint) or hint for hint in hints]
-    return tuple(h for h in bare if isinstance(h, type) and issubclass(h, Event))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import attrs
 
@@ -13,18 +13,19 @@ from plait._errors import Fault, WorkflowValidationError
 from plait._event import StepFailedEvent
 from plait._kernel.retry.ask import AnyRetryPolicy
 
-from .signature import (
+from .advice import was
+from .annotations import UnresolvedAnnotation
+from .arguments import are_names, check_names, has_method, is_count, is_positive, unknown_checks
+from .places import (
     FaultMaker,
-    Signature,
-    UnresolvedAnnotation,
     caller,
     caller_place,
     fault_maker,
     is_method,
     place,
-    read,
     visible_names,
 )
+from .signature import Signature, read
 
 if TYPE_CHECKING:
     from .workflow import Workflow
@@ -33,8 +34,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Where a step keeps what `@step` said about it.
 MARK: Final = "__plait_step__"
-
-GRAPH_CHECKS: Final = ("dead_end", "reachability", "terminal_event")
 
 
 @attrs.frozen
@@ -149,12 +148,12 @@ def step(
             raise fault("num_workers must be an integer greater than 0", was(num_workers))
         if timeout is not None and not is_positive(timeout):
             raise fault("timeout must be a number greater than 0 or None", was(timeout))
-        if not (retry_policy is None or _has(retry_policy, "next")):
+        if not (retry_policy is None or has_method(retry_policy, "next")):
             raise fault(
                 "retry_policy must be made by plait.retry, or have a method next(), or be None",
                 was(retry_policy),
             )
-        if not (limiter is None or _has(limiter, "acquire_on_behalf_of")):
+        if not (limiter is None or has_method(limiter, "acquire_on_behalf_of")):
             raise fault(
                 "limiter must be a trio.CapacityLimiter or an anyio.CapacityLimiter", was(limiter)
             )
@@ -228,7 +227,7 @@ def catch_error(
         fault = fault_maker(func)
         if not is_count(max_recoveries):
             raise fault("@catch_error max_recoveries must be an integer >= 1", was(max_recoveries))
-        if for_steps is not None and not _are_names(for_steps):
+        if for_steps is not None and not are_names(for_steps):
             raise fault(
                 "@catch_error for_steps must be None or a list of step name strings",
                 was(for_steps),
@@ -309,50 +308,6 @@ def _refuse_no_function(func: object, decorator: str) -> None:
 def _name_of(func: object) -> str | None:
     name: object = getattr(func, "__name__", None)
     return name if isinstance(name, str) else None
-
-
-def _has(thing: object, method: str) -> bool:
-    """Say whether this is an object, not a class, with this method."""
-    return not isinstance(thing, type) and callable(getattr(thing, method, None))
-
-
-def was(value: object) -> str:
-    """Say what was given instead of what is needed."""
-    seconds: object = getattr(value, "total_seconds", None)
-    if callable(seconds):  # a `timedelta`
-        return f"It was {value!r}. Write {seconds()}, in seconds"
-    return f"It was {value!r}"
-
-
-def _are_names(names: object) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)  # pyright: ignore[reportUnknownVariableType]
-
-
-def is_positive(number: object) -> bool:
-    """Say whether this is a number of seconds."""
-    return isinstance(number, int | float) and not isinstance(number, bool) and number > 0
-
-
-def is_count(number: object) -> bool:
-    """Say whether this is an integer of at least 1."""
-    return type(number) is int and number >= 1
-
-
-def check_names(names: Collection[str] | None) -> frozenset[str]:
-    """Make a set of the names of graph checks; one may stand alone."""
-    if names is None:
-        return frozenset()
-    several = not isinstance(names, str) and isinstance(cast("object", names), Iterable)
-    return frozenset(map(str, names) if several else [str(names)])
-
-
-def unknown_checks(names: Collection[str] | None) -> str | None:
-    """Say which names are no graph checks."""
-    unknown = sorted(check_names(names) - {*GRAPH_CHECKS})
-    if not unknown:
-        return None
-    valid = ", ".join(GRAPH_CHECKS)
-    return f"Unknown graph check names: {', '.join(unknown)}. Valid names are: {valid}"
 
 
 def spec_of(func: object) -> StepSpec | None:

@@ -2,124 +2,35 @@
 
 It begins before its run and outlives it: a context that is used for a second run carries it on.
 
-Rule 1: One writer at a time, first come, first served. A writer takes its place in the line before
-    its first checkpoint: the order of the calls decides, not the scheduler.
+Rule 1: One writer at a time, first come, first served: writers take turns in a `Line`.
 Rule 2: Readers never wait. An edit works on a copy, and committing it is one assignment.
-Rule 3: A write looks before it touches anything, and between the two there is no `await`: what is
-    refused or cancelled has changed nothing.
-Rule 4: Nothing of a backend is kept: whoever must wait makes an event in the loop that runs. A
-    store can be made before there is a loop, and serve one loop after another.
-Rule 5: A writer inside an edit would wait for itself. Inside is what sees the edit's context
-    variable: its block, and the tasks, threads and child runs that are started there.
+Rule 3: Between looking at what a write would do and doing it there is no `await`: what is refused
+    or cancelled has changed nothing.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections import deque
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Generator,
-    Mapping,
-    MutableMapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from plait._engine import native
 from plait._engine.attempt import current_attempt
 from plait._errors import WorkflowRuntimeError
 from plait._naming import publish
 
-from .state_class import DictState as DictState
-from .state_class import (
-    changes_what_it_is_given,
-    class_of,
-    copied,
-    declared_fields,
-    merged,
-    misfit,
-    misfits,
-    new_state,
-    places_in,
-)
+from .state.copies import copied, merged
+from .state.line import Line, Turn, being_inside
+from .state.misfit import misfits
+from .state.paths import look_up, put
+from .state.state_class import new_state
 
 if TYPE_CHECKING:
-    from plait._engine.native import Backend, Happening
+    from plait._engine.native import Backend
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-MOST_SEGMENTS: Final = 1000
-INDEX: Final = re.compile(r"-?[0-9]{1,18}")
-
-
-class Turn:
-    """A writer's place in the line."""
-
-    __slots__ = ("come", "line", "over")
-
-    def __init__(self, line: Line) -> None:
-        self.line = line
-        #: What the writer waits for, unless it came to an empty line.
-        self.come: Happening | None = None
-        self.over = False
-
-
-class Line:
-    """Who writes, and who waits to: one at a time, first come, first served."""
-
-    def __init__(self) -> None:
-        #: The first has its turn. Whoever is over leaves when it is the first.
-        self._turns: deque[Turn] = deque()
-
-    def is_inside(self) -> bool:
-        """Say whether whoever calls has a turn already, or was started by one who has."""
-        return any(turn.line is self and not turn.over for turn in inside.get())
-
-    async def wait(self) -> Turn:
-        """Wait for a turn, which the caller must end. A checkpoint; cancelled, there is no turn."""
-        backend = native.current()
-        turn = Turn(self)
-        try:
-            self._turns.append(turn)
-            if self._turns[0] is turn:
-                await backend.checkpoint()
-            else:
-                turn.come = backend.event()
-                await turn.come.wait()
-        except BaseException:
-            self.end(turn)
-            raise
-        return turn
-
-    def end(self, turn: Turn) -> None:
-        """End a turn, or give up waiting for it: the next one's begins. May be repeated."""
-        turn.over = True
-        while self._turns and self._turns[0].over:
-            self._turns.popleft()
-        if self._turns and (come := self._turns[0].come) is not None:
-            come.set()
-
-
-#: The edits that this task or thread is inside of.
-inside: Final[ContextVar[tuple[Turn, ...]]] = ContextVar("inside", default=())
-
-
-@contextmanager
-def _inside(turn: Turn) -> Generator[None]:
-    token = inside.set((*inside.get(), turn))
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # the block is left in another context than it was entered in
-            inside.reset(token)
 
 
 class StateStore(Generic[S]):
@@ -161,16 +72,12 @@ class StateStore(Generic[S]):
             ```
         """
         await native.current().checkpoint()
-        place: Any = self._state
-        segments = _segments(path)
         try:
-            for segment in segments:
-                place = _step_into(place, segment)
+            return look_up(self._state, path)
         except LookupError:
             if default is not ...:
                 return default
             raise ValueError(f"Path {path!r} not found in state") from None
-        return place
 
     async def set(self, path: str, value: Any) -> None:
         """Put a value; mappings that are missing on the way are made.
@@ -193,7 +100,7 @@ class StateStore(Generic[S]):
         """
         turn = await self._turn()
         try:
-            _put(self._state, path, value)
+            put(self._state, path, value)
         finally:
             self._line.end(turn)
 
@@ -274,7 +181,7 @@ class StateStore(Generic[S]):
         turn = await self._turn()
         try:
             draft = copied(self._state)
-            with _inside(turn):
+            with being_inside(turn):
                 yield draft
             await native.current().checkpoint()
             self._commit(draft)
@@ -441,7 +348,7 @@ class SyncStateStore(Generic[S]):
         turn = backend.await_in_loop(store._line.wait)
         try:
             draft = backend.enter_loop(lambda: copied(store._state))
-            with _inside(turn):
+            with being_inside(turn):
                 yield draft
             backend.enter_loop(lambda: store._commit(draft))
         finally:
@@ -469,103 +376,4 @@ def _backend() -> Backend:
     return attempt.shell.native
 
 
-# ---------------------------------------------------------------- paths
-
-
-def _segments(path: str) -> list[str]:
-    if not path:
-        raise ValueError("Path cannot be empty")
-    segments = path.split(".")
-    if len(segments) > MOST_SEGMENTS:
-        raise ValueError(f"Path length exceeds {MOST_SEGMENTS} segments")
-    return segments
-
-
-def _step_into(place: Any, segment: str) -> Any:
-    """Go one segment down. Raises `LookupError` if there is nothing."""
-    if isinstance(place, Mapping):
-        if segment not in place:  # looking up what is missing changes a `defaultdict`
-            raise LookupError(segment)
-        return cast("Mapping[str, Any]", place)[segment]
-    if isinstance(place, list | tuple):
-        if not INDEX.fullmatch(segment):
-            raise LookupError(segment)
-        return cast("Sequence[Any]", place)[int(segment)]
-    try:
-        return getattr(place, segment)
-    except AttributeError:
-        raise LookupError(segment) from None
-
-
-def _put(state: object, path: str, value: Any) -> None:
-    """Put a value by one assignment, or change nothing."""
-    segments = _segments(path)
-    last = len(segments) - 1
-    place: Any = state
-    takes: Any = Any
-    for depth, segment in enumerate(segments[:-1]):
-        places = places_in(place, takes, segment)
-        try:
-            place = _step_into(place, segment)
-        except LookupError:
-            last = depth
-            break
-        takes = Union[tuple(hint for _, hint in places)] if places else Any  # noqa: UP007 - of so many
-    for segment in reversed(segments[last + 1 :]):
-        value = {segment: value}
-    at = ".".join(segments[: last + 1])
-    _check(place, takes, segments[last], value, at)
-    _assign(place, segments[last], value, path)
-
-
-def _check(place: object, takes: Any, segment: str, value: object, at: str) -> None:
-    """Refuse a value that does not fit, or a key of a mapping."""
-    places = places_in(place, takes, segment)
-    if not places or changes_what_it_is_given(class_of(place), segment):
-        return
-    wrong = None
-    for key, hint in places:
-        wrong = misfit(segment, key, at) or misfit(value, hint, at)
-        if wrong is None:
-            return
-    if wrong is not None:
-        raise ValueError(str(wrong))
-
-
-def _assign(place: Any, segment: str, value: object, path: str) -> None:
-    kind = class_of(place)
-    refused: Exception | None = None
-    try:
-        if isinstance(place, MutableMapping):
-            place[segment] = value
-            return
-        if isinstance(place, list):
-            if INDEX.fullmatch(segment):
-                place[int(segment)] = value
-                return
-        elif _has_place_for(place, segment):
-            setattr(place, segment, value)
-            return
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        refused = error
-    near = difflib.get_close_matches(segment, declared_fields(kind) or (), 1)
-    raise ValueError(
-        f"Path {path!r} cannot be set: {kind.__name__} has no place for {segment!r}."
-        + (f" Did you mean {near[0]!r}?" if near else "")
-    ) from refused
-
-
-def _has_place_for(place: Any, segment: str) -> bool:
-    """Say whether an attribute may be set: a class that declares its fields has no others."""
-    kind = class_of(place)
-    fields = declared_fields(kind)
-    return (
-        fields is None
-        or segment in fields
-        or hasattr(getattr(kind, segment, None), "__set__")
-        or segment in getattr(place, "__dict__", ())
-        or getattr(kind, "model_config", {}).get("extra") == "allow"
-    )
-
-
-publish("plait.events", StateStore, DictState)
+publish("plait.events", StateStore)

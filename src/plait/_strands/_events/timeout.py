@@ -9,8 +9,9 @@ import attrs
 from plait._errors import Fault, WorkflowValidationError
 from plait._naming import publish
 
-from .signature import caller_place
-from .step import is_positive, was
+from .advice import was
+from .arguments import is_positive
+from .places import caller_place
 
 
 @final

@@ -9,8 +9,6 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
-import attrs
-
 from plait._errors import Fault, WorkflowValidationError
 from plait._event import (
     Event,
@@ -21,24 +19,12 @@ from plait._event import (
     StopEvent,
 )
 
-from .compile import Steps, Streams
-from .signature import Signature, UnresolvedAnnotation, class_place, fault_maker, read
+from .advice import for_no_stop, for_orphan, for_unmarked
+from .annotations import UnresolvedAnnotation, is_event_class
+from .graph import Graph, Streams
+from .places import class_place, fault_maker
+from .signature import Signature, read
 from .step import StepSpec, spec_of
-
-
-@attrs.frozen
-class Graph:
-    """The steps of one workflow, with their signatures read."""
-
-    name: str
-    steps: Steps
-    skip: frozenset[str]
-
-    def accepts(self, spec: StepSpec, signature: Signature, event: type[Event]) -> bool:
-        """Say whether a step takes events of this class."""
-        if event in signature.accepts:
-            return True
-        return spec.accept_event_subclasses and issubclass(event, signature.accepts)
 
 
 def start_and_stop(graph: Graph, cls: type) -> Iterator[Fault]:
@@ -49,8 +35,8 @@ def start_and_stop(graph: Graph, cls: type) -> Iterator[Fault]:
 
 def _start_and_stop(graph: Graph, cls: type) -> Iterator[tuple[str, str | None]]:
     name = graph.name
-    starts = unique(e for _, s in graph.steps for e in s.accepts if issubclass(e, StartEvent))
-    stops = unique(e for _, s in graph.steps for e in s.returned_events if issubclass(e, StopEvent))
+    starts = [e for e in graph.accepted if issubclass(e, StartEvent)]
+    stops = [e for e in graph.returned if issubclass(e, StopEvent)]
     if not starts:
         text = (
             "At least one Event of type StartEvent must be received by any step. "
@@ -63,7 +49,8 @@ def _start_and_stop(graph: Graph, cls: type) -> Iterator[tuple[str, str | None]]
             f"(Workflow {name!r} has no @step that returns StopEvent.)"
         )
         method = _forgotten(cls, StopEvent, "returns", lambda signature: signature.returned_events)
-        yield text, method or _no_event(graph)
+        returned = ((spec.name, h) for spec, s in graph.steps for h in (*s.returns, *s.lists))
+        yield text, method or for_no_stop(returned)
     for kind, found in (("StartEvent", starts), ("StopEvent", stops)):
         if len(found) > 1:
             names = ", ".join(e.__name__ for e in found)
@@ -82,21 +69,8 @@ def _forgotten(
         if inspect.isfunction(func) and spec_of(func) is None:
             with suppress(WorkflowValidationError, UnresolvedAnnotation):
                 if any(issubclass(e, kind) for e in events(read(func, {}, fault_maker(func)))):
-                    return f"Method {name!r} {does} {kind.__name__}: write @step above it"
+                    return for_unmarked(name, does, kind)
     return None
-
-
-def _no_event(graph: Graph) -> str | None:
-    """Find a step whose return annotation means something else than its author thought."""
-    for spec, signature in graph.steps:
-        for hint in (*signature.returns, *signature.lists):
-            if not _is_event_class(hint):
-                return f"Step {spec.name!r} is annotated to return {hint}, which is no event class"
-    return None
-
-
-def _is_event_class(hint: object) -> bool:
-    return isinstance(hint, type) and issubclass(hint, Event)
 
 
 def graph_faults(graph: Graph) -> Iterator[Fault]:
@@ -107,20 +81,6 @@ def graph_faults(graph: Graph) -> Iterator[Fault]:
     yield from _fan_ins(graph)
     yield from _handlers(graph)
     yield from _wire_names(graph)
-
-
-def asks_a_human(graph: Graph) -> bool:
-    """Say whether the workflow asks for, or takes, an answer from outside."""
-    return any(
-        issubclass(event, InputRequiredEvent | HumanResponseEvent)
-        for _, signature in graph.steps
-        for event in (*signature.accepts, *signature.returned_events)
-    )
-
-
-def unique(events: Iterable[type[Event]]) -> list[type[Event]]:
-    """Drop what is there already, keeping the order."""
-    return [*dict.fromkeys(events)]
 
 
 def _at(spec: StepSpec, text: str, hint: str | None = None) -> Fault:
@@ -138,7 +98,6 @@ def _stop_is_not_accepted(graph: Graph) -> Iterator[Fault]:
 
 
 def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
-    produced = unique(event for _, signature in graph.steps for event in signature.returned_events)
     for spec, signature in graph.steps:
         orphans = [
             returned
@@ -148,7 +107,8 @@ def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
         if orphans:
             names = dict.fromkeys(getattr(orphan, "__name__", str(orphan)) for orphan in orphans)
             text = "The following events are produced but never consumed: " + ", ".join(names)
-            yield _at(spec, text, _cure(graph, orphans[0]))
+            accepted = ((other.name, e) for other, s in graph.steps for e in s.accepts)
+            yield _at(spec, text, for_orphan(orphans[0], accepted))
     for spec, signature in graph.steps:
         wanting = [
             event.__name__
@@ -156,7 +116,7 @@ def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
             if not issubclass(event, StartEvent | HumanResponseEvent | StopEvent | StepFailedEvent)
             and not any(
                 p is event or (spec.accept_event_subclasses and issubclass(p, event))
-                for p in produced
+                for p in graph.returned
             )
         ]
         if wanting:
@@ -168,25 +128,9 @@ def _produced_and_consumed(graph: Graph) -> Iterator[Fault]:
             )
 
 
-def _cure(graph: Graph, returned: object) -> str:
-    """Say what to write for an event that no step takes, or for what is no event at all."""
-    if not _is_event_class(returned):
-        return "That is no event class. A step that returns several events returns list[E]"
-    assert isinstance(returned, type)
-    for spec, signature in graph.steps:
-        for base in signature.accepts:
-            if issubclass(returned, base):
-                return (
-                    f"Step {spec.name!r} accepts its base {base.__name__}: "
-                    "use @step(accept_event_subclasses=True)"
-                )
-    name = returned.__name__
-    return f"Add a step with ev: {name}; or, for the stream, class {name}(Event, observable=True)"
-
-
 def _is_consumed(graph: Graph, returned: object) -> bool:
-    if not (isinstance(returned, type) and issubclass(returned, Event)):
-        return False  # `_is_event_class` would not tell type checkers
+    if not is_event_class(returned):
+        return False
     if issubclass(returned, StopEvent | InputRequiredEvent) or returned.__plait_observable__:
         return True
     return any(graph.accepts(spec, signature, returned) for spec, signature in graph.steps)
@@ -308,8 +252,7 @@ def _handlers(graph: Graph) -> Iterator[Fault]:
 
 def _wire_names(graph: Graph) -> Iterator[Fault]:
     owner: dict[str, type[Event]] = {}
-    events = (e for _, s in graph.steps for e in (*s.accepts, *s.returned_events))
-    for event in unique(events):
+    for event in graph.events:
         other = owner.setdefault(event.__plait_name__, event)
         if other is not event:
             a, b = (f"{e.__module__}.{e.__qualname__}" for e in (other, event))

@@ -6,12 +6,10 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Final, Generic, Literal, cast
 from weakref import WeakValueDictionary
 
-import attrs
 from typing_extensions import TypeVar
 
 from plait._engine.gate import Gate
@@ -29,35 +27,25 @@ from plait._ids import RunId
 from plait._kernel.plan import Plan
 from plait._naming import publish
 
+from .advice import FORMER_OPTIONS, was
+from .arguments import check_names, is_count, is_positive, unknown_checks
 from .compile import make_plan, work_of
 from .context import Context
+from .graph import Graph, read_steps
+from .inheritance import own_steps, steps_of
 from .narrator import Narrator
+from .places import caller_place, class_place, fault_maker, visible_names
 from .resources.check import check as check_resources
 from .resources.manager import ResourceManager
 from .resources.run_scope import RunScope
 from .run import Run
-from .signature import (
-    Signature,
-    UnresolvedAnnotation,
-    caller_place,
-    class_place,
-    fault_maker,
-    place,
-    visible_names,
-)
-from .step import StepSpec, check_names, is_count, is_positive, spec_of, unknown_checks, was
+from .step import StepSpec, spec_of
 from .timeout import Timeout
-from .validate import Graph, asks_a_human, graph_faults, start_and_stop, unique
+from .validate import graph_faults, start_and_stop
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-#: Options of `run()` in older frameworks, and what to write instead.
-FORMER_OPTIONS: Final = {
-    "checkpoint_callback": "There are no checkpoints yet",
-    "stepwise": "Write run = wf.run(...); run.stepwise()",
-}
 
 
 class Workflow(Generic[R_co]):
@@ -104,27 +92,7 @@ class Workflow(Generic[R_co]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        inherited = cls._steps()
-        cls.__plait_steps__ = {}
-        names = visible_names(1)
-        for name, value in vars(cls).items():
-            spec = spec_of(value)
-            _refuse_step_inside(value)
-            if spec is not None:
-                if hasattr(Workflow, name):
-                    raise spec.fault(
-                        f"Step {name!r} has the name of a method of Workflow.",
-                        "Give it another name",
-                    )
-                if value is not spec.func:  # another decorator stands above
-                    spec = attrs.evolve(spec, func=value)
-                with suppress(UnresolvedAnnotation):  # reported by `run()`, with all other faults
-                    spec.signature(names)
-                cls.__plait_steps__[name] = spec
-            elif name in inherited and value is None:
-                cls.__plait_steps__[name] = None
-            elif name in inherited:
-                raise WorkflowValidationError(_overridden(cls, name, value))
+        cls.__plait_steps__ = own_steps(cls, visible_names(1), Workflow)
 
     def __init__(
         self,
@@ -184,20 +152,6 @@ class Workflow(Generic[R_co]):
     # ------------------------------------------------------------ steps
 
     @classmethod
-    def _steps(cls) -> dict[str, StepSpec]:
-        """All steps: those of the bases first, then in the order of definition."""
-        steps: dict[str, StepSpec | None] = {}
-        for base in reversed(cls.__mro__):
-            if base is object or base is Generic:
-                continue
-            own: dict[str, StepSpec | None] | None = vars(base).get("__plait_steps__")
-            if own is None:  # a mixin
-                found = {name: spec_of(value) for name, value in vars(base).items()}
-                own = {name: spec for name, spec in found.items() if spec is not None}
-            steps.update(own)
-        return {name: spec for name, spec in steps.items() if spec is not None}
-
-    @classmethod
     def add_step(cls, func: Callable[..., Any]) -> None:
         """Make a free function a step of this class and of its subclasses.
 
@@ -222,7 +176,7 @@ class Workflow(Generic[R_co]):
             raise fault_maker(func)(
                 f"Step function {func.__name__} is missing the `@step` decorator."
             )
-        if spec.name in cls._steps():
+        if spec.name in steps_of(cls):
             raise spec.fault(
                 f"A step {spec.name} is already part of this workflow, please choose another name."
             )
@@ -236,24 +190,10 @@ class Workflow(Generic[R_co]):
             name = type(self).__name__
             text = f"{name}.__init__ must call super().__init__()."
             raise WorkflowValidationError(Fault(text, *class_place(type(self))))
-        specs = tuple(self._steps().values())
+        specs = tuple(steps_of(type(self)).values())
         if self._compiled is not None and self._compiled[0] == specs:
             return self._compiled[1:]
-        faults: list[Fault] = []
-        read: list[tuple[StepSpec, Signature]] = []
-        for spec in specs:
-            try:
-                read.append((spec, spec.signature()))
-            except UnresolvedAnnotation as missing:
-                faults += spec.fault(
-                    f"Step {spec.name!r}: cannot resolve the annotation "
-                    f"{str(missing.annotation)!r} of {missing.whose}.",
-                    missing.reason,
-                ).faults
-            except WorkflowValidationError as error:
-                faults += error.faults
-        if faults:
-            raise WorkflowValidationError(*faults, workflow=self._short_name)
+        read = read_steps(specs, self._short_name)
         graph = Graph(self._short_name, read, self._skip)
         plan = make_plan(self._short_name, read, self._on_stop)
         self._compiled = (specs, graph, plan)
@@ -275,21 +215,19 @@ class Workflow(Generic[R_co]):
     def start_event_class(self) -> type[StartEvent]:
         """The class of event with which a run begins."""
         graph, _ = self._compile()
-        accepted = (event for _, s in graph.steps for event in s.accepts)
-        return next(event for event in accepted if issubclass(event, StartEvent))
+        return next(event for event in graph.accepted if issubclass(event, StartEvent))
 
     @property
     def stop_event_class(self) -> type[StopEvent]:
         """The class of event that ends a run."""
         graph, _ = self._compile()
-        returned = (event for _, s in graph.steps for event in s.returned_events)
-        return next((event for event in returned if issubclass(event, StopEvent)), StopEvent)
+        return next((event for event in graph.returned if issubclass(event, StopEvent)), StopEvent)
 
     @property
     def events(self) -> list[type[Event]]:
         """Every event class that a step accepts or returns."""
         graph, _ = self._compile()
-        return unique(e for _, s in graph.steps for e in (*s.accepts, *s.returned_events))
+        return [*graph.events]
 
     def validate(
         self, *, validate_resource_configs: bool = True, validate_resources: bool = False
@@ -316,7 +254,7 @@ class Workflow(Generic[R_co]):
         graph, _ = self._compile()
         asked_for = (graph, validate_resource_configs, validate_resources)
         if self._checked == asked_for:
-            return asks_a_human(graph)
+            return graph.asks_a_human
         faults = [*graph_faults(graph)]
         for spec, signature in graph.steps:
             asked = [(p.name, p.resource, p.hint) for p in signature.resources if p.resource]
@@ -332,7 +270,7 @@ class Workflow(Generic[R_co]):
         if faults:
             raise WorkflowValidationError(*faults, workflow=self._short_name)
         self._checked = asked_for
-        return asks_a_human(graph)
+        return graph.asks_a_human
 
     # ------------------------------------------------------------ running it
 
@@ -455,31 +393,6 @@ def _check_context(ctx: object) -> None:
     if not isinstance(ctx, Context):
         field = "start_event=..." if isinstance(ctx, StartEvent) else "topic=..."
         raise TypeError(f"run() takes a Context by position, not {ctx!r}. Write run({field})")
-
-
-def _refuse_step_inside(value: object) -> None:
-    """Refuse `@property` and the like above `@step`: nothing would ever call that step."""
-    kind = type(value)
-    if kind not in (property, staticmethod, classmethod):
-        return
-    func: object = getattr(value, "fget" if kind is property else "__func__", None)
-    if (spec := spec_of(func)) is not None:
-        raise spec.fault(
-            f"@step does not go with @{kind.__name__}.",
-            "A step is a method with self, or a free function with @step(workflow=W)",
-        )
-
-
-def _overridden(cls: type, name: str, value: Any) -> Fault:
-    """Make the fault of a step whose name a subclass gives to something else."""
-    owner = next(base.__name__ for base in cls.__mro__[1:] if name in vars(base))
-    said = f"{name!r} of {cls.__name__!r} overrides step {name!r} of {owner!r}"
-    drop = f"{name} = None drops the step"
-    if callable(value):
-        text = f"Method {said} but has no @step decorator."
-        return Fault(text, *place(value), name, f"Write @step above it; {drop}")
-    hint = f"Give it another name; {drop}"
-    return Fault(f"{said} and is no step.", *class_place(cls), name, hint)
 
 
 publish("plait", Workflow)
