@@ -341,7 +341,7 @@ def test_the_rest_is_cancelled_if_so_wished():
     assert fired(shell) == [[0]]
     queued = shell.queue("work")
     dropped = [record for record in shell.latest if isinstance(record, records.Dropped)]
-    assert dropped == [records.Dropped(0.0, (DeliveryId(6), DeliveryId(three)), (1,))]
+    assert dropped == [records.Dropped(0.0, (DeliveryId(three), DeliveryId(6)), (1,))]
     assert queued == []
     assert shell.effects == [
         effects.Interrupt((DeliveryId(four), DeliveryId(two))),

@@ -171,17 +171,16 @@ def _deal_with(
 def _cancel_rest(
     state: RunState, stream: Stream, now: float, written: list[Record], todo: list[Effect]
 ) -> None:
-    inside = {stream.id}
-    for other in state.streams.values():  # a stream is younger than the one around it
-        if other.parent is not None and other.parent.stream in inside:
-            inside.add(other.id)
-    idle = [d for step in state.steps.values() for d in step.queue] + [*state.due.values()]
-    dropped = tuple(d.number for d in idle if d.branch is not None and d.branch.stream in inside)
-    joined = any(level in inside for step in state.steps.values() for level in step.joins)
+    inside = [stream.id]
+    for number in inside:  # it grows on the way
+        inside += state.streams[number].inner
+    inside.sort()  # a stream is younger than the one around it
+    members = [number for one in inside for number in state.streams[one].members]
+    running = tuple(n for n in members if n in state.running or n in state.suspended)
+    dropped = tuple(sorted({*members} - {*running}))
+    joined = any(step.joins.keys() & inside for step in state.steps.values() if step.joins)
     if dropped or joined or len(inside) > 1:
-        _write(state, records.Dropped(now, dropped, tuple(sorted(inside))), written)
-    bodies = [*state.running.values(), *state.suspended.values()]
-    running = tuple(d.number for d in bodies if d.branch is not None and d.branch.stream in inside)
+        _write(state, records.Dropped(now, dropped, tuple(inside)), written)
     if running:
         todo.append(effects.Interrupt(running))
 

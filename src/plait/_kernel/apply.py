@@ -55,9 +55,9 @@ def apply(state: RunState, record: Record) -> None:
                     elapsed,
                 )
             )
-            _end_branch(state, delivery.branch)
+            _end(state, delivery)
         case records.Interrupted():
-            _end_branch(state, _leave(state, record.delivery).branch)
+            _end(state, _leave(state, record.delivery))
         case records.Retrying():
             _retry(state, record)
         case records.Requeued():
@@ -71,14 +71,16 @@ def apply(state: RunState, record: Record) -> None:
             if state.steps[record.to].plan.gather is None:
                 line = (*line, record.to)
             _deliver(state, (record.to,), record.event, record.first, delivery.number, branch, line)
-            _end_branch(state, branch)
+            _end(state, delivery)
         case records.Dropped():
             _drop(state, {*record.deliveries}, record.streams)
         case records.Fired():
             _fire(state, record)
         case records.StreamClosed():
             stream = state.streams.pop(record.stream)
-            _end_branch(state, stream.parent)
+            if stream.parent is not None:
+                del state.streams[stream.parent.stream].inner[stream.id]
+                _end_branch(state, stream.parent)
         case records.Waited():
             _wait(state, record)
         case records.Answered():
@@ -163,26 +165,29 @@ def _queue(state: RunState, delivery: Delivery) -> None:
     state.busy += 1
     state.next_delivery = DeliveryId(delivery.number + 1)
     if delivery.branch is not None:
-        state.streams[delivery.branch.stream].live += 1
+        stream = state.streams[delivery.branch.stream]
+        stream.live += 1
+        stream.members[delivery.number] = delivery.step
 
 
 def _drop(state: RunState, numbers: set[DeliveryId], streams: tuple[StreamId, ...]) -> None:
-    gone: list[Delivery] = []
+    inside = [state.streams[number] for number in streams]
+    thinned: dict[str, None] = {}
+    for stream in inside:
+        for number in stream.members.keys() & numbers:
+            thinned[stream.members.pop(number)] = None
+            state.due.pop(number, None)
+            state.busy -= 1
+            _end_branch(state, Branch(stream.id, 0))
+    for name in thinned:
+        step = state.steps[name]
+        step.queue = deque(d for d in step.queue if d.number not in numbers)
+    for inner in inside[1:]:  # they belong to branches that are no more: no fan-in of theirs fires
+        inner.open.clear()
+        inner.gathered.clear()
     for step in state.steps.values():
-        mine = [delivery for delivery in step.queue if delivery.number in numbers]
-        if mine:
-            step.queue = deque(d for d in step.queue if d.number not in numbers)
-            gone += mine
-    gone += [state.due.pop(number) for number in numbers & state.due.keys()]
-    for delivery in gone:
-        state.busy -= 1
-        _end_branch(state, delivery.branch)
-    for inner in streams[1:]:  # they belong to branches that are no more: no fan-in of theirs fires
-        state.streams[inner].open.clear()
-        state.streams[inner].gathered.clear()
-    for step in state.steps.values():
-        for level in [level for level in step.joins if level in streams]:
-            for slot in step.joins.pop(level):
+        for level in streams if step.joins else ():
+            for slot in step.joins.pop(level, ()):
                 for kept in slot:
                     _end_branch(state, kept.branch)
 
@@ -205,7 +210,7 @@ def _complete(state: RunState, record: records.Completed) -> None:
         else:
             _keep(state, delivery.step, record)
     if branch is not None:
-        _end_branch(state, branch)
+        _end(state, delivery)
 
 
 def _send(state: RunState, record: records.Emitted) -> None:
@@ -244,7 +249,9 @@ def _deliver(
             state.touched.append(step)
             state.busy += 1
             if branch is not None:
-                state.streams[branch.stream].live += 1
+                stream = state.streams[branch.stream]
+                stream.live += 1
+                stream.members[number] = name
         elif plan.slots:
             _slot(state, step, Slotted(number, event, branch, line), cause)
         else:
@@ -344,7 +351,16 @@ def _open_stream(state: RunState, delivery: Delivery, listed: records.Listed) ->
     state.next_stream = StreamId(listed.stream + 1)
     state.loose.append(stream)
     if delivery.branch is not None:
-        state.streams[delivery.branch.stream].live += 1
+        outer = state.streams[delivery.branch.stream]
+        outer.live += 1
+        outer.inner[stream.id] = None
+
+
+def _end(state: RunState, delivery: Delivery) -> None:
+    """A delivery is no more."""
+    if delivery.branch is not None:
+        del state.streams[delivery.branch.stream].members[delivery.number]
+        _end_branch(state, delivery.branch)
 
 
 def _end_branch(state: RunState, branch: Branch | None) -> None:

@@ -296,9 +296,16 @@ class RunState:
 
     def _check_streams(self) -> None:
         held: dict[StreamId, int] = {}
-        branches = [d.branch for s in self.steps.values() for d in s.queue]
+        deliveries = [d for s in self.steps.values() for d in s.queue]
         for place in (self.running, self.suspended, self.due):
-            branches += [delivery.branch for delivery in place.values()]
+            deliveries += place.values()
+        inside = {(d.branch.stream, d.number, d.step) for d in deliveries if d.branch is not None}
+        members = {(s.id, *m) for s in self.streams.values() for m in s.members.items()}
+        assert members == inside, "a stream does not know who is inside"
+        parents = {(s.parent.stream, s.id) for s in self.streams.values() if s.parent is not None}
+        inner = {(s.id, number) for s in self.streams.values() for number in s.inner}
+        assert inner == parents, "a stream does not know the streams inside"
+        branches = [delivery.branch for delivery in deliveries]
         for step in self.steps.values():
             for slots in step.joins.values():
                 branches += [kept.branch for slot in slots for kept in slot]

@@ -55,6 +55,9 @@ class Stream:
     #: The fan-ins that have not fired.
     open: list[str]
     live: int = 0
+    #: What is inside: the steps of the deliveries that have not ended, and the streams they opened.
+    members: dict[DeliveryId, str] = attrs.field(factory=a_dict)
+    inner: dict[StreamId, None] = attrs.field(factory=a_dict)
     gathered: dict[str, list[Gathered]] = attrs.field(factory=a_dict)
 
     def batch(self, step: str, gather: Gather) -> tuple[object, ...] | None:
