@@ -491,7 +491,7 @@ class StepFailedEvent(Event, name="plait.events.StepFailedEvent"):
     """
 
     step_name: str
-    input_event: Event
+    input_event: Any
     exception: Exception
     attempts: int
     elapsed_seconds: float

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "operator", "random", "re", "string", "textwrap", "types", "typing", "typing_extensions",
     "zlib",
     "plait._errors", "plait._ids", "plait._kernel", "plait._naming",
+    "plait._show",
 }  # fmt: skip
 
 

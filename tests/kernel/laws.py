@@ -95,6 +95,7 @@ class Laws:
     #: Workers that are on their way, by step.
     offers: Counter[str] = attrs.field(init=False, factory=Counter)
     wound: bool = attrs.field(init=False, default=False)
+    idle: bool = attrs.field(init=False, default=False)
     phase: Phase = attrs.field(init=False, default=Phase.NEW)
     expected: Expected = attrs.field(init=False, default=None)
     #: The steps whose bodies run, in the order of the plan, before the stimulus.
@@ -389,8 +390,10 @@ class Laws:
         quiet = state.phase is Phase.GOING and self.ledger.quiet
         assert not quiet or self.ledger.open_ended, "law 11: silence"
         idled = [record for record in latest if isinstance(record, records.Idled)]
-        assert len(idled) == (quiet and bool(latest)), "law 11: a quiet run says so, and no other"
+        news = quiet and not self.idle
+        assert len(idled) == news, "law 11: a run that gets quiet says so once, and no other"
         assert state.idle == quiet
+        self.idle = quiet
 
     def _streams_are_dealt_with(self) -> None:
         """Law 7: what is due has fired, what has ended is closed."""

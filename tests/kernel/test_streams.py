@@ -344,7 +344,7 @@ def test_the_rest_is_cancelled_if_so_wished():
     assert dropped == [records.Dropped(0.0, (DeliveryId(three), DeliveryId(6)), (1,))]
     assert queued == []
     assert shell.effects == [
-        effects.Interrupt((DeliveryId(four), DeliveryId(two))),
+        effects.Interrupt((DeliveryId(two), DeliveryId(four))),
         effects.Offer("f"),
     ]
     assert shell.state.due == {}

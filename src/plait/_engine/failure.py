@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 import attrs
@@ -23,6 +24,7 @@ from plait._event import (
 from plait._kernel import records
 from plait._kernel.explain import waiting
 from plait._kernel.state import Failure, RunState
+from plait._show import show
 
 #: Characters of an input event in a note.
 MOST_OF_AN_EVENT: Final = 200
@@ -84,15 +86,19 @@ def annotate(state: RunState, failure: Failure) -> BaseException:
     handled = failure.event
     if isinstance(handled, StepFailedEvent) and handled.exception is not failure.error:
         failure.error.__cause__ = failure.error.__cause__ or handled.exception
-    event = repr(failure.event)
-    if len(event) > MOST_OF_AN_EVENT:
-        event = event[: MOST_OF_AN_EVENT - 1] + "…"
-    failure.error.add_note(
+    _note(
+        failure.error,
         f"in step {failure.step!r} of workflow {state.plan.name!r} "
-        f"(run {state.run_id}, delivery {failure.delivery}, attempt {failure.attempt})"
+        f"(run {state.run_id}, delivery {failure.delivery}, attempt {failure.attempt})",
     )
-    failure.error.add_note(f"input event: {event}")
+    _note(failure.error, f"input event: {show(failure.event, MOST_OF_AN_EVENT)}")
     return failure.error
+
+
+def _note(error: BaseException, text: str) -> None:
+    """Add a note, whatever a user's class has made of `add_note` and of `__notes__`."""
+    with suppress(Exception):
+        BaseException.add_note(error, text)
 
 
 def conclude(
@@ -117,7 +123,8 @@ def conclude(
             return Conclusion(result, None, event)
         case records.Stopped(event):
             for failure in failures:
-                failure.add_note(f"raised while cleaning up; the run had stopped with {event!r}")
+                text = f"raised while cleaning up; the run had stopped with {show(event)}"
+                _note(failure, text)
             error = _together(state, failures)
             return Conclusion(None, error, _failed(state, error))
         case records.Crashed():
@@ -147,6 +154,13 @@ def conclude(
             bug = PlaitInternalError(f"run {state.run_id} ended without a decision")
             error = _together(state, [*failures] or [bug])
             return Conclusion(None, error, _failed(state, error))
+
+
+def broken(state: RunState, bug: Exception) -> Conclusion:
+    """End a run of which nothing can be said, since plait itself has failed."""
+    error = PlaitInternalError(f"run {state.run_id} could not be concluded")
+    error.__cause__ = bug
+    return Conclusion(None, error, _failed(state, error))
 
 
 def _ended(state: RunState) -> WorkflowCancelledByUser:

@@ -182,7 +182,11 @@ class Lane:
                 if worker.unwanted:  # what it returned all the same is not wanted either
                     shell.hear(Unwound(shell.clock(), number))
                     return False  # noqa: ASYNC910
-                begin = shell.hear(Returned(shell.clock(), number, value, stays))
+                now = shell.clock()
+                last = shell.state.busy == 1 and not worker.ended
+                if now >= shell.deadline or (last and shell.disowned):
+                    shell.notice()  # it has swallowed a cancellation: whoever is woken first says so
+                begin = shell.hear(Returned(now, number, value, stays))
                 if not stays:
                     return clean  # noqa: ASYNC910 - the body decides whether it suspends
             self._coming += 1

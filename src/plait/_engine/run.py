@@ -124,10 +124,15 @@ class Run(Generic[R_co]):
         try:
             nursery.start_soon(host, name=f"run {self.run_id}")
         except BaseException:  # it is closed: the run has begun, and nobody will ever host it
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """End a run that nobody hosts: asyncio may cancel a task before it has begun."""
+        if self._shell.conclusion is None:
             assert self._ended is not None
             self._shell.give_up()
             self._ended.set()
-            raise
 
     async def _as_child(self) -> None:
         await self._host()
@@ -179,7 +184,10 @@ class Run(Generic[R_co]):
 
     async def _leave(self, *, shield: bool) -> None:
         if self._block is not None:
-            await self._block.close()
+            try:
+                await self._block.close()
+            finally:
+                self._give_up()
             return
         with native.current().cancel_scope(shield=shield):
             await self._wait()

@@ -77,6 +77,8 @@ async def open_runtime_of(make: Callable[[Nursery], T]) -> AsyncGenerator[T]:
         raised = raised or error
     finally:
         runtime._closed = True
+        for run in runtime.runs:
+            run._give_up()
     _raise_together(raised, [run._unseen for run in runtime.runs])
 
 

@@ -45,7 +45,7 @@ from plait._kernel.waits import WaitKey
 
 from . import native
 from .attempt import Answerable, Attempt, current_attempt
-from .failure import Conclusion, conclude, split, unwrap
+from .failure import Conclusion, broken, conclude, split, unwrap
 from .gate import Gate
 from .lane import Lane, Work
 from .states import StateWatcher
@@ -116,6 +116,8 @@ class Shell:
         #: Does the deadline wait while the run is idle? Then: what was left of it.
         self._pauses = pauses
         self._left: float | None = None
+        #: On the run's clock.
+        self.deadline: float = math.inf
         self._lanes: dict[str, Lane] = {}
         self._nursery: Nursery | None = None
         self._scope: CancelScope | None = None
@@ -210,6 +212,7 @@ class Shell:
 
     async def _run(self) -> None:  # noqa: ASYNC910 - `_guide` waits
         deadline = math.inf if self.timeout is None else self.clock() + self.timeout
+        self.deadline = deadline
         cancelled = crash = None
         try:
             async with self._around or nullcontext():
@@ -259,9 +262,16 @@ class Shell:
         others = [] if crash is None else [crash]
         if self._around is not None:
             others += self._around.errors
-        self.conclusion = conclude(
-            self.state, timeout=self.timeout, story=self._story, others=others, disowned=disowned
-        )
+        try:
+            self.conclusion = conclude(
+                self.state,
+                timeout=self.timeout,
+                story=self._story,
+                others=others,
+                disowned=disowned,
+            )
+        except Exception as bug:  # noqa: BLE001 - it is raised to whoever awaits the run
+            self.conclusion = broken(self.state, bug)
         self.feed.close(self.conclusion.last_event)
         self._rest()
         for call in self.on_end:
@@ -348,9 +358,9 @@ class Shell:
             return
         if self.state.idle and self._left is None:
             self._left = scope.deadline - now
-            scope.deadline = math.inf
+            self.deadline = scope.deadline = math.inf
         elif not self.state.idle and self._left is not None:
-            scope.deadline = now + self._left
+            self.deadline = scope.deadline = now + self._left
             self._left = None
 
     def _offer(self, step: str) -> None:
@@ -517,6 +527,11 @@ class Shell:
         self.feed.listeners.append(forward)
         parent.children[self] = None
         self.on_end.append(partial(parent.children.pop, self))
+
+    @property
+    def disowned(self) -> bool:
+        """Has a scope around this task been cancelled? To be asked outside of a body's own."""
+        return self.native.deadline() == -math.inf
 
     @property
     def wound(self) -> bool:

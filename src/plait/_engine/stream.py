@@ -50,10 +50,10 @@ class Feed:
     def publish(self, event: Event) -> None:
         """Add an event and wake the readers that have seen all others."""
         self.events.append(event)
+        self.wake()
         for listener in self.listeners:
             listener(event)
             self._taken = len(self.events)
-        self.wake()
 
     def close(self, last: Event) -> None:
         """Add the last event; there will be no other."""
@@ -158,6 +158,8 @@ class EventStream:
         self._feed = feed
         self._backend = backend
         self._taken: int = 0
+        #: The same, with internal events.
+        self._given: int = 0
         self._closed = False
         #: Internal events, each with the number of events that it comes after.
         self._overheard: deque[tuple[int, Event]] | None = deque() if internal else None
@@ -177,8 +179,9 @@ class EventStream:
         A checkpoint where it waits, and every 64 events. Cancelled, it has taken none.
         """
         feed = self._feed
-        if self._taken % BURST == 0:
+        if self._given % BURST == 0:
             await self._backend.checkpoint()
+        self._given += 1
         while not self._closed:
             if self._overheard and self._overheard[0][0] <= self._taken:
                 return self._overheard.popleft()[1]  # noqa: ASYNC910 - as below

@@ -9,6 +9,7 @@ from plait._ids import DeliveryId
 from plait._kernel import records
 from plait._kernel.records import Record
 from plait._naming import publish
+from plait._show import show
 
 
 @final
@@ -67,11 +68,11 @@ def _line(record: Record, steps: dict[DeliveryId, str], began: float) -> str | N
             return f"{steps[record.delivery]} ends, returns {_name(record.event)}{_to(record)}"
         case records.Retrying():
             due = record.due - began
-            return f"{steps[record.delivery]} fails: {record.error!r}; again at {due:.3f} s"
+            return f"{steps[record.delivery]} fails: {show(record.error)}; again at {due:.3f} s"
         case records.Recovered():
-            return f"{steps[record.delivery]} fails: {record.error!r}; goes to {record.to}"
+            return f"{steps[record.delivery]} fails: {show(record.error)}; goes to {record.to}"
         case records.Failed():
-            return f"{steps[record.delivery]} fails: {record.error!r}"
+            return f"{steps[record.delivery]} fails: {show(record.error)}"
         case records.Interrupted():
             return f"{steps[record.delivery]} is cancelled"
         case records.Waited():

@@ -63,7 +63,10 @@ def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Eff
     state.answered.clear()
     if not state.busy:
         _quiet(state, stimulus.now, written, todo)
-    elif state.permits is not None:
+        state.touched.clear()
+        return written, todo
+    state.idled = False
+    if state.permits is not None:
         _take_turns(state, stimulus.now, written, todo)
     elif state.touched:
         _share_out(state, freed, stimulus.now, written, todo)
@@ -188,7 +191,8 @@ def _cancel_rest(
 def _quiet(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:
     """Rule 4."""
     if state.open_ended:
-        if written:  # a stimulus that changed nothing is no news
+        if not state.idled:  # else it is no news
+            state.idled = True
             _write(state, records.Idled(now), written)
             todo.append(effects.Rest())
         return

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from plait._errors import Waiting
+from plait._show import show
 
 from .collecting import Buffer, BufferKey
 from .life import Phase
@@ -93,7 +94,7 @@ def _lines(state: RunState, now: float) -> Iterator[str]:
         assert delivery.trouble is not None
         yield (
             f"  step {delivery.step!r}: attempt {delivery.attempt} is due, "
-            f"after {delivery.trouble.error!r}"
+            f"after {show(delivery.trouble.error)}"
         )
     for wait in state.waits.values():
         yield (
@@ -121,7 +122,7 @@ def _lines(state: RunState, now: float) -> Iterator[str]:
 
 def _buffer(key: BufferKey) -> str:
     text = f"buffer {key.buffer_id!r}"
-    return text if key.key is None else f"{text}, key {key.key!r}"
+    return text if key.key is None else f"{text}, key {show(key.key)}"
 
 
 def _counts(buffer: Buffer) -> str:

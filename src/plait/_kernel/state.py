@@ -198,6 +198,8 @@ class RunState:
     touched: list[StepState] = attrs.field(factory=a_list, eq=False, repr=False)
     loose: list[Stream] = attrs.field(factory=a_list, eq=False, repr=False)
     answered: list[WaitKey] = attrs.field(factory=a_list, eq=False, repr=False)
+    #: Has the last record said that the run is idle? Then nobody need be told again.
+    idled: bool = attrs.field(default=False, eq=False, repr=False)
 
     def startable(self, step: StepState) -> int:
         """How many queued deliveries of a step may start now. Each is offered to a worker."""

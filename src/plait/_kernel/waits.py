@@ -62,6 +62,8 @@ class Waits(dict[WaitKey, Wait]):
     def __init__(self) -> None:
         super().__init__()
         self._lines: dict[Want, dict[Hashable, Line]] = {}
+        #: Where each wait stands: what it wants was read once, when it began.
+        self._places: dict[WaitKey, tuple[Want, Hashable, Line]] = {}
         self._begun = 0
 
     def begin(self, wait: Wait) -> None:
@@ -69,19 +71,20 @@ class Waits(dict[WaitKey, Wait]):
         self[wait.key] = wait
         self._begun += 1
         want, values = _wanted(wait)
-        self._lines.setdefault(want, {}).setdefault(values, Line())[wait.key] = self._begun
+        line = self._lines.setdefault(want, {}).setdefault(values, Line())
+        line[wait.key] = self._begun
+        self._places[wait.key] = want, values, line
 
     def end(self, key: WaitKey) -> Wait:
         """Take a wait away."""
-        wait = self.pop(key)
-        want, values = _wanted(wait)
-        lines = self._lines[want]
-        del lines[values][key]
-        if not lines[values]:
-            del lines[values]
+        want, values, line = self._places.pop(key)
+        del line[key]
+        if not line:
+            lines = self._lines[want]
+            lines.pop(values, None)  # not there if a value has another hash by now
             if not lines:
                 del self._lines[want]
-        return wait
+        return self.pop(key)
 
     def answered_by(
         self, event: object, *, leaving: DeliveryId, but: Container[WaitKey] = ()

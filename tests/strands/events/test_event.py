@@ -11,7 +11,7 @@ import textwrap
 import typing
 from collections import defaultdict
 from datetime import datetime
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
 import pytest
@@ -797,7 +797,7 @@ CATALOGUE = {
     WorkflowCancelledEvent: {},
     StepFailedEvent: {
         "step_name": str,
-        "input_event": Event,
+        "input_event": Any,
         "exception": Exception,
         "attempts": int,
         "elapsed_seconds": float,

@@ -444,7 +444,7 @@ class Context(Generic[S]):
             event_type,
             question=waiter_event,
             waiter_id=waiter_id,
-            requirements=requirements or {},
+            requirements=dict(requirements or {}),
             timeout=timeout,
             broadcast=broadcast,
         )

@@ -10,6 +10,7 @@ from plait._ids import DeliveryId
 from plait._kernel import records
 from plait._kernel.records import Record
 from plait._kernel.state import RunState
+from plait._show import show
 
 
 class Narrator:
@@ -30,14 +31,14 @@ class Narrator:
                 print(f"{self._who.pop(record.delivery)} complete with {_name(record.event)}")
             case records.Retrying():
                 who = self._who.pop(record.delivery)
-                print(f"{who} failed: {record.error!r}")
+                print(f"{who} failed: {show(record.error)}")
                 print(f"{who} retry in {round(record.due - record.at, 3)} s")
             case records.Failed() | records.Recovered():
-                print(f"{self._who.pop(record.delivery)} failed: {record.error!r}")
+                print(f"{self._who.pop(record.delivery)} failed: {show(record.error)}")
             case records.Interrupted():
                 print(f"{self._who.pop(record.delivery)} cancelled")
             case records.Decided(_, records.Stopped(event)):
-                print(f"[result] {event!r}")
+                print(f"[result] {show(event)}")
             case _:
                 pass
 
