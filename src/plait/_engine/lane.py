@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import attrs
 
 from plait._errors import StepTimeoutError, WorkflowRuntimeError
+from plait._event import StopEvent
 from plait._kernel.effects import Begin
 from plait._kernel.stimuli import Raised, Ready, Returned, Unwound
 
@@ -173,7 +174,9 @@ class Lane:
                     self._coming += clean
                     self._ended_badly(attempt, error)
                     return clean  # noqa: ASYNC104, ASYNC910 - no `Cancelled` comes this far
-                worker.finish(timeout)
+                attempt.context = worker.attempt = None  # as `finish` does, without the call
+                if timeout is not None:
+                    worker.disarm()
                 budget -= 1
                 clean = not worker.ended and variables() is before
                 stays = clean and budget > 0
@@ -183,8 +186,8 @@ class Lane:
                     shell.hear(Unwound(shell.clock(), number))
                     return False  # noqa: ASYNC910
                 now = shell.clock()
-                last = shell.state.busy == 1 and not worker.ended
-                if now >= shell.deadline or (last and shell.disowned):
+                decides = shell.state.busy == 1 if value is None else isinstance(value, StopEvent)
+                if now >= shell.deadline or (decides and not worker.ended and shell.disowned):
                     shell.notice()  # it has swallowed a cancellation: whoever is woken first says so
                 begin = shell.hear(Returned(now, number, value, stays))
                 if not stays:

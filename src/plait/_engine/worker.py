@@ -53,8 +53,12 @@ class Worker:
         self.attempt.context = None  # it refers back to the attempt
         self.attempt = None
         if timeout is not None:
-            self.ended = self.ended or self.scope.cancel_called
-            self.scope.deadline = math.inf
+            self.disarm()
+
+    def disarm(self) -> None:
+        """Take the deadline away."""
+        self.ended = self.ended or self.scope.cancel_called
+        self.scope.deadline = math.inf
 
     def end(self) -> None:
         """Cancel the body; the run goes on."""

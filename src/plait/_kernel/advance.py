@@ -35,42 +35,46 @@ def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Eff
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
+    if type(stimulus) is Ready:
+        return _come(state, stimulus)
     freed: StepState | None = None
-    if type(stimulus) is Returned:
-        if stimulus.stays and (delivery := state.running.get(stimulus.delivery)) is not None:
-            freed = state.steps[delivery.step]
-    elif type(stimulus) is Ready:
-        step = state.steps[stimulus.step]
-        if not step.offered:
-            raise ImpossibleStimulus(state, stimulus)
-        step.offered -= 1
+    if type(stimulus) is Returned and stimulus.stays:
+        delivery = state.running.get(stimulus.delivery)
+        freed = None if delivery is None else state.steps[delivery.step]
+    was_busy = state.busy
     written, todo = decide(state, stimulus)
     for record in written:
         apply(state, record)
     if state.phase is not GOING:
         _wind_up(state, todo)
+    else:
+        if state.loose or state.answered:
+            _deal_with_loose_ends(state, stimulus.now, written, todo)
+        if not state.busy:
+            _quiet(state, stimulus.now, written, todo, news=was_busy > 0)
+        elif state.permits is not None:
+            _take_turns(state, stimulus.now, written, todo)
+        elif state.touched:
+            _share_out(state, freed, stimulus.now, written, todo)
+    if state.touched:
         state.touched.clear()
-        state.answered.clear()
-        return written, todo
-    while state.loose:
-        _deal_with(state, state.loose.pop(), stimulus.now, written, todo)
-    for key in state.answered:  # a body that waits for several events at once may be running
-        if (delivery := state.running.get(key[0])) is None:
-            continue
-        step = state.steps[delivery.step]
-        if key in step.resuming:  # else the records that told of it were read back
-            _go_on(state, step, key, stimulus.now, written, todo)
-    state.answered.clear()
-    if not state.busy:
-        _quiet(state, stimulus.now, written, todo)
-        state.touched.clear()
-        return written, todo
-    state.idled = False
-    if state.permits is not None:
+    return written, todo
+
+
+def _come(state: RunState, stimulus: Ready) -> tuple[list[Record], list[Effect]]:
+    """A worker takes a delivery, or comes in vain: there is no more to give to anybody than before.
+
+    But in a run that goes step by step, where it may have been another step's turn.
+    """
+    step = state.steps[stimulus.step]
+    if not step.offered:
+        raise ImpossibleStimulus(state, stimulus)
+    step.offered -= 1
+    written, todo = decide(state, stimulus)
+    for record in written:
+        apply(state, record)
+    if state.permits is not None and state.phase is GOING:
         _take_turns(state, stimulus.now, written, todo)
-    elif state.touched:
-        _share_out(state, freed, stimulus.now, written, todo)
-    state.touched.clear()
     return written, todo
 
 
@@ -96,10 +100,12 @@ def _share_out(
             apply(state, started)
             written.append(started)
             todo.append(Begin(number))
-        owed = step.startable - step.offered
-        if owed > 0:
-            step.offered += owed
-            todo.extend([step.offer] * owed)
+        room, waiting = step.plan.num_workers - step.running, len(queue)
+        owed = (room if room < waiting else waiting) - step.offered  # noqa: FURB136 - see startable
+        while owed > 0:
+            owed -= 1
+            step.offered += 1
+            todo.append(step.offer)
 
 
 def _take_turns(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:
@@ -151,6 +157,21 @@ def _go_on(
     todo.append(effects.Resume(key, answer))
 
 
+def _deal_with_loose_ends(
+    state: RunState, now: float, written: list[Record], todo: list[Effect]
+) -> None:
+    """Look at the streams that the records have touched, and at the waits that they have ended."""
+    while state.loose:
+        _deal_with(state, state.loose.pop(), now, written, todo)
+    for key in state.answered:  # a body that waits for several events at once may be running
+        if (delivery := state.running.get(key[0])) is None:
+            continue
+        step = state.steps[delivery.step]
+        if key in step.resuming:  # else the records that told of it were read back
+            _go_on(state, step, key, now, written, todo)
+    state.answered.clear()
+
+
 def _deal_with(
     state: RunState, stream: Stream, now: float, written: list[Record], todo: list[Effect]
 ) -> None:
@@ -188,21 +209,22 @@ def _cancel_rest(
         todo.append(effects.Interrupt(running))
 
 
-def _quiet(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:
-    """Rule 4."""
-    if state.open_ended:
-        if not state.idled:  # else it is no news
-            state.idled = True
-            _write(state, records.Idled(now), written)
-            todo.append(effects.Rest())
-        return
-    _write(state, records.Decided(now, records.Stalled()), written)
-    todo.append(effects.Wind())
+def _quiet(
+    state: RunState, now: float, written: list[Record], todo: list[Effect], *, news: bool
+) -> None:
+    """Rule 4. `news`: it was busy before."""
+    if not state.open_ended:
+        _write(state, records.Decided(now, records.Stalled()), written)
+        todo.append(effects.Wind())
+    elif news:
+        _write(state, records.Idled(now), written)
+        todo.append(effects.Rest())
 
 
 def _wind_up(state: RunState, todo: list[Effect]) -> None:
     """Once the bodies that were left to finish have done so, a drain is over."""
     state.loose.clear()
+    state.answered.clear()
     drains = state.plan.on_stop == "drain" and isinstance(state.outcome, records.Stopped)
     if drains and not state.running and state.phase is WINDING_UP and effects.Wind() not in todo:
         todo.append(effects.Wind())

@@ -143,8 +143,9 @@ def _leave(state: RunState, number: DeliveryId) -> Delivery:
         heappush(step.free, delivery.worker)
         delivery.worker = -1
         state.touched.append(step)
-    for ordinal in range(delivery.waits):
-        _forget(state, delivery, (number, ordinal))
+    if delivery.waits:
+        for ordinal in range(delivery.waits):
+            _forget(state, delivery, (number, ordinal))
     return delivery
 
 
@@ -197,19 +198,21 @@ def _drop(state: RunState, numbers: set[DeliveryId], streams: tuple[StreamId, ..
 
 def _complete(state: RunState, record: records.Completed) -> None:
     delivery = _leave(state, record.delivery)
-    event, branch = record.event, delivery.branch
+    event = record.event
     state.steps[delivery.step].returned_none = event is None
-    if type(event) is records.Listed:
+    if event is None:
+        pass
+    elif type(event) is records.Listed:
         _open_stream(state, delivery, event)
-    elif event is not None:
+    else:
         if record.resolves:
             _answer(state, record.resolves, event)
         if record.to:
-            number, line = delivery.number, delivery.line
-            _deliver(state, record.to, event, record.first, number, branch, line)
+            cause, branch, line = record.delivery, delivery.branch, delivery.line
+            _deliver(state, record.to, event, record.first, cause, branch, line)
         else:
             _keep(state, delivery.step, record)
-    if branch is not None:
+    if delivery.branch is not None:
         _end(state, delivery)
 
 

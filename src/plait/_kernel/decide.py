@@ -111,7 +111,8 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
 def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
     """A worker has come: it takes the oldest delivery, or has come in vain."""
     step = state.steps[stimulus.step]
-    if state.phase is not GOING or not state.startable(step):
+    able = state.phase is GOING and step.queue and step.running < step.plan.num_workers
+    if not able or (state.permits is not None and not state.may_start(step)):
         return [], []
     number = step.queue[0].number
     worker = step.free[0] if step.free else step.workers
@@ -125,8 +126,7 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     first = state.next_delivery
     if value is None or state.phase is WINDING_UP:
         return [records.Completed(now, number, value, first, ())], []
-    step = state.plan.step[delivery.step]
-    if step.returns_list:
+    if state.plan.lists and (step := state.plan.step[delivery.step]).returns_list:
         if isinstance(value, list):
             return _listed(state, delivery, now, cast("list[object]", value))
         if type(value) in step.only_listed:

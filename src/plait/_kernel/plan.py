@@ -168,3 +168,10 @@ class Plan:
     routes: Routes = attrs.field(init=False, default=attrs.Factory(_routes, takes_self=True))
     #: Does a step accept an answer from outside? Then a quiet run is idle, not stalled.
     asks: bool = attrs.field(init=False, default=attrs.Factory(_asks, takes_self=True))
+    #: May a step return a list?
+    lists: bool = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: any(s.returns_list for s in self.steps), takes_self=True
+        ),
+    )

@@ -198,17 +198,19 @@ class RunState:
     touched: list[StepState] = attrs.field(factory=a_list, eq=False, repr=False)
     loose: list[Stream] = attrs.field(factory=a_list, eq=False, repr=False)
     answered: list[WaitKey] = attrs.field(factory=a_list, eq=False, repr=False)
-    #: Has the last record said that the run is idle? Then nobody need be told again.
-    idled: bool = attrs.field(default=False, eq=False, repr=False)
 
     def startable(self, step: StepState) -> int:
         """How many queued deliveries of a step may start now. Each is offered to a worker."""
         if self.permits is None:
             return step.startable
-        if not self.permits or self.running or not step.queue:
-            return 0
+        return int(bool(step.queue) and self.may_start(step))
+
+    def may_start(self, step: StepState) -> bool:
+        """Say whether it is the turn of a step that has a delivery, in a run that goes step by step."""
+        if not self.permits or self.running:
+            return False
         heads = (other.queue[0].number for other in self.steps.values() if other.queue)
-        return int(step.queue[0].number == min(heads))
+        return step.queue[0].number == min(heads)
 
     @property
     def active(self) -> tuple[str, ...]:
