@@ -461,7 +461,9 @@ class Run(Generic[R_co]):
     async def run_step(self) -> list[Event] | None:
         """Let one delivery run, the oldest, and return the events that came of it.
 
-        It waits while the run is idle, and for a retry that is due later. A checkpoint.
+        A body that waits for an event lets the next delivery run; the step ends when one of them has.
+        It waits while the run is idle, and for a retry that is due later. A checkpoint. Cancelled
+        before a body has begun, it lets none begin.
 
         Returns:
             The events that the delivery sent and returned, in their order, `[]` if there are none, as
