@@ -113,38 +113,35 @@ class Lane:
                 self._shell.notice()  # before the nursery is closed to new workers
                 raise
 
-    async def _live(self) -> None:
-        with self._shell.native.cancel_scope() as scope:
-            worker = Worker(scope, self._limiter, self._work.limiter)
-            self.workers[worker] = None
-            try:
-                await self._visit(worker)
-            finally:
-                del self.workers[worker]
-
-    async def _visit(self, worker: Worker) -> None:  # noqa: ASYNC910 - `while` is entered
+    async def _live(self) -> None:  # noqa: ASYNC910 - `while` is entered
         """Come to the inbox, work while there is work, and come again."""
         shell, shared = self._shell, self._work.limiter
-        stays = True
-        while stays:
-            self._coming -= 1
-            if self._lying:
-                self._lying -= 1
-                self._receive.receive_nowait()
-            else:
-                self._parked += 1
-                await self._receive.receive()
-            if shared is not None:
-                await shared.acquire_on_behalf_of(worker)
-            begin = shell.hear(Ready(shell.clock(), self._name))
-            if not isinstance(begin, Begin):
-                if shared is not None:
-                    shared.release_on_behalf_of(worker)
-                self._coming += 1
-                continue
-            stays = await self._stretch(worker, begin)
-            if stays and self._lying:
-                await shell.native.checkpoint()
+        with shell.native.cancel_scope() as scope:
+            worker = Worker(scope, self._limiter, shared)
+            self.workers[worker] = None
+            stays = True
+            try:
+                while stays:
+                    self._coming -= 1
+                    if self._lying:
+                        self._lying -= 1
+                        self._receive.receive_nowait()
+                    else:
+                        self._parked += 1
+                        await self._receive.receive()
+                    if shared is not None:
+                        await shared.acquire_on_behalf_of(worker)
+                    begin = shell.hear(Ready(shell.clock(), self._name))
+                    if not isinstance(begin, Begin):
+                        if shared is not None:
+                            shared.release_on_behalf_of(worker)
+                        self._coming += 1
+                        continue
+                    stays = await self._stretch(worker, begin)
+                    if stays and self._lying:
+                        await shell.native.checkpoint()
+            finally:
+                del self.workers[worker]
 
     async def _stretch(self, worker: Worker, begin: Answer) -> bool:
         """Work on one delivery after the other; say whether this task comes back to the inbox.
@@ -193,7 +190,7 @@ class Lane:
                 if not stays:
                     return clean  # noqa: ASYNC910 - the body decides whether it suspends
             self._coming += 1
-            return True  # noqa: ASYNC910 - the same; `_visit` sees to it that others run
+            return True  # noqa: ASYNC910 - the same; `_live` sees to it that others run
         finally:
             worker.give_back()
 

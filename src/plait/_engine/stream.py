@@ -36,7 +36,10 @@ class Feed:
         self.events: list[Event] = []
         self.closed: bool = False
         self._buffer = buffer
-        self._readers: WeakSet[EventStream] = WeakSet()
+        #: Without a bound nobody asks how far the readers have come.
+        self.bounded: bool = buffer < math.inf
+        #: Made with the first reader: most runs have none.
+        self._readers: WeakSet[EventStream] | None = None
         #: The furthest that any reader or listener has come.
         self._taken = 0
         #: Set by the next event; there is none while nobody waits for it.
@@ -50,7 +53,8 @@ class Feed:
     def publish(self, event: Event) -> None:
         """Add an event and wake the readers that have seen all others."""
         self.events.append(event)
-        self.wake()
+        if self._news is not None:
+            self.wake()
         for listener in self.listeners:
             listener(event)
             self._taken = len(self.events)
@@ -62,7 +66,7 @@ class Feed:
 
     def whisper(self, event: Event) -> None:
         """Tell those readers that have asked for internal events, and keep nothing."""
-        for reader in self._readers:
+        for reader in self._readers or ():
             reader._overhear(event)
         self.wake()
 
@@ -83,12 +87,12 @@ class Feed:
     @property
     def backlog(self) -> int:
         """How far the writers are ahead."""
-        taken = min((reader._taken for reader in self._readers), default=self._taken)
+        taken = min((reader._taken for reader in self._readers or ()), default=self._taken)
         return len(self.events) - taken
 
     def check_room(self) -> None:
         """Raise `StreamFullError` if the backlog is full."""
-        if self._buffer < math.inf and (backlog := self.backlog) >= self._buffer:
+        if self.bounded and (backlog := self.backlog) >= self._buffer:
             raise StreamFullError(
                 f"The stream buffer is full ({backlog} of {self._buffer}). "
                 "Use await ctx.emit(ev), which waits."
@@ -114,7 +118,7 @@ class Feed:
 
     @property
     def _is_full(self) -> bool:
-        return self._buffer < math.inf and self.backlog + self._let_in >= self._buffer
+        return self.bounded and self.backlog + self._let_in >= self._buffer
 
     def _admit(self) -> None:
         while self._blocked and not self._is_full:
@@ -123,6 +127,8 @@ class Feed:
 
     def open(self, reader: EventStream) -> None:
         """Count a reader among those that the writers wait for."""
+        if self._readers is None:
+            self._readers = WeakSet()
         self._readers.add(reader)
         # A collector runs anywhere, in the middle of anything, in any thread.
         lost = weakref.finalize(reader, _call, reader._backend.caller(), self._admit)
@@ -130,6 +136,7 @@ class Feed:
 
     def leave(self, reader: EventStream) -> None:
         """Stop waiting for a reader."""
+        assert self._readers is not None
         self._readers.discard(reader)
         self._admit()
 
@@ -188,7 +195,8 @@ class EventStream:
             if self._taken < len(feed.events):
                 event = feed.events[self._taken]
                 self._taken += 1
-                feed.took(self._taken)
+                if feed.bounded:
+                    feed.took(self._taken)
                 return event  # noqa: ASYNC910 - a checkpoint for each burst
             if feed.closed:
                 break

@@ -59,15 +59,15 @@ UNHASHABLE: Final = object()
 class Waits(dict[WaitKey, Wait]):
     """The open waits, the oldest first. Changed by `begin` and `end` only."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines: dict[Want, dict[Hashable, Line]] = {}
-        #: Where each wait stands: what it wants was read once, when it began.
-        self._places: dict[WaitKey, tuple[Want, Hashable, Line]] = {}
-        self._begun = 0
+    _lines: dict[Want, dict[Hashable, Line]]
+    #: Where each wait stands: what it wants was read once, when it began.
+    _places: dict[WaitKey, tuple[Want, Hashable, Line]]
+    _begun = 0
 
     def begin(self, wait: Wait) -> None:
         """Add a wait."""
+        if not self._begun:  # made with the first wait: most runs have none
+            self._lines, self._places = {}, {}
         self[wait.key] = wait
         self._begun += 1
         want, values = _wanted(wait)
@@ -93,6 +93,8 @@ class Waits(dict[WaitKey, Wait]):
 
         Left out are the waits of a body that is `leaving`, and those in `but`.
         """
+        if not self:
+            return ()
         kind = type(event)
         alone: list[tuple[int, WaitKey]] = []
         shared: list[tuple[int, WaitKey]] = []
