@@ -269,46 +269,34 @@ async def test_row_066_emits_come_out_in_the_order_of_the_calls():
     assert seen == [*(A(n=n) for n in range(6)), StopEvent()]
 
 
+class Burst(Workflow):
+    """Four deliveries emit in one instant."""
+
+    @step
+    async def s(self, ctx: Context, ev: StartEvent) -> A | None:
+        for n in range(4):
+            ctx.send_event(A(n=n))
+
+    @step
+    async def t(self, ctx: Context, ev: A) -> B:
+        await ctx.emit(ev)
+        return B()
+
+    @step
+    async def end(self, ctx: Context, ev: B) -> StopEvent | None:
+        return ctx.collect_events(ev, [B] * 4) and StopEvent()
+
+
 @pytest.mark.anyio
 async def test_row_066_emits_of_one_instant_do_not_pass_the_bound_together():
-    class Flow(Workflow):
-        @step
-        async def s(self, ctx: Context, ev: StartEvent) -> A | None:
-            for n in range(4):
-                ctx.send_event(A(n=n))
-
-        @step
-        async def t(self, ctx: Context, ev: A) -> B:
-            await ctx.emit(ev)
-            return B()
-
-        @step
-        async def end(self, ctx: Context, ev: B) -> StopEvent | None:
-            return ctx.collect_events(ev, [B] * 4) and StopEvent()
-
-    async with Flow(stream_buffer=1).run() as run:
+    async with Burst(stream_buffer=1).run() as run:
         seen = [event async for event in run.stream_events()]
     assert seen == [*(A(n=n) for n in range(4)), StopEvent()]
 
 
 @pytest.mark.anyio
 async def test_row_066_emits_of_one_instant_come_in_order():
-    class Flow(Workflow):
-        @step
-        async def s(self, ctx: Context, ev: StartEvent) -> A | None:
-            for n in range(4):
-                ctx.send_event(A(n=n))
-
-        @step
-        async def t(self, ctx: Context, ev: A) -> B:
-            await ctx.emit(ev)
-            return B()
-
-        @step
-        async def end(self, ctx: Context, ev: B) -> StopEvent | None:
-            return ctx.collect_events(ev, [B] * 4) and StopEvent()
-
-    run = Flow().run()
+    run = Burst().run()
     await run
     assert [event async for event in run.stream_events()] == [
         *(A(n=n) for n in range(4)),

@@ -162,18 +162,19 @@ class Lane:
                 if timeout is not None:
                     worker.scope.deadline = shell.clock() + timeout
                 try:
-                    value = await body(attempt)
-                    if attempt.held and not worker.unwanted:
-                        attempt.send_held()
+                    try:
+                        value = await body(attempt)
+                        if attempt.held and not worker.unwanted:
+                            attempt.send_held()
+                    finally:
+                        attempt.context = worker.attempt = None  # a context refers to its attempt
+                        if timeout is not None:
+                            worker.disarm()
                 except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again
-                    worker.finish(timeout)
                     clean = not worker.ended and variables() is before
                     self._coming += clean
                     self._ended_badly(attempt, error)
                     return clean  # noqa: ASYNC104, ASYNC910 - no `Cancelled` comes this far
-                attempt.context = worker.attempt = None  # as `finish` does, without the call
-                if timeout is not None:
-                    worker.disarm()
                 budget -= 1
                 clean = not worker.ended and variables() is before
                 stays = clean and budget > 0

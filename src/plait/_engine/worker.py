@@ -47,16 +47,8 @@ class Worker:
         #: A shield under which its body stands in line for a slot; lifted if that is in vain.
         self.shelter: CancelScope | None = None
 
-    def finish(self, timeout: float | None) -> None:
-        """Note that the body has ended; with a timeout, its deadline goes too."""
-        assert self.attempt is not None
-        self.attempt.context = None  # it refers back to the attempt
-        self.attempt = None
-        if timeout is not None:
-            self.disarm()
-
     def disarm(self) -> None:
-        """Take the deadline away."""
+        """Take the deadline away: the body has ended."""
         self.ended = self.ended or self.scope.cancel_called
         self.scope.deadline = math.inf
 

@@ -95,8 +95,7 @@ def _share_out(
         if step is freed:
             freed = None
             number = queue[0].number
-            worker = step.free[0] if step.free else step.workers
-            started = Started(now, number, step.plan.name, worker)
+            started = Started(now, number, step.plan.name, step.next_worker)
             apply(state, started)
             written.append(started)
             todo.append(Begin(number))
@@ -150,8 +149,7 @@ def _go_on(
     written: list[Record],
     todo: list[Effect],
 ) -> None:
-    lowest = step.free[0] if step.free else step.workers
-    worker = -1 if key[0] in state.running else lowest
+    worker = -1 if key[0] in state.running else step.next_worker
     answer = step.resuming[key]
     _write(state, records.Resumed(now, key, worker), written)
     todo.append(effects.Resume(key, answer))

@@ -115,8 +115,7 @@ def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
     if not able or (state.permits is not None and not state.may_start(step)):
         return [], []
     number = step.queue[0].number
-    worker = step.free[0] if step.free else step.workers
-    started = records.Started(stimulus.now, number, stimulus.step, worker)
+    started = records.Started(stimulus.now, number, stimulus.step, step.next_worker)
     return [started], [effects.Begin(number)]
 
 

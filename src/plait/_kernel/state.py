@@ -136,6 +136,11 @@ class StepState:
     )
 
     @property
+    def next_worker(self) -> int:
+        """The lowest free worker id."""
+        return self.free[0] if self.free else self.workers
+
+    @property
     def startable(self) -> int:
         """How many of its deliveries have a slot to start in."""
         slots, waiting = self.plan.num_workers - self.running, len(self.queue)

@@ -637,30 +637,6 @@ async def test_the_graph_is_checked_once(monkeypatch):
         late.run()
 
 
-def test_two_event_classes_of_one_name():
-    class Q(Event, name="shop.query"):
-        pass
-
-    class R(Event, name="shop.query"):
-        pass
-
-    class W(Workflow):
-        @step
-        async def s(self, ev: StartEvent) -> Q | R:
-            return Q()
-
-        @step
-        async def t(self, ev: Q | R) -> StopEvent:
-            return StopEvent()
-
-    (fault,) = both(W).value.faults
-    assert fault.text == (
-        f"Two event classes claim the name 'shop.query': {__name__}.{Q.__qualname__} and "
-        f"{__name__}.{R.__qualname__}."
-    )
-    assert fault.file == __file__
-
-
 def test_many_faults_at_once():
     class W(Workflow):
         @step
