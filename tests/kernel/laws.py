@@ -22,6 +22,7 @@ Law 10, collecting: a batch has what it wants, the oldest first; who asks again 
 Law 11, quiet: when nothing is queued, running or due, the same stimulus says that the run is idle, or
     that it is stalled, and never both.
 Law 12, effects come from records, and nothing from what is refused.
+Law 13, a short cut leads where the long way leads. (`Shell` goes both.)
 
 The ledger raises when a record breaks one of them; what is left is here.
 """

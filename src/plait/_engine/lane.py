@@ -27,8 +27,7 @@ import attrs
 
 from plait._errors import StepTimeoutError, WorkflowRuntimeError
 from plait._event import StopEvent
-from plait._kernel.effects import Begin
-from plait._kernel.stimuli import Raised, Ready, Returned, Unwound
+from plait._kernel.stimuli import Raised, Unwound
 
 from .attempt import Attempt, current_attempt
 from .failure import split
@@ -36,8 +35,10 @@ from .variables import variables
 from .worker import SharedLimiter, Worker
 
 if TYPE_CHECKING:
-    from .native import Inlet, Nursery, Outlet
-    from .shell import Answer, Shell
+    from plait._ids import DeliveryId
+
+    from .native import Happening, Inlet, Nursery, Outlet
+    from .shell import Shell
 
 #: Deliveries that the workers of a lane together handle without letting others run, if no body
 #: suspends. At 64 a neighbour task runs every few 100 µs; unbounded, a long queue would starve it.
@@ -56,6 +57,18 @@ class Work:
     timeout: float | None = None
     #: Shared with other steps, runs or programs.
     limiter: SharedLimiter | None = None
+
+
+class Lanes(dict[str, "Lane"]):
+    """The lanes of one run by the names of their steps, each opened when it is first asked for."""
+
+    def __init__(self, open_lane: Callable[[str], Lane]) -> None:
+        super().__init__()
+        self._open_lane = open_lane
+
+    def __missing__(self, step: str) -> Lane:
+        lane = self[step] = self._open_lane(step)
+        return lane
 
 
 class Lane:
@@ -77,6 +90,10 @@ class Lane:
         self._coming = 0
         #: All that live; a dict, to keep them in order.
         self.workers: dict[Worker, None] = {}
+        #: Does nobody have to be cancelled for it to end, if no body runs or waits?
+        self.gentle: Final = work.limiter is None
+        self._over = False
+        self._leaving: Happening | None = None
 
     def open(self, nursery: Nursery) -> None:
         """Open the step's own nursery, in a task of the run's."""
@@ -97,103 +114,138 @@ class Lane:
     def _spawn(self, nursery: Nursery) -> None:
         self._shell.spawn_in(nursery, self._live, name="worker")
 
+    def finish(self) -> None:
+        """Let all workers go: the run has been decided, and none of them has a body."""
+        self._over = True
+        self._send.close()
+        if self._leaving is not None:
+            self._leaving.set()
+
     def close(self) -> None:
         """Close the inbox: the run is over, or was never admitted."""
         self._send.close()
         self._receive.close()
 
     async def _open(self) -> None:
+        if self._over:
+            return  # noqa: ASYNC910 - the run was decided before it began
+        self._leaving = self._shell.native.event()
         async with self._shell.native.open_nursery() as nursery:
             for _ in range(self._coming):
                 self._spawn(nursery)
             self._nursery = nursery
             try:
-                await self._shell.native.sleep_forever()  # workers may retire, all of them
+                await self._leaving.wait()  # workers may retire, all of them
             except self._shell.native.cancelled:
                 self._shell.notice()  # before the nursery is closed to new workers
                 raise
 
     async def _live(self) -> None:  # noqa: ASYNC910 - `while` is entered
-        """Come to the inbox, work while there is work, and come again."""
-        shell, shared = self._shell, self._work.limiter
+        """Work on one delivery after the other, and stand ready in between.
+
+        The tokens are held from one delivery to the next if nothing is waited for: nobody else
+        runs meanwhile, so nobody can see that they were not given back.
+        """
+        shell, body, timeout = self._shell, self._work.body, self._work.timeout
+        running, clock, returned = shell.state.running, shell.clock, shell.returned
+        shared, number, budget = self._work.limiter, None, 0
         with shell.native.cancel_scope() as scope:
             worker = Worker(scope, self._limiter, shared)
             self.workers[worker] = None
-            stays = True
+            self._coming -= 1
             try:
-                while stays:
-                    self._coming -= 1
-                    if self._lying:
-                        self._lying -= 1
-                        self._receive.receive_nowait()
-                    else:
-                        self._parked += 1
-                        await self._receive.receive()
-                    if shared is not None:
-                        await shared.acquire_on_behalf_of(worker)
-                    begin = shell.hear(Ready(shell.clock(), self._name))
-                    if not isinstance(begin, Begin):
+                while True:
+                    if number is None:
+                        if self._over:
+                            return
+                        if self._lying:
+                            self._lying -= 1
+                            self._receive.receive_nowait()
+                        else:
+                            self._parked += 1
+                            try:
+                                await self._receive.receive()
+                            except shell.native.closed:
+                                return  # `finish` lets it go
                         if shared is not None:
-                            shared.release_on_behalf_of(worker)
-                        self._coming += 1
-                        continue
-                    stays = await self._stretch(worker, begin)
-                    if stays and self._lying:
-                        await shell.native.checkpoint()
+                            await shared.acquire_on_behalf_of(worker)
+                        number = shell.ready(self._name)
+                        if number is None:
+                            if shared is not None:
+                                shared.release_on_behalf_of(worker)
+                            continue
+                        self._limiter.acquire_on_behalf_of_nowait(worker)
+                        worker.holds = True
+                        budget = self._budget
+                    worker.attempt = attempt = Attempt(shell, running[number], worker)
+                    current_attempt.set(attempt)
+                    before = variables()
+                    if timeout is not None:
+                        scope.deadline = clock() + timeout
+                    try:
+                        try:
+                            value = await body(attempt)
+                            if attempt.held and not worker.unwanted:
+                                attempt.send_held()
+                        finally:
+                            attempt.context = worker.attempt = (
+                                None  # a context refers to its attempt
+                            )
+                            if timeout is not None:
+                                worker.disarm()
+                    except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again
+                        stays = not worker.ended and variables() is before
+                        self._coming += stays
+                        self._ended_badly(attempt, error)
+                        self._coming -= stays
+                        if not stays:
+                            return  # noqa: ASYNC104 - no `Cancelled` comes this far
+                        number = None
+                    else:
+                        now = clock()
+                        if worker.ended or variables() is not before:
+                            self._returned_dirty(worker, number, value, now)
+                            return
+                        if value is None or now >= shell.deadline or isinstance(value, StopEvent):
+                            self._look_up(now, value)
+                        budget -= 1
+                        if budget:
+                            number = returned(now, number, value, stays=True)
+                        else:
+                            self._coming += 1
+                            number = returned(now, number, value, stays=False)
+                            self._coming -= 1
+                    if number is None:
+                        worker.give_back()
+                        if self._lying:
+                            self._coming += 1
+                            await shell.native.checkpoint()
+                            self._coming -= 1
             finally:
+                worker.give_back()
                 del self.workers[worker]
 
-    async def _stretch(self, worker: Worker, begin: Answer) -> bool:
-        """Work on one delivery after the other; say whether this task comes back to the inbox.
+    def _returned_dirty(
+        self, worker: Worker, number: DeliveryId, value: object, now: float
+    ) -> None:
+        """Report a body whose worker retires."""
+        shell = self._shell
+        if worker.unwanted:  # what it returned all the same is not wanted either
+            shell.hear(Unwound(now, number))
+            return
+        if worker.ended:  # by its timeout: whether the run has passed its own cannot be asked here
+            if now >= shell.deadline:
+                shell.notice()
+        else:
+            self._look_up(now, value)
+        shell.returned(now, number, value, stays=False)
 
-        A token is held for the whole stretch: nobody else runs between two deliveries, so nobody
-        can see that it was not given back. One of a shared limiter is held for one delivery.
-        """
-        shell, running, timeout = self._shell, self._shell.state.running, self._work.timeout
-        body, budget = self._work.body, self._budget
-        self._limiter.acquire_on_behalf_of_nowait(worker)
-        worker.holds = True
-        try:
-            while isinstance(begin, Begin):
-                number = begin.delivery
-                worker.attempt = attempt = Attempt(shell, running[number], worker)
-                current_attempt.set(attempt)
-                before = variables()
-                if timeout is not None:
-                    worker.scope.deadline = shell.clock() + timeout
-                try:
-                    try:
-                        value = await body(attempt)
-                        if attempt.held and not worker.unwanted:
-                            attempt.send_held()
-                    finally:
-                        attempt.context = worker.attempt = None  # a context refers to its attempt
-                        if timeout is not None:
-                            worker.disarm()
-                except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again
-                    clean = not worker.ended and variables() is before
-                    self._coming += clean
-                    self._ended_badly(attempt, error)
-                    return clean  # noqa: ASYNC104, ASYNC910 - no `Cancelled` comes this far
-                budget -= 1
-                clean = not worker.ended and variables() is before
-                stays = clean and budget > 0
-                if not stays:
-                    self._coming += clean
-                if worker.unwanted:  # what it returned all the same is not wanted either
-                    shell.hear(Unwound(shell.clock(), number))
-                    return False  # noqa: ASYNC910
-                now = shell.clock()
-                decides = shell.state.busy == 1 if value is None else isinstance(value, StopEvent)
-                if now >= shell.deadline or (decides and not worker.ended and shell.disowned):
-                    shell.notice()  # it has swallowed a cancellation: whoever is woken first says so
-                begin = shell.hear(Returned(now, number, value, stays))
-                if not stays:
-                    return clean  # noqa: ASYNC910 - the body decides whether it suspends
-            self._coming += 1
-            return True  # noqa: ASYNC910 - the same; `_live` sees to it that others run
-        finally:
-            worker.give_back()
+    def _look_up(self, now: float, value: object) -> None:
+        """See whether a body has swallowed a cancellation: whoever is woken first says so."""
+        shell = self._shell
+        decides = shell.state.busy == 1 if value is None else isinstance(value, StopEvent)
+        if now >= shell.deadline or (decides and shell.disowned):
+            shell.notice()
 
     def _ended_badly(self, attempt: Attempt, error: BaseException) -> None:
         shell, worker, number = self._shell, attempt.worker, attempt.delivery.number

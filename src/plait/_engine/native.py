@@ -39,6 +39,7 @@ class TrioBackend:
         import trio
 
         self.cancelled: type[BaseException] = trio.Cancelled
+        self.closed: type[Exception] = trio.EndOfChannel
         self.event: Final = trio.Event
         self.cancel_scope: Final = trio.CancelScope
         self.open_nursery: Final = trio.open_nursery
@@ -50,7 +51,6 @@ class TrioBackend:
         self.deadline: Final = trio.current_effective_deadline
         self._to_thread = trio.to_thread
         self._from_thread = trio.from_thread
-        self.sleep_forever: Final = trio.sleep_forever
         self.current_task: Callable[[], object] = trio.lowlevel.current_task
         self.sleep_until: Final = trio.sleep_until
         self._current_clock = trio.lowlevel.current_clock
@@ -109,6 +109,7 @@ class AnyioBackend:
         import anyio.to_thread
 
         self.cancelled: type[BaseException] = asyncio.CancelledError
+        self.closed: type[Exception] = anyio.EndOfStream
         self.event: Final = anyio.Event
         self.cancel_scope: Final = anyio.CancelScope
         self.open_nursery: Final = anyio.create_task_group
@@ -122,7 +123,6 @@ class AnyioBackend:
         self.deadline: Final = anyio.current_effective_deadline
         self._to_thread = anyio.to_thread
         self._from_thread = anyio.from_thread
-        self.sleep_forever: Final = anyio.sleep_forever
         self.current_task: Callable[[], object] = asyncio.current_task
         self._sleep = anyio.sleep
         self._running_loop = asyncio.get_running_loop

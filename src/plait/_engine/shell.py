@@ -34,11 +34,13 @@ from plait._event import ChildEvent, Event
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
 from plait._kernel.advance import advance
+from plait._kernel.effects import Begin, Effect, Give, Offer
 from plait._kernel.explain import explain
 from plait._kernel.life import GOING, WINDING_UP, Phase
 from plait._kernel.plan import Plan
-from plait._kernel.records import Record, Stalled, TimedOut
+from plait._kernel.records import Record, Stalled, Stopped, TimedOut
 from plait._kernel.refusals import no_such_step
+from plait._kernel.shortcuts import come, pass_on
 from plait._kernel.state import RunState
 from plait._kernel.stimuli import Stimulus
 from plait._kernel.waits import WaitKey
@@ -47,7 +49,7 @@ from . import native
 from .attempt import Answerable, Attempt, current_attempt
 from .failure import Conclusion, broken, conclude, split, unwrap
 from .gate import Gate
-from .lane import Lane, Work
+from .lane import Lane, Lanes, Work
 from .states import StateWatcher
 from .stream import Feed
 from .walker import Walker
@@ -55,7 +57,7 @@ from .walker import Walker
 if TYPE_CHECKING:
     from .native import Backend, CancelScope, Happening, Nursery
 
-Answer: TypeAlias = effects.Begin | effects.Give | None
+Answer: TypeAlias = Begin | Give | None
 
 #: The ends whose error says how the run stood.
 TOLD: Final = (TimedOut, Stalled)
@@ -118,7 +120,7 @@ class Shell:
         self._left: float | None = None
         #: On the run's clock.
         self.deadline: float = math.inf
-        self._lanes: dict[str, Lane] = {}
+        self._lanes = Lanes(self._open_lane)
         self._nursery: Nursery | None = None
         self._scope: CancelScope | None = None
         self._start_event = start_event
@@ -130,6 +132,8 @@ class Shell:
         self._unreported: deque[Record] = deque()
         self._reporting = False
         self._cancel_asked = False
+        #: Will all tasks of the decided run end by themselves, at once? To be cancelled costs more.
+        self._gentle = False
         self._story = ""
         #: Does the run start one delivery at a time, each when it is asked to?
         self.stepwise = False
@@ -150,7 +154,8 @@ class Shell:
         self.parent = current_attempt.get()
         self._refuse_deadlock()
         self._thread = get_ident()
-        self.native.protect(Shell.hear)
+        for ear in (Shell.hear, Shell.ready, Shell.returned):
+            self.native.protect(ear)
         self.clock = self.native.clock()
         self.base = copy_context()
         self._wound = self.native.event()
@@ -220,12 +225,14 @@ class Shell:
                     self._scope = scope
                     async with self.native.open_nursery() as nursery:
                         await self._guide(nursery)
-                        scope.cancel()
+                        if not self._gentle:
+                            scope.cancel()
                         self.cut.set()
         except BaseException as error:  # noqa: ASYNC103, BLE001 - parted, and nothing is lost
             cancelled, crash = split(error, self.native.cancelled)
         # Was it the scope that owns the run, or what lies around the steps?
-        disowned = cancelled is not None or self.native.deadline() == -math.inf
+        stopped = isinstance(self.state.outcome, Stopped)  # then it makes no difference
+        disowned = cancelled is not None or (not stopped and self.disowned)
         end = self._close(unwrap(crash), disowned=disowned)
         if cancelled is not None and (end.error is None or end.cancelled):
             raise cancelled from None  # noqa: ASYNC104 - the same one, out of its group
@@ -279,7 +286,7 @@ class Shell:
         for lane in self._lanes.values():
             lane.close()
         self._work = {}
-        self._lanes = {}
+        self._lanes.clear()
         return self.conclusion
 
     def spawn_in(
@@ -295,48 +302,86 @@ class Shell:
 
     def hear(self, stimulus: Stimulus) -> Answer:
         """Tell the kernel what happened and do what it says. Raises what the kernel refuses."""
-        records, todo = advance(self.state, stimulus)
+        return self._act(*advance(self.state, stimulus))
+
+    def ready(self, step: str) -> DeliveryId | None:
+        """Hear that a worker has come; the delivery for it."""
+        now = self.clock()
+        if self.observers or self._pauses or self.stepwise:
+            answer = self.hear(stimuli.Ready(now, step))
+            return answer.delivery if isinstance(answer, Begin) else None
+        started = come(self.state, now, step)
+        return None if started is None else started.delivery
+
+    def returned(
+        self, now: float, number: DeliveryId, value: object, *, stays: bool
+    ) -> DeliveryId | None:
+        """Hear that a body has returned; the next delivery for its worker, if that stays."""
+        passed_on = pass_on(self.state, now, number, value, stays=stays)
+        if passed_on is None:
+            passed_on = advance(self.state, stimuli.Returned(now, number, value, stays))
+        answer = self._act(*passed_on)
+        return answer.delivery if isinstance(answer, Begin) else None
+
+    def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
         if self.observers:
             self._report(records)
         if self._pauses:
             self._pause_or_go_on()
         answer = None
         for effect in todo:
-            match effect:
-                case effects.Offer():  # patterns with fields would cost five times as much
-                    self._offer(effect.step)
-                case effects.Begin() | effects.Give():
-                    answer = effect
-                case effects.Publish():
-                    assert isinstance(effect.event, Event)
-                    self.feed.publish(effect.event)
-                case effects.Refuse():
-                    raise effect.error
-                case effects.Resume(wait, event):
-                    if wait in self.waiting:
-                        self.waiting[wait].give(event)
-                case effects.Alarm(delivery, at):
-                    assert self._nursery is not None
-                    heappush(self._alarms, (at, delivery))
-                    timer = partial(self._alarm, at)
-                    self.spawn_in(self._nursery, timer, name=f"retry of delivery {delivery}")
-                case effects.Interrupt(deliveries):
-                    losers = {*deliveries}
-                    for attempt in self.attempts():
-                        if attempt.delivery.number in losers:
-                            attempt.worker.end()
-                case effects.Rest():
-                    self._rest()
-                case effects.Wind():
-                    self._wind()
-                case _:
-                    assert_never(effect)
+            if isinstance(effect, Offer):  # a `match` over all of them takes four times as long
+                self._lanes[effect.step].offer()
+            elif isinstance(effect, (Begin, Give)):
+                answer = effect
+            else:
+                self._perform(effect)
         return answer
+
+    def _perform(self, effect: effects.Deed) -> None:
+        match effect:
+            case effects.Publish():
+                assert isinstance(effect.event, Event)
+                self.feed.publish(effect.event)
+            case effects.Refuse():
+                raise effect.error
+            case effects.Resume(wait, event):
+                if wait in self.waiting:
+                    self.waiting[wait].give(event)
+            case effects.Alarm(delivery, at):
+                assert self._nursery is not None
+                heappush(self._alarms, (at, delivery))
+                timer = partial(self._alarm, at)
+                self.spawn_in(self._nursery, timer, name=f"retry of delivery {delivery}")
+            case effects.Interrupt(deliveries):
+                losers = {*deliveries}
+                for attempt in self.attempts():
+                    if attempt.delivery.number in losers:
+                        attempt.worker.end()
+            case effects.Rest():
+                self._rest()
+            case effects.Wind():
+                self._wind()
+            case _:
+                assert_never(effect)
+
+    def _open_lane(self, step: str) -> Lane:
+        lane = Lane(self, step, self.plan.step[step].num_workers, self._work[step])
+        if self._nursery is not None:
+            lane.open(self._nursery)
+        return lane
 
     def _wind(self) -> None:
         if isinstance(self.state.outcome, TOLD):
             self._story = self._story or explain(self.state, self.clock())
         self._wound.set()
+        lanes = self._lanes.values()
+        state = self.state
+        idle = not (state.running or state.suspended or self._alarms)
+        self._gentle = idle and all(lane.gentle for lane in lanes)
+        if self._gentle:
+            for lane in lanes:
+                lane.finish()
         for cell in self.waiting.values():
             cell.woken.set()
         for attempt in self.attempts():
@@ -362,15 +407,6 @@ class Shell:
         elif not self.state.idle and self._left is not None:
             self.deadline = scope.deadline = now + self._left
             self._left = None
-
-    def _offer(self, step: str) -> None:
-        lane = self._lanes.get(step)
-        if lane is None:
-            plan = self.plan.step[step]
-            lane = self._lanes[step] = Lane(self, step, plan.num_workers, self._work[step])
-            if self._nursery is not None:
-                lane.open(self._nursery)
-        lane.offer()
 
     def _report(self, records: Sequence[Record]) -> None:
         """Tell the observers, in the order of the records even if one of them sends something."""

@@ -3,44 +3,66 @@
 `decide` says what a stimulus means; this module sees to what any stimulus may have brought about,
 so that no case of `decide` can forget it:
 
-Rule 1: *Every startable delivery has been offered to a worker.* A step's `startable` count is
-    min(queued, free slots). Whenever it is above the offers that are out, `Offer`s go out. A worker
-    takes the oldest delivery at the moment in which it really runs: when it comes, or when it has
-    returned and stays. So bodies begin in the order of the queue whatever the scheduler does, no
-    wake-up can be lost, and a worker that comes in vain is told so and goes back to wait.
-Rule 2: *Who has waited comes first:* a free slot goes to a wait that is over before the queue.
-Rule 3: *A stream whose time has come is dealt with:* its fan-ins fire, then it closes, and that may
+Rule 1: *A slot that is free is given away*, see `slots`.
+Rule 2: *A stream whose time has come is dealt with:* its fan-ins fire, then it closes, and that may
     close the stream around it.
-Rule 4: *A quiet run is never silent.* When nothing is queued, running or due, the same stimulus that
+Rule 3: *A quiet run is never silent.* When nothing is queued, running or due, the same stimulus that
     made it so says whether the run is idle (the outside can move it on) or stalled.
+
+The commonest stimuli need none of this: `shortcuts` has their results sooner.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from . import effects, records
 from .apply import apply
-from .decide import ImpossibleStimulus, decide
+from .decide import decide
 from .effects import Begin, Effect
 from .life import GOING, WINDING_UP
-from .records import Record, Started
-from .state import RunState, StepState
-from .stimuli import Ready, Returned, Stimulus
+from .records import Record
+from .shortcuts import come, contribute, pass_on, send_on
+from .slots import go_on, share_out, take_turns
+from .state import RunState
+from .stimuli import Contributed, News, Ready, Returned, Sent, Stimulus
 from .streams import Stream
-from .waits import WaitKey
+
+Advance: TypeAlias = tuple[list[Record], list[Effect]]
 
 
-def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Effect]]:
+def advance(state: RunState, stimulus: Stimulus) -> Advance:
     """Take a stimulus in: change the state, and say what is to be kept and what to be done.
 
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
-    if type(stimulus) is Ready:
-        return _come(state, stimulus)
-    freed: StepState | None = None
-    if type(stimulus) is Returned and stimulus.stays:
-        delivery = state.running.get(stimulus.delivery)
-        freed = None if delivery is None else state.steps[delivery.step]
+    if isinstance(stimulus, Ready):
+        return _admit(state, stimulus)
+    soon: Advance | None = None
+    if type(stimulus) is Returned:
+        soon = pass_on(state, stimulus.now, stimulus.delivery, stimulus.value, stays=stimulus.stays)
+    elif type(stimulus) is Sent and stimulus.step is None:
+        soon = send_on(state, stimulus.now, stimulus.sender, stimulus.event)
+    elif type(stimulus) is Contributed and state.phase is GOING:
+        soon = contribute(state, stimulus)
+    return soon or at_length(state, stimulus)
+
+
+def _admit(state: RunState, stimulus: Ready) -> Advance:
+    started = come(state, stimulus.now, stimulus.step)
+    written: list[Record] = [] if started is None else [started]
+    todo: list[Effect] = [] if started is None else [Begin(started.delivery)]
+    if state.permits is not None and state.phase is GOING:
+        take_turns(state, stimulus.now, written, todo)
+    return written, todo
+
+
+def at_length(state: RunState, stimulus: News) -> Advance:
+    """Do as `advance`, without any short cut."""
+    freed = None
+    if type(stimulus) is Returned and stimulus.stays and stimulus.delivery in state.running:
+        freed = state.steps[state.running[stimulus.delivery].step]
     was_busy = state.busy
     written, todo = decide(state, stimulus)
     for record in written:
@@ -53,106 +75,12 @@ def advance(state: RunState, stimulus: Stimulus) -> tuple[list[Record], list[Eff
         if not state.busy:
             _quiet(state, stimulus.now, written, todo, news=was_busy > 0)
         elif state.permits is not None:
-            _take_turns(state, stimulus.now, written, todo)
+            take_turns(state, stimulus.now, written, todo)
         elif state.touched:
-            _share_out(state, freed, stimulus.now, written, todo)
+            share_out(state, freed, stimulus.now, written, todo)
     if state.touched:
         state.touched.clear()
     return written, todo
-
-
-def _come(state: RunState, stimulus: Ready) -> tuple[list[Record], list[Effect]]:
-    """A worker takes a delivery, or comes in vain: there is no more to give to anybody than before.
-
-    But in a run that goes step by step, where it may have been another step's turn.
-    """
-    step = state.steps[stimulus.step]
-    if not step.offered:
-        raise ImpossibleStimulus(state, stimulus)
-    step.offered -= 1
-    written, todo = decide(state, stimulus)
-    for record in written:
-        apply(state, record)
-    if state.permits is not None and state.phase is GOING:
-        _take_turns(state, stimulus.now, written, todo)
-    return written, todo
-
-
-def _share_out(
-    state: RunState,
-    freed: StepState | None,
-    now: float,
-    written: list[Record],
-    todo: list[Effect],
-) -> None:
-    """Give the slots that are free to who comes first; `freed`: whose worker stays."""
-    for step in state.touched:
-        if step.resuming:
-            _resume(state, step, now, written, todo)
-        queue = step.queue
-        if not queue or step.running >= step.plan.num_workers:
-            continue
-        if step is freed:
-            freed = None
-            number = queue[0].number
-            started = Started(now, number, step.plan.name, step.next_worker)
-            apply(state, started)
-            written.append(started)
-            todo.append(Begin(number))
-        room, waiting = step.plan.num_workers - step.running, len(queue)
-        owed = (room if room < waiting else waiting) - step.offered  # noqa: FURB136 - see startable
-        while owed > 0:
-            owed -= 1
-            step.offered += 1
-            todo.append(step.offer)
-
-
-def _take_turns(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:
-    """The same in a run that goes step by step: whose turn it is may be anybody's."""
-    for step in state.steps.values():
-        if step.resuming:
-            _resume(state, step, now, written, todo)
-    for step in state.steps.values():
-        if not step.offered and state.startable(step):
-            step.offered = 1
-            todo.append(step.offer)
-
-
-def _write(state: RunState, record: Record, written: list[Record]) -> None:
-    apply(state, record)
-    written.append(record)
-
-
-def _resume(
-    state: RunState, step: StepState, now: float, written: list[Record], todo: list[Effect]
-) -> None:
-    """Rule 2."""
-    while step.resuming:
-        if state.permits is None:
-            if step.running >= step.plan.num_workers:
-                return
-        elif state.running or not state.permits:
-            return
-        first = next(iter(step.resuming))
-        _go_on(state, step, first, now, written, todo)
-        delivery = state.running[first[0]]
-        for ordinal in range(delivery.waits):  # it may have waited for several events at once
-            if (other := (first[0], ordinal)) in step.resuming:
-                _go_on(state, step, other, now, written, todo)
-
-
-def _go_on(
-    state: RunState,
-    step: StepState,
-    key: WaitKey,
-    now: float,
-    written: list[Record],
-    todo: list[Effect],
-) -> None:
-    worker = -1 if key[0] in state.running else step.next_worker
-    answer = step.resuming[key]
-    _write(state, records.Resumed(now, key, worker), written)
-    todo.append(effects.Resume(key, answer))
 
 
 def _deal_with_loose_ends(
@@ -166,14 +94,14 @@ def _deal_with_loose_ends(
             continue
         step = state.steps[delivery.step]
         if key in step.resuming:  # else the records that told of it were read back
-            _go_on(state, step, key, now, written, todo)
+            go_on(state, step, key, now, written, todo)
     state.answered.clear()
 
 
 def _deal_with(
     state: RunState, stream: Stream, now: float, written: list[Record], todo: list[Effect]
 ) -> None:
-    """Rule 3."""
+    """Rule 2."""
     if stream.id not in state.streams:
         return
     for name in [*stream.open]:
@@ -210,7 +138,7 @@ def _cancel_rest(
 def _quiet(
     state: RunState, now: float, written: list[Record], todo: list[Effect], *, news: bool
 ) -> None:
-    """Rule 4. `news`: it was busy before."""
+    """Rule 3. `news`: it was busy before."""
     if not state.open_ended:
         _write(state, records.Decided(now, records.Stalled()), written)
         todo.append(effects.Wind())
@@ -226,3 +154,8 @@ def _wind_up(state: RunState, todo: list[Effect]) -> None:
     drains = state.plan.on_stop == "drain" and isinstance(state.outcome, records.Stopped)
     if drains and not state.running and state.phase is WINDING_UP and effects.Wind() not in todo:
         todo.append(effects.Wind())
+
+
+def _write(state: RunState, record: Record, written: list[Record]) -> None:
+    apply(state, record)
+    written.append(record)

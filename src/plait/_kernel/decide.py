@@ -33,10 +33,10 @@ from .collecting import Buffer, BufferKey
 from .effects import Effect
 from .life import GOING, WINDING_UP, Phase
 from .plan import Route
-from .records import Outcome, Record
+from .records import Completed, Outcome, Record
 from .retry.ask import ask
 from .state import Delivery, RunState, in_mailbox, is_kept
-from .stimuli import Stimulus
+from .stimuli import News, Stimulus
 from .streams import Branch
 from .waits import Wait, WaitKey
 
@@ -50,21 +50,25 @@ class ImpossibleStimulus(PlaitInternalError):  # noqa: N818 - says what it is
         super().__init__(f"{stimulus} in phase {state.phase.value!r}")
 
 
-def decide(state: RunState, stimulus: Stimulus) -> Decision:
+def decide(state: RunState, stimulus: News) -> Decision:
     """Say what this stimulus means in this state.
 
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
-    match stimulus:
+    match stimulus:  # the commonest first, as in `apply`
         case stimuli.Returned():
             return _returned(state, stimulus)
-        case stimuli.Ready():
-            return _ready(state, stimulus)
         case stimuli.Sent():
             return _sent(state, stimulus)
         case stimuli.Contributed():
-            return _contributed(state, stimulus)
+            return contributed(state, stimulus)
+        case stimuli.Opened():
+            return _opened(state, stimulus)
+        case stimuli.Settled():
+            if state.phase is not WINDING_UP or state.running or state.suspended:
+                raise ImpossibleStimulus(state, stimulus)
+            return [records.Closed(stimulus.now)], []
         case stimuli.Wrote():
             return _wrote(state, stimulus)
         case stimuli.WaitBegan():
@@ -83,8 +87,6 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
         case stimuli.Unwound():
             _living(state, stimulus)
             return [records.Interrupted(stimulus.now, stimulus.delivery)], []
-        case stimuli.Opened():
-            return _opened(state, stimulus)
         case stimuli.StepAsked():
             if state.permits is None or state.phase is not GOING:
                 return [], []
@@ -97,10 +99,6 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
             return _end(state, stimulus, records.Cancelled(by_owner=False))
         case stimuli.Abandoned():
             return _end(state, stimulus, records.Cancelled(by_owner=True))
-        case stimuli.Settled():
-            if state.phase is not WINDING_UP or state.running or state.suspended:
-                raise ImpossibleStimulus(state, stimulus)
-            return [records.Closed(stimulus.now)], []
         case _:
             assert_never(stimulus)
 
@@ -108,29 +106,18 @@ def decide(state: RunState, stimulus: Stimulus) -> Decision:
 # ---------------------------------------------------------------- deliveries
 
 
-def _ready(state: RunState, stimulus: stimuli.Ready) -> Decision:
-    """A worker has come: it takes the oldest delivery, or has come in vain."""
-    step = state.steps[stimulus.step]
-    able = state.phase is GOING and step.queue and step.running < step.plan.num_workers
-    if not able or (state.permits is not None and not state.may_start(step)):
-        return [], []
-    number = step.queue[0].number
-    started = records.Started(stimulus.now, number, stimulus.step, step.next_worker)
-    return [started], [effects.Begin(number)]
-
-
 def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     value, now, number = stimulus.value, stimulus.now, stimulus.delivery
     delivery = state.running.get(number) or _living(state, stimulus)
-    first = state.next_delivery
+    first, plan = state.next_delivery, state.plan
     if value is None or state.phase is WINDING_UP:
-        return [records.Completed(now, number, value, first, ())], []
-    if state.plan.lists and (step := state.plan.step[delivery.step]).returns_list:
+        return [Completed(now, number, value, first, ())], []
+    if plan.lists and (step := plan.step[delivery.step]).returns_list:
         if isinstance(value, list):
             return _listed(state, delivery, now, cast("list[object]", value))
         if type(value) in step.only_listed:
             return _failed(state, delivery, now, refusals.only_in_list(delivery.step, value))
-    route = state.plan.routes[type(value)]
+    route = plan.routes[type(value)]
     resolves = state.waits.answered_by(value, leaving=number) if state.waits else ()
     to = route.to
     if delivery.branch is not None and route.gathered_by:
@@ -138,7 +125,7 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
         to += _gathering(state, route, opener)
     if not (to or route.stops or route.observable or resolves or is_kept(state, route)):
         return _failed(state, delivery, now, _undeliverable(state, delivery, value))
-    completed = records.Completed(now, number, value, first, to, resolves)
+    completed = Completed(now, number, value, first, to, resolves)
     if route.stops:
         return _ending(state, completed, records.Stopped(value))
     return [completed], ([effects.Publish(value)] if route.observable else [])
@@ -149,7 +136,7 @@ def _listed(state: RunState, delivery: Delivery, now: float, members: Sequence[o
     stream = state.next_stream
     number = state.next_delivery
     emitted: list[Record] = [
-        records.Completed(now, delivery.number, records.Listed(stream, len(members)), number, ())
+        Completed(now, delivery.number, records.Listed(stream, len(members)), number, ())
     ]
     follow: list[Effect] = []
     answered: set[WaitKey] = set()
@@ -307,7 +294,8 @@ def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
     return [emitted], ([effects.Publish(event)] if route.observable else [])
 
 
-def _contributed(state: RunState, stimulus: stimuli.Contributed) -> Decision:
+def contributed(state: RunState, stimulus: stimuli.Contributed) -> Decision:
+    """Say what comes of it when a body gives its input to a collection."""
     delivery = state.running.get(stimulus.delivery) or _living(state, stimulus)
     step = state.steps[delivery.step]
     shape, event = stimulus.shape, stimulus.event

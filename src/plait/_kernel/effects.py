@@ -78,6 +78,6 @@ class Wind:
     """Wind the run up: cancel its scope, one round of the scheduler from now."""
 
 
-Effect: TypeAlias = (
-    Offer | Begin | Give | Publish | Refuse | Resume | Alarm | Interrupt | Rest | Wind
-)
+#: What is done once, and brings nothing back.
+Deed: TypeAlias = Publish | Refuse | Resume | Alarm | Interrupt | Rest | Wind
+Effect: TypeAlias = Offer | Begin | Give | Deed

@@ -112,6 +112,8 @@ class Route:
     stops: bool
     answers: bool
     observable: bool
+    #: The same as `to`, if every one takes it as a delivery by itself, and that is all.
+    plainly: tuple[str, ...] | None
 
 
 class Routes(dict[type, Route]):
@@ -129,6 +131,7 @@ class Routes(dict[type, Route]):
         observable = issubclass(kind, kinds.event) and kinds.observable(kind)
         takers = () if stops else tuple(s for s in self._steps if s.takes(kind, kinds))
         to = tuple(step.name for step in takers if step.gather is None)
+        plain = all(step.plain for step in takers if step.gather is None)
         route = self[kind] = Route(
             kind=kind,
             to=to,
@@ -136,6 +139,7 @@ class Routes(dict[type, Route]):
             stops=stops,
             answers=answers,
             observable=observable,
+            plainly=to if to and plain and not observable else None,
         )
         return route
 

@@ -160,9 +160,9 @@ class Settled:
     now: float
 
 
-Stimulus: TypeAlias = (
-    Ready
-    | Returned
+#: What may change more than one step.
+News: TypeAlias = (
+    Returned
     | Sent
     | Contributed
     | Wrote
@@ -178,3 +178,5 @@ Stimulus: TypeAlias = (
     | Abandoned
     | Settled
 )
+
+Stimulus: TypeAlias = Ready | News

@@ -27,7 +27,7 @@ from .advice import Former
 from .arguments import check_event, check_wait
 from .collect import shape_of
 from .state.dict_state import DictState
-from .state.state_class import choose_state_class, new_state
+from .state.state_class import new_state
 from .store import StateStore
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class Context(Generic[S]):
             raise TypeError(f"Context() takes a workflow object, not the class {workflow.__name__}")
         self._workflow = workflow
         graph, _ = workflow._compile()
-        kind = choose_state_class(signature.state for _, signature in graph.steps)
-        self._store: StateStore[S] = StateStore(cast("S", new_state(kind)))
+        self._store: StateStore[S] = StateStore(cast("S", new_state(graph.state)))
         self._shell: Shell | None = None
         self._attempt: Attempt | None = None
         #: The last `expected` of each buffer, and what it means: reading it again costs O(n).

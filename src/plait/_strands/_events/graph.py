@@ -13,6 +13,7 @@ from plait._event import Event, HumanResponseEvent, InputRequiredEvent, StartEve
 
 from .annotations import UnresolvedAnnotation
 from .signature import Signature
+from .state.state_class import choose_state_class
 from .step import StepSpec
 
 Steps: TypeAlias = Sequence[tuple[StepSpec, Signature]]
@@ -65,7 +66,22 @@ class Graph:
         """The event classes that steps accept or return, step by step."""
         return _unique(e for _, s in self.steps for e in (*s.accepts, *s.returned_events))
 
-    @property
+    @cached_property
+    def start(self) -> type[StartEvent]:
+        """The class of event with which a run begins."""
+        return next(event for event in self.accepted if issubclass(event, StartEvent))
+
+    @cached_property
+    def state(self) -> type:
+        """The class of the state."""
+        return choose_state_class(signature.state for _, signature in self.steps)
+
+    @cached_property
+    def lends(self) -> bool:
+        """Do any steps ask for resources?"""
+        return any(signature.resources for _, signature in self.steps)
+
+    @cached_property
     def asks_a_human(self) -> bool:
         """Does the workflow ask for, or take, an answer from outside?"""
         return any(issubclass(e, InputRequiredEvent | HumanResponseEvent) for e in self.events)

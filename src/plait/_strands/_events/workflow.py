@@ -215,7 +215,7 @@ class Workflow(Generic[R_co]):
     def start_event_class(self) -> type[StartEvent]:
         """The class of event with which a run begins."""
         graph, _ = self._compile()
-        return next(event for event in graph.accepted if issubclass(event, StartEvent))
+        return graph.start
 
     @property
     def stop_event_class(self) -> type[StopEvent]:
@@ -252,9 +252,13 @@ class Workflow(Generic[R_co]):
             ```
         """
         graph, _ = self._compile()
-        asked_for = (graph, validate_resource_configs, validate_resources)
+        self._check(graph, configs=validate_resource_configs, resources=validate_resources)
+        return graph.asks_a_human
+
+    def _check(self, graph: Graph, *, configs: bool = True, resources: bool = False) -> None:
+        asked_for = (graph, configs, resources)
         if self._checked == asked_for:
-            return graph.asks_a_human
+            return
         faults = [*graph_faults(graph)]
         for spec, signature in graph.steps:
             asked = [(p.name, p.resource, p.hint) for p in signature.resources if p.resource]
@@ -263,14 +267,13 @@ class Workflow(Generic[R_co]):
                     spec.name,
                     asked,
                     self._resources,
-                    configs=validate_resource_configs,
-                    resources=validate_resources,
+                    configs=configs,
+                    resources=resources,
                 )
                 faults += [fault for text in texts for fault in spec.fault(text).faults]
         if faults:
             raise WorkflowValidationError(*faults, workflow=self._short_name)
         self._checked = asked_for
-        return graph.asks_a_human
 
     # ------------------------------------------------------------ running it
 
@@ -309,16 +312,16 @@ class Workflow(Generic[R_co]):
         """
         graph, plan = self._compile()
         if not self._disable_validation:
-            self.validate()
+            self._check(graph)
         if ctx is not None:
             _check_context(ctx)
-        event = self._start_event(start_event, start_fields)
+        event = self._start_event(graph.start, start_event, start_fields)
         name = self._new_id(run_id)
         if ctx is None:
             ctx = Context(self)
         ctx._check_free()
         scope = None
-        if any(signature.resources for _, signature in graph.steps):
+        if graph.lends:
             scope = RunScope(self._resources, ctx)
         limit = self._timeout
         if not isinstance(limit, Timeout | None):
@@ -340,8 +343,9 @@ class Workflow(Generic[R_co]):
         self._runs[name] = shell
         return Run(shell, ctx, runtime_here())
 
-    def _start_event(self, event: object, fields: Mapping[str, Any]) -> StartEvent:
-        kind = self.start_event_class
+    def _start_event(
+        self, kind: type[StartEvent], event: object, fields: Mapping[str, Any]
+    ) -> StartEvent:
         if event is not None:
             if fields:
                 names = ", ".join(fields)
