@@ -38,6 +38,7 @@ from typing import TypeAlias
 import attrs
 
 from plait._errors import PlaitInternalError
+from plait._ids import RunId
 from plait._kernel import effects, records, stimuli
 from plait._kernel.collecting import BufferKey
 from plait._kernel.effects import Effect
@@ -62,6 +63,8 @@ FOLLOWS = (
     records.Idled,
     records.Decided,
 )
+#: Every run of these tests.
+RUN = RunId("run-1")
 #: Effects that a record calls for, each the one or the other.
 CALLED_FOR = (
     effects.Begin,
@@ -96,6 +99,8 @@ class Laws:
     #: Workers that are on their way, by step.
     offers: Counter[str] = attrs.field(init=False, factory=Counter)
     wound: bool = attrs.field(init=False, default=False)
+    #: Do its bodies finish after a stop?
+    drains: bool = attrs.field(init=False, default=False)
     idle: bool = attrs.field(init=False, default=False)
     phase: Phase = attrs.field(init=False, default=Phase.NEW)
     expected: Expected = attrs.field(init=False, default=None)
@@ -223,7 +228,8 @@ class Laws:
         if self.phase is Phase.WINDING_UP:
             return (records.Interrupted,) if only_over(error) else (records.Failed,)
         fatal = not isinstance(error, Exception)
-        if final or fatal or isinstance(error, PlaitInternalError | Refusal):
+        own = isinstance(error, Refusal) and error.run_id == RUN
+        if final or fatal or own or isinstance(error, PlaitInternalError):
             return ENDS
         policy = self.plan.step[item.step].retry
         if policy is not None and not isinstance(policy, Patience):
@@ -255,7 +261,7 @@ class Laws:
 
     def _sent(self, stimulus: stimuli.Sent) -> Expected:
         event, target, ledger = stimulus.event, stimulus.step, self.ledger
-        draining = self.phase is Phase.WINDING_UP and self.plan.on_stop == "drain"
+        draining = self.phase is Phase.WINDING_UP and self.drains
         heard = draining and ledger.executing(stimulus.sender)
         if self.phase is not Phase.GOING and not heard:
             return Refused
@@ -279,6 +285,8 @@ class Laws:
         followed = self._as_expected(latest, todo)
         for before, record in zip([None, *latest], latest, strict=False):
             if isinstance(record, records.Decided):
+                stopped = isinstance(record.outcome, records.Stopped)
+                self.drains = stopped and self.plan.on_stop == "drain"
                 if record in followed:
                     self._stalled(record.outcome)
                 else:

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Mapping
 import attrs
 import pytest
 
-from plait._ids import OUTSIDE, DeliveryId, RunId
+from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import effects, stimuli
 from plait._kernel.advance import advance, at_length
 from plait._kernel.apply import apply
@@ -25,9 +25,8 @@ from plait._kernel.records import Record
 from plait._kernel.state import Delivery, RunState
 from plait._kernel.stimuli import Stimulus
 from plait._kernel.waits import WaitKey
-from tests.kernel.laws import DEMANDS, Impossible, Laws
+from tests.kernel.laws import DEMANDS, RUN, Impossible, Laws
 
-RUN = RunId("run-1")
 #: What `advance` may have a short cut for.
 SHORTENED = (stimuli.Returned, stimuli.Sent, stimuli.Contributed)
 

@@ -399,6 +399,15 @@ def test_the_outside_cannot_send_into_a_drain():
             shell.sends(A(), by=by)
 
 
+@pytest.mark.parametrize("kind", [stimuli.CancelAsked, stimuli.Abandoned, stimuli.Expired])
+def test_only_after_a_stop_may_bodies_still_send(kind: type[stimuli.CancelAsked]):
+    shell = at_work(DRAINS)
+    shell.hear(kind(0.0))
+    with pytest.raises(WorkflowRuntimeError, match="has ended; A was not sent"):
+        shell.sends(A(), by=2)
+    assert shell.state.unrouted == []
+
+
 def test_a_failure_in_a_drain_is_added_and_the_drain_goes_on():
     shell = at_work(DRAINS)
     shell.comes("also")

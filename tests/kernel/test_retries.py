@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait._errors import PlaitInternalError, WorkflowRuntimeError
-from plait._ids import DeliveryId
+from plait._ids import DeliveryId, RunId
 from plait._kernel import effects, records, stimuli
 from plait._kernel.explain import explain
 from plait._kernel.refusals import Refusal
@@ -220,6 +220,17 @@ def test_what_cannot_be_done_is_not_tried_again():
     shell.raises(2, caught.value)
     assert policy.asked == []
     assert shell.state.outcome == records.Crashed()
+
+
+def test_what_another_run_refused_is_tried_again_like_any_error():
+    """A run inside of this one has failed, or has ended and takes no more."""
+    policy = Patience(2)
+    shell = trying(policy)
+    refused = Refusal("no step accepts it")
+    refused.run_id = RunId("child")
+    shell.raises(2, refused)
+    assert [error for _, _, error, _ in policy.asked] == [refused]
+    assert shell.state.outcome is None
 
 
 def test_an_undeliverable_event_is_not_tried_again():

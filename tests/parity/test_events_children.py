@@ -94,6 +94,32 @@ class Parent(Workflow):
 
 
 @pytest.mark.anyio
+async def test_row_086_also_what_the_child_was_refused():
+    """In the run that made the mistake no other attempt would do better; in the one around it may."""
+
+    class Inner(Workflow):
+        @step
+        async def s(self, ev: StartEvent) -> StopEvent:
+            return StopEvent(result="fine") if ev.fine else A(n=1)
+
+    class Outer(Workflow):
+        @step(retry_policy=ConstantDelayRetryPolicy(maximum_attempts=2, delay=0))
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            attempts.append(1)
+            return StopEvent(result=await ctx.run_child(Inner(), fine=len(attempts) == ev.fine_at))
+
+        @catch_error
+        async def recover(self, ev: StepFailedEvent) -> StopEvent:
+            return StopEvent(result=type(ev.exception).__name__)
+
+    attempts = []
+    assert await Outer().run(fine_at=2) == "fine"
+    attempts.clear()
+    assert await Outer().run(fine_at=3) == "WorkflowRuntimeError"
+    assert len(attempts) == 2
+
+
+@pytest.mark.anyio
 async def test_row_087_child_streams_can_be_forwarded():
     run = Parent(Child(), forward_events=True).run()
     assert await run == "parent of child"

@@ -32,6 +32,11 @@ class InnerDone(Event):
     n: int
 
 
+class Gathered(Event):
+    by: str
+    kinds: list[type]
+
+
 class Fan(Workflow):
     """`count` events, each of which becomes a `B`."""
 
@@ -649,3 +654,32 @@ async def test_row_053_a_handler_comes_first():
 
     result = await Flow().run(count=4)
     assert sorted(b.n for b in result if isinstance(b, B)) == [-1, 0, 1, 3]
+
+
+@pytest.mark.anyio
+async def test_row_053_of_two_fan_ins_that_take_failures_the_first_step_gets_one():
+    """First in the order of the steps, whatever the order in the annotation of the list."""
+
+    class Two(Workflow):
+        @step
+        async def s(self, ev: StartEvent) -> list[A | B]:
+            return [A(n=1), B(n=2)]
+
+        @step
+        async def fail(self, ev: A) -> C:
+            raise ValueError("a")
+
+        @step
+        async def first(self, evs: list[C | StepFailedEvent]) -> Gathered:
+            return Gathered(by="first", kinds=[type(ev) for ev in evs])
+
+        @step
+        async def second(self, evs: list[B | StepFailedEvent]) -> Gathered:
+            return Gathered(by="second", kinds=[type(ev) for ev in evs])
+
+        @step
+        async def end(self, ctx: Context, ev: Gathered) -> StopEvent | None:
+            both = ctx.collect_events(ev, [Gathered] * 2)
+            return StopEvent(result={ev.by: ev.kinds for ev in both}) if both else None
+
+    assert await Two().run() == {"first": [StepFailedEvent], "second": [B]}

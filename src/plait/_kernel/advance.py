@@ -20,7 +20,7 @@ from . import effects, records
 from .apply import apply
 from .decide import decide
 from .effects import Begin, Effect
-from .life import GOING, WINDING_UP
+from .life import GOING
 from .records import Record
 from .shortcuts import come, contribute, pass_on, send_on
 from .slots import go_on, share_out, take_turns
@@ -151,8 +151,7 @@ def _wind_up(state: RunState, todo: list[Effect]) -> None:
     """Once the bodies that were left to finish have done so, a drain is over."""
     state.loose.clear()
     state.answered.clear()
-    drains = state.plan.on_stop == "drain" and isinstance(state.outcome, records.Stopped)
-    if drains and not state.running and state.phase is WINDING_UP and effects.Wind() not in todo:
+    if state.draining and not state.running and effects.Wind() not in todo:
         todo.append(effects.Wind())
 
 

@@ -216,7 +216,8 @@ def _raised(state: RunState, delivery: Delivery, stimulus: stimuli.Raised) -> De
     trouble = delivery.trouble
     began = delivery.began if trouble is None else trouble.began
     elapsed = now - began
-    if step.retry is not None and not isinstance(error, refusals.Refusal):
+    refused = refusals.is_own(state, error)
+    if step.retry is not None and not refused:
         seed = _seed(state, delivery)
         try:
             delay = ask(step.retry, elapsed, delivery.attempt, error, seed)
@@ -226,7 +227,7 @@ def _raised(state: RunState, delivery: Delivery, stimulus: stimuli.Raised) -> De
             due = now + delay
             retrying = records.Retrying(now, delivery.number, error, due)
             return [retrying], [effects.Alarm(delivery.number, due)]
-    if (taker := _taker(state, delivery)) is None or isinstance(error, refusals.Refusal):
+    if refused or (taker := _taker(state, delivery)) is None:
         return _failed(state, delivery, now, error)
     event = state.plan.kinds.make_failed(
         delivery.step, delivery.event, error, delivery.attempt, elapsed, state.epoch + now
@@ -267,7 +268,7 @@ def _failed(state: RunState, delivery: Delivery, now: float, error: BaseExceptio
 def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
     event, target = stimulus.event, stimulus.step
     sender = state.running.get(stimulus.sender) or state.suspended.get(stimulus.sender)
-    draining = state.phase is WINDING_UP and state.plan.on_stop == "drain"
+    draining = state.draining
     if state.phase is not GOING and not (draining and sender):
         return [], [effects.Refuse(refusals.over(state, event))]
     route = state.plan.routes[type(event)]

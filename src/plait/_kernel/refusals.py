@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import cast
 
 from plait._errors import WorkflowRuntimeError, WorkflowStepDoesNotExistError
+from plait._ids import RunId
 
 from .state import RunState
 
@@ -16,6 +17,9 @@ class Refusal(WorkflowRuntimeError):  # noqa: N818 - reads as what it says
 
     __module__ = "plait.errors"  # who catches or reads it need not know that there are several
     __qualname__ = WorkflowRuntimeError.__qualname__
+
+    #: The run whose body was refused. In the one around it, it is an error like any other.
+    run_id: RunId | None = None
 
 
 class Over(Refusal):
@@ -30,6 +34,11 @@ class Over(Refusal):
 
 for _signal in (Refusal, Over):
     _signal.__name__ = WorkflowRuntimeError.__name__
+
+
+def is_own(state: RunState, error: BaseException) -> bool:
+    """Has this very run refused something to the body that raised?"""
+    return isinstance(error, Refusal) and error.run_id == state.run_id
 
 
 def beside_over(error: BaseException) -> BaseException | None:
@@ -60,11 +69,16 @@ def no_receiver(state: RunState, who: str, kind: type) -> WorkflowRuntimeError:
     gathers = next((step for step in plan.steps if step.gather and kind in step.accepts), None)
     if gathers is not None:
         lines.append(f"  Step {gathers.name!r} takes it out of a list: return [{name}(...), ...]")
-        return Refusal("\n".join(lines))
+        return _to_body(state, Refusal("\n".join(lines)))
     near = get_close_matches(name, _candidates(state, kind), n=1)
     hint = f"Did you mean {near[0]}? Otherwise add" if near else "Add"
     lines.append(f"  {hint} a step:  @step async def ...(self, ev: {name})")
-    return Refusal("\n".join(lines))
+    return _to_body(state, Refusal("\n".join(lines)))
+
+
+def _to_body(state: RunState, refusal: Refusal) -> Refusal:
+    refusal.run_id = state.run_id
+    return refusal
 
 
 def _candidates(state: RunState, kind: type) -> list[str]:
@@ -120,10 +134,11 @@ def not_accepted(step: str, event: object) -> WorkflowRuntimeError:
 def over(state: RunState, event: object, done: str = "sent") -> WorkflowRuntimeError:
     """An event was sent after the run was decided, or written or waited for after its end."""
     kind = event if isinstance(event, type) else type(event)
-    return Over(
+    text = (
         f"Run {state.run_id} of workflow {state.plan.name!r} has ended; "
         f"{kind.__name__} was not {done}."
     )
+    return _to_body(state, Over(text))
 
 
 def not_an_input(step: str) -> WorkflowRuntimeError:

@@ -18,7 +18,7 @@ from .collecting import Buffer, BufferKey, Kept
 from .effects import Offer
 from .life import Phase
 from .plan import Plan, Route, StepPlan
-from .records import Emission, Outcome
+from .records import Emission, Outcome, Stopped
 from .streams import Branch, Stream, StreamId
 from .value import a_deque, a_dict, a_list, an_ordered_dict
 from .waits import TimedOutWait, WaitKey, Waits
@@ -231,6 +231,12 @@ class RunState:
     def idle(self) -> bool:
         """Is there nothing to do until something comes from outside?"""
         return self.phase is Phase.GOING and self.busy == 0 and self.open_ended
+
+    @property
+    def draining(self) -> bool:
+        """Has a stop been decided, and may the bodies that run finish?"""
+        stopped = self.phase is Phase.WINDING_UP and isinstance(self.outcome, Stopped)
+        return stopped and self.plan.on_stop == "drain"
 
     @property
     def undelivered(self) -> tuple[object, ...]:

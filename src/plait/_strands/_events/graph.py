@@ -111,21 +111,22 @@ class Streams:
                 yield name
 
     def fan_ins(self, opener: str) -> tuple[str, ...]:
-        """The fan-ins in which the streams of a step end."""
+        """The fan-ins in which the streams of a step end, in the order of the steps."""
         if opener not in self._known:
             self._known[opener] = ()  # a stream inside itself adds nothing
-            self._known[opener] = tuple(self._search(opener))
+            found = self._search(opener)
+            self._known[opener] = tuple(name for name in self._steps if name in found)
         return self._known[opener]
 
-    def _search(self, opener: str) -> dict[str, None]:
-        found: dict[str, None] = {}
+    def _search(self, opener: str) -> set[str]:
+        found: set[str] = set()
         seen: set[str] = set()
         todo = [*self._steps[opener][1].listed_events]
         while todo:
             for name in self.takers(todo.pop()):
                 _, signature = self._steps[name]
                 if signature.gathers is not None:
-                    found[name] = None
+                    found.add(name)
                 elif name not in seen:
                     seen.add(name)
                     todo += signature.bare_events

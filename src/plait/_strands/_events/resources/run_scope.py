@@ -70,13 +70,18 @@ class RunScope:
         exc: BaseException | None,
         traceback: types.TracebackType | None,
     ) -> bool | None:
+        # By a task: whatever reaches this one, Ctrl-C or asyncio's own cancellation that minds no
+        # shield, a nursery is not left before its tasks have ended.
+        self._nursery.start_soon(self._close, name="closing of resources")
+        return await self._opened.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102 - as above
+
+    async def _close(self) -> None:  # noqa: ASYNC910 - there may be none
         with self._native.cancel_scope(shield=True):
             for keeper in reversed(self._keepers):
                 keeper.release.set()
-                await keeper.done.wait()  # noqa: ASYNC102 - clean-up may take as long as it needs
+                await keeper.done.wait()  # clean-up may take as long as it needs
         self.shelf = Shelf()
         self._keepers = []
-        return await self._opened.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102 - none is left
 
     async def keep(self, name: str, manager: object) -> object:
         """Enter a context manager, and hold it until the end of the run."""
