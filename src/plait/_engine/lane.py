@@ -62,9 +62,18 @@ class Work:
 class Lanes(dict[str, "Lane"]):
     """The lanes of one run by the names of their steps, each opened when it is first asked for."""
 
-    def __init__(self, open_lane: Callable[[str], Lane]) -> None:
-        super().__init__()
+    _open_lane: Callable[[str], Lane]
+
+    def begin(self, open_lane: Callable[[str], Lane]) -> None:
+        """Open lanes from here on."""
         self._open_lane = open_lane
+
+    def close(self) -> None:
+        """Close them all, and forget how to open any: that refers to the run, which has these."""
+        for lane in self.values():
+            lane.close()
+        self.clear()
+        vars(self).pop("_open_lane", None)
 
     def __missing__(self, step: str) -> Lane:
         lane = self[step] = self._open_lane(step)
@@ -188,9 +197,8 @@ class Lane:
                             if attempt.held and not worker.unwanted:
                                 attempt.send_held()
                         finally:
-                            attempt.context = worker.attempt = (
-                                None  # a context refers to its attempt
-                            )
+                            worker.attempt = None
+                            attempt.context = None  # it refers to the attempt: a cycle
                             if timeout is not None:
                                 worker.disarm()
                     except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again

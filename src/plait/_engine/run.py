@@ -479,7 +479,7 @@ class Run(Generic[R_co]):
 
     def _forward_to(self, attempt: Attempt) -> None:
         """Show the run's events on the stream of the run that the attempt belongs to."""
-        self._shell.forward_to(attempt)
+        self._shell.kin.forward_to(attempt)
 
     async def wait_idle(self) -> None:
         """Wait until the run is idle or has ended.

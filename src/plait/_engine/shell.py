@@ -23,14 +23,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
-from functools import partial
-from heapq import heappop, heappush
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, assert_never
 
 from plait._abc import Observer
 from plait._errors import WorkflowRuntimeError
-from plait._event import ChildEvent, Event
+from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
 from plait._kernel.advance import advance
@@ -46,9 +44,11 @@ from plait._kernel.stimuli import Stimulus
 from plait._kernel.waits import WaitKey
 
 from . import native
+from .alarms import Alarms
 from .attempt import Answerable, Attempt, current_attempt
 from .failure import Conclusion, broken, conclude, split, unwrap
 from .gate import Gate
+from .kin import Kin
 from .lane import Lane, Lanes, Work
 from .states import StateWatcher
 from .stream import Feed
@@ -107,7 +107,7 @@ class Shell:
         self.waiting: dict[WaitKey, Answerable] = {}
         self.observers: list[Observer] = []
         self.conclusion: Conclusion | None = None
-        #: The strand's own object for this run.
+        #: The strand's own object for this run, until that is over.
         self.context: object = None
         #: Set when the run comes to rest, idle or over; there is none while nobody waits for it.
         self._at_rest: Happening | None = None
@@ -120,15 +120,14 @@ class Shell:
         self._left: float | None = None
         #: On the run's clock.
         self.deadline: float = math.inf
-        self._lanes = Lanes(self._open_lane)
+        self._lanes = Lanes()
         self._nursery: Nursery | None = None
         self._scope: CancelScope | None = None
         self._start_event = start_event
         self._gate = gate
         self._around = around
         self._bind = work
-        #: When retries are due, as a heap.
-        self._alarms: list[tuple[float, DeliveryId]] = []
+        self._alarms = Alarms()
         self._unreported: deque[Record] = deque()
         self._reporting = False
         self._cancel_asked = False
@@ -139,10 +138,7 @@ class Shell:
         self.stepwise = False
         self._watcher: StateWatcher | None = None
         self._walker: Walker | None = None
-        #: The names of the workflows and steps around it, its own last.
-        self.path: tuple[str, ...] = (plan.name,)
-        #: Runs inside it that show their events on its stream, the oldest first.
-        self.children: dict[Shell, None] = {}
+        self._kin: Kin | None = None
         #: What is called once when the run is over.
         self.on_end: list[Callable[[], object]] = []
 
@@ -161,6 +157,8 @@ class Shell:
         self._wound = self.native.event()
         self.cut = self.native.event()
         self._work = self._bind(self)
+        del self._bind  # it refers to what refers to the run
+        self._lanes.begin(self._open_lane)
         now = self.clock()
         self.hear(stimuli.Opened(now, self._start_event, time.time() - now, stepwise=self.stepwise))
         if self._gate is not None:
@@ -283,10 +281,9 @@ class Shell:
         self._rest()
         for call in self.on_end:
             call()
-        for lane in self._lanes.values():
-            lane.close()
+        self._lanes.close()
         self._work = {}
-        self._lanes.clear()
+        self.context = None  # it refers to the run: so a run that is over goes when nobody has it
         return self.conclusion
 
     def spawn_in(
@@ -350,9 +347,7 @@ class Shell:
                     self.waiting[wait].give(event)
             case effects.Alarm(delivery, at):
                 assert self._nursery is not None
-                heappush(self._alarms, (at, delivery))
-                timer = partial(self._alarm, at)
-                self.spawn_in(self._nursery, timer, name=f"retry of delivery {delivery}")
+                self._alarms.set(self, self._nursery, delivery, at)
             case effects.Interrupt(deliveries):
                 losers = {*deliveries}
                 for attempt in self.attempts():
@@ -388,13 +383,6 @@ class Shell:
             attempt.worker.lift_shelter()
         if self.queued and self._scope is not None:
             self._scope.cancel()
-
-    async def _alarm(self, at: float) -> None:
-        """Report what is due. In its order: the scheduler wakes the tasks of an instant in any."""
-        await self.native.sleep_until(at)
-        while self._alarms and self._alarms[0][0] <= at:
-            _, delivery = heappop(self._alarms)
-            self.hear(stimuli.Due(self.clock(), delivery))
 
     def _pause_or_go_on(self) -> None:
         """While the run is idle its deadline is put off."""
@@ -471,25 +459,19 @@ class Shell:
     def send(self, event: object, step: str | None, sender: DeliveryId = OUTSIDE) -> None:
         """Send an event into the run."""
         self.check_thread("send_event")
-        if sender == OUTSIDE and self.children and step is None and not self._takes(event):
-            for child in self.children:
-                if child.reaches(event):
-                    child.send(event, None)
-                    return
+        if sender == OUTSIDE and step is None and self._kin is not None:
+            child = self._kin.taker_of(event)
+            if child is not None:
+                child.send(event, None)
+                return
         self.hear(stimuli.Sent(self.clock(), sender, event, step))
 
-    def _takes(self, event: object) -> bool:
-        """Would a step or a wait of this very run get an event?"""
-        route = self.plan.routes[type(event)]
-        if route.to or route.stops or route.observable:
-            return True
-        return bool(self.state.waits.answered_by(event, leaving=OUTSIDE))
-
-    def reaches(self, event: object) -> bool:
-        """Would an event find somebody here, or in a run inside?"""
-        if self.winding_up:
-            return False
-        return self._takes(event) or any(child.reaches(event) for child in self.children)
+    @property
+    def kin(self) -> Kin:
+        """The forwarding runs around it and inside it; made when there are some."""
+        if self._kin is None:
+            self._kin = Kin(self)
+        return self._kin
 
     def write(self, event: object, sender: DeliveryId = OUTSIDE) -> None:
         """Put an event on the stream. Raises `StreamFullError` if its backlog is full."""
@@ -546,24 +528,6 @@ class Shell:
                 self.hear(stimuli.StepAsked(self.clock(), -1))
             raise
         return stride.events if stride.ended else None
-
-    def forward_to(self, attempt: Attempt) -> None:
-        """Show this run's events on the stream of an attempt's run, and take its strays."""
-        parent = attempt.shell
-        path = (*parent.path, attempt.delivery.step, self.plan.name)
-        self.path = path
-
-        def forward(event: Event) -> None:
-            if not isinstance(event, ChildEvent):
-                event = ChildEvent(
-                    event=event, workflow=self.plan.name, run_id=self.run_id, path=path
-                )
-            # Like an observable event that is routed, it does not mind the bound of the stream.
-            parent.hear(stimuli.Wrote(parent.clock(), attempt.delivery.number, event))
-
-        self.feed.listeners.append(forward)
-        parent.children[self] = None
-        self.on_end.append(partial(parent.children.pop, self))
 
     @property
     def disowned(self) -> bool:

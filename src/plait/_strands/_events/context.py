@@ -140,7 +140,11 @@ class Context(Generic[S]):
             text = "Context.get_step_context() may only be called from within a step function"
             raise WorkflowRuntimeError(text)
         if attempt.context is None:
-            cast("Context[Any]", attempt.shell.context)._of_attempt(attempt)
+            of_run = cast("Context[Any] | None", attempt.shell.context)
+            if of_run is None:
+                text = "Context.get_step_context() was called after the run of this step had ended"
+                raise WorkflowRuntimeError(text)
+            of_run._of_attempt(attempt)
         return cast("Context[Any]", attempt.context)
 
     # ------------------------------------------------------------ what it knows
@@ -344,6 +348,10 @@ class Context(Generic[S]):
             self._shapes[place] = (copy.copy(expected), shape)
         value = None if key is None else key(ev)
         batch = attempt.collect(ev, shape, buffer, value)
+        if batch is not None and buffer_id is not None:
+            self._shapes.pop(
+                place, None
+            )  # the next batch may have another name, and so on for ever
         return batch if batch is None or isinstance(expected, tuple) else [*batch]
 
     def write_event_to_stream(self, ev: Event | None) -> None:
