@@ -5,10 +5,12 @@
     │   └── worker
     └── step "combine"
 
-Rule 1: `hear` is the only way in. It decides, applies, tells the observers, performs; it never
-    awaits, so it is atomic, and no task ever sees a half-made step.
+Rule 1: `hear` is the only way in, with `ready` and `returned` for its two commonest stimuli. It
+    decides, applies, tells the observers, performs; it never awaits, so it is atomic, and no task
+    ever sees a half-made step.
 Rule 2: the first decision wakes the host, and the host cancels the scope: one round of the scheduler
-    later, so that what was due in the same instant still runs and is still heard.
+    later, so that what was due in the same instant still runs and is still heard. If no body runs or
+    waits, the lanes let their workers go instead: to cancel them takes a third longer.
 Rule 3: the run is over when the scope has been left. Only then is its end told to anyone.
 Rule 4: who sees `Cancelled` first says why (`notice`): the deadline, or the scope that owns the run.
     A `Cancelled` that nobody asked for is a failure like any other.
