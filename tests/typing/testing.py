@@ -6,9 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+import plait
 import plait.testing
 from plait import Context, Event, StartEvent, StopEvent, Workflow, step
-from plait.testing import WorkflowTestResult, WorkflowTestRunner, schedules, task_tree
+from plait.testing import (
+    Delivery,
+    Story,
+    WorkflowTestResult,
+    WorkflowTestRunner,
+    check_workflow,
+    explore_schedules,
+    schedules,
+    task_tree,
+)
 
 
 class Ping(Event):
@@ -76,3 +86,43 @@ def test_counts(schedule: object, n: int) -> None:
 test_counts()
 plait.testing.run(runner)
 assert_type(task_tree(), str)
+
+
+# The checks have the type of the workflow's result, and a decorated test the parameters it had.
+
+assert_type(check_workflow(lambda: Counts().run()), int)
+
+
+async def drive(run: plait.Run[int]) -> None:
+    await run.wait_idle()
+
+
+def wanted(result: int) -> bool:
+    return result == 1
+
+
+assert_type(
+    check_workflow(lambda: Counts().run(), drive=drive, check_result=wanted, check_after=bool), int
+)
+
+
+@explore_schedules
+async def explored(n: int) -> None:
+    print(n)
+
+
+@explore_schedules(examples=3)
+def a_few(n: int) -> None:
+    print(n)
+
+
+assert_type(explored(3), None)
+assert_type(a_few(n=3), None)
+a_few("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# The story.
+
+story = Story(Counts().run())
+assert_type(story.steps, tuple[str, ...])
+assert_type(story.of("count"), list[Delivery])
+assert_type(story.of("count")[0].cause, Delivery | None)

@@ -1,13 +1,20 @@
 """For tests of workflows, plait's own and yours.
 
-    run                   virtual time              schedules     Trio's scheduling order, explored
-    WorkflowTestRunner    all that a run shows      task_tree     a look at what is alive
+    run                   virtual time              Story        what happened, for assertions
+    explore_schedules     a test under many orders of Trio's tasks (schedules: as a strategy)
+    check_workflow        plait's promises, on a workflow of yours
+    WorkflowTestRunner    all that a run shows      task_tree    a look at what is alive
 
-Imported by itself (`import plait.testing`), since it loads Trio. Only `schedules` needs Hypothesis.
+Imported by itself (`import plait.testing`), since it loads Trio. Only `explore_schedules` and
+`schedules` need Hypothesis.
 """
 
+from plait.testing._check import check_workflow as check_workflow
 from plait.testing._clock import run as run
+from plait.testing._explore import explore_schedules as explore_schedules
 from plait.testing._runner import WorkflowTestResult as WorkflowTestResult
 from plait.testing._runner import WorkflowTestRunner as WorkflowTestRunner
 from plait.testing._schedules import schedules as schedules
+from plait.testing._story import Delivery as Delivery
+from plait.testing._story import Story as Story
 from plait.testing._tree import task_tree as task_tree
