@@ -269,6 +269,26 @@ async def test_row_066_emits_come_out_in_the_order_of_the_calls():
     assert seen == [*(A(n=n) for n in range(6)), StopEvent()]
 
 
+@in_virtual_time
+async def test_row_066_a_write_does_not_take_the_room_of_an_emit():
+    """A reader has let a blocked emit in; that has not written yet, but its place is taken."""
+
+    class Flow(Workflow):
+        @step
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            await ctx.emit(A(n=1))
+            await ctx.emit(A(n=2))
+            return StopEvent()
+
+    async with Flow(stream_buffer=1).run() as run:
+        stream = run.stream_events()
+        await anyio.sleep(10)
+        assert await anext(stream) == A(n=1)
+        with pytest.raises(StreamFullError):
+            run.ctx.write_event_to_stream(A(n=3))
+        assert [event async for event in stream] == [A(n=2), StopEvent()]
+
+
 class Burst(Workflow):
     """Four deliveries emit in one instant."""
 

@@ -1,5 +1,7 @@
 """Rows 81 and 82: the timeout of one step, and a clock that stands still while nobody works."""
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -95,6 +97,27 @@ async def test_row_081_waits_are_left_out():
             await anyio.sleep(10)
             run.send_event(HumanResponseEvent())
     assert anyio.current_time() == 11 + 10 + 1
+
+
+@in_virtual_time
+async def test_row_081_of_two_waits_at_once_the_later_answer_counts():
+    """The first is answered at once, and the body still waits: its time stands still."""
+
+    class Flow(Workflow):
+        @step(timeout=1.5)
+        async def s(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            async with anyio.create_task_group() as tasks:
+                for n in (1, 2):
+                    wait = partial(ctx.wait_for_event, HumanResponseEvent, requirements={"n": n})
+                    tasks.start_soon(wait)
+            return StopEvent()
+
+    async with Flow(disable_validation=True).run() as run:
+        run.send_event(HumanResponseEvent(n=1))
+        await anyio.sleep(10)
+        run.send_event(HumanResponseEvent(n=2))
+        await run
+    assert anyio.current_time() == 10
 
 
 @in_virtual_time

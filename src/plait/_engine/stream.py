@@ -92,7 +92,7 @@ class Feed:
 
     def check_room(self) -> None:
         """Raise `StreamFullError` if the backlog is full."""
-        if self.bounded and (backlog := self.backlog) >= self._buffer:
+        if self.bounded and (backlog := self.backlog + self._let_in) >= self._buffer:
             raise StreamFullError(
                 f"The stream buffer is full ({backlog} of {self._buffer}). "
                 "Use await ctx.emit(ev), which waits."

@@ -71,8 +71,8 @@ class Worker:
             self.scope.deadline = math.inf
 
     def go_on(self, now: float) -> None:
-        """Let its time run again."""
-        if self._left is not None:
+        """Let its time run again, if it has its slot: another of its tasks may have begun to wait."""
+        if self._left is not None and self._may_run:
             self.scope.deadline = now + self._left
             self._left = None
 
