@@ -306,7 +306,7 @@ class Shell:
     def ready(self, step: str) -> DeliveryId | None:
         """Hear that a worker has come; the delivery for it."""
         now = self.clock()
-        if self.observers or self._pauses or self.stepwise:
+        if self.observers or self._pauses:
             answer = self.hear(stimuli.Ready(now, step))
             return answer.delivery if isinstance(answer, Begin) else None
         started = come(self.state, now, step)

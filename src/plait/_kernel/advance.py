@@ -37,8 +37,9 @@ def advance(state: RunState, stimulus: Stimulus) -> Advance:
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
-    if isinstance(stimulus, Ready):
-        return _admit(state, stimulus)
+    if isinstance(stimulus, Ready):  # it leaves nobody more to do than before
+        started = come(state, stimulus.now, stimulus.step)
+        return ([], []) if started is None else ([started], [Begin(started.delivery)])
     soon: Advance | None = None
     if type(stimulus) is Returned:
         soon = pass_on(state, stimulus.now, stimulus.delivery, stimulus.value, stays=stimulus.stays)
@@ -47,15 +48,6 @@ def advance(state: RunState, stimulus: Stimulus) -> Advance:
     elif type(stimulus) is Contributed and state.phase is GOING:
         soon = contribute(state, stimulus)
     return soon or at_length(state, stimulus)
-
-
-def _admit(state: RunState, stimulus: Ready) -> Advance:
-    started = come(state, stimulus.now, stimulus.step)
-    written: list[Record] = [] if started is None else [started]
-    todo: list[Effect] = [] if started is None else [Begin(started.delivery)]
-    if state.permits is not None and state.phase is GOING:
-        take_turns(state, stimulus.now, written, todo)
-    return written, todo
 
 
 def at_length(state: RunState, stimulus: News) -> Advance:

@@ -29,9 +29,6 @@ Advance: TypeAlias = tuple[list[Record], list[Effect]]
 def come(state: RunState, now: float, name: str) -> Started | None:
     """Take in a `Ready`: a worker takes the oldest delivery, or comes in vain.
 
-    Nobody has more to do than before; but in a run that goes step by step it may have been another
-    step's turn, and that `advance` sees to.
-
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
