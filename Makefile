@@ -7,6 +7,8 @@
 #   types    pyright and mypy, both strict, over src and tests/typing; no public name without a full type
 #   check    build the wheel and test the wheel, with src out of sight
 #   docs     the documentation as HTML, into docs/_build
+#   faults   plant bugs in copies of the package, and say which test catches each; ARGS="lost" chooses
+#   mutants  change the kernel sign by sign, and list what no test sees; ARGS="plait._kernel.waits*" chooses
 #   bench    plait beside its peers: one table, written to docs/benchmarks.md; ARGS="chain --quick" is a look
 #   matrix   the tests on each Python that plait supports and this machine has
 #   news     what the next release's changelog will say; `make news VERSION=1.2.3` writes it
@@ -14,6 +16,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 BENCH := .venv-bench
+MUTANTS := .venv-mutants
 MATRIX := 3.11 3.12 3.13
 PYTEST := $(PY) -m pytest
 
@@ -22,7 +25,7 @@ stage = @printf '%-14s' '$(1)'; start=$$(date +%s); printed=$$($(2) 2>&1) \
 	|| { code=$$?; printf 'failed\n%s\n' "$$printed"; exit $$code; }; \
 	printf 'ok, %s s\n' $$(($$(date +%s) - start))
 
-.PHONY: help run test fix lint types check docs bench matrix news clean
+.PHONY: help run test fix lint types check docs faults mutants bench matrix news clean
 
 help:
 	@sed -n '/^#   /s/^#   /make /p' Makefile
@@ -43,6 +46,10 @@ $(VENV)/.docs: $(VENV)/.dev
 
 $(BENCH)/.ready: pyproject.toml .ci/venv
 	@sh .ci/venv $(BENCH) --group bench --group peers
+	@touch $@
+
+$(MUTANTS)/.ready: pyproject.toml .ci/venv
+	@sh .ci/venv $(MUTANTS) --group test --group mutants
 	@touch $@
 
 # -- verbs ---------------------------------------------------------------------------------------
@@ -81,6 +88,15 @@ docs: $(VENV)/.docs
 	$(call stage,docs,$(PY) -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build)
 	@echo "open docs/_build/index.html"
 
+faults: $(VENV)/.dev
+	@$(PY) -m tests.faults.planted $(ARGS)
+
+# Few examples first. What is left deserves more: HYPOTHESIS_PROFILE=ci make mutants ARGS="its names".
+# A mutant may fill a list for ever: hence the limit, in KB.
+mutants: $(MUTANTS)/.ready
+	@ulimit -v 4000000; HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-quick} nice $(MUTANTS)/bin/mutmut run $(ARGS)
+	@$(MUTANTS)/bin/mutmut results
+
 bench: $(BENCH)/.ready
 	@$(BENCH)/bin/python -m benchmarks $(or $(ARGS),--write)
 
@@ -95,4 +111,4 @@ else
 endif
 
 clean:
-	rm -rf .venv .venv-* build dist docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist docs/_build mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

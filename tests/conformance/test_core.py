@@ -101,7 +101,7 @@ def test_the_same_order_of_completion_gives_the_same_records(seed, data, order):
 @pytest.mark.parametrize("how", ["scope", "run"])
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_cancel_after_any_number_of_turns(seed, how):
-    """Like tests/engine/test_cancel_everywhere.py, coarser, and on every backend."""
+    """Like tests/faults/test_cancel_at_every_checkpoint.py, coarser, and on every backend."""
     flow = seed(
         {**dict(zip(QUERIES, HALVES, strict=True)), **dict(zip("ABC", HALVES, strict=True))}
     )
