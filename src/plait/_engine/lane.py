@@ -163,10 +163,10 @@ class Lane:
             self.workers[worker] = None
             self._coming -= 1
             try:
-                while True:
+                while True:  # noqa: ASYNC913 - a budget of bodies that do not suspend, then it waits
                     if number is None:
                         if self._over:
-                            return
+                            return  # noqa: ASYNC910 - nobody waits for this task but its nursery
                         if self._lying:
                             self._lying -= 1
                             self._receive.receive_nowait()
@@ -175,7 +175,7 @@ class Lane:
                             try:
                                 await self._receive.receive()
                             except shell.native.closed:
-                                return  # `finish` lets it go
+                                return  # noqa: ASYNC910 - `finish` lets it go
                         if shared is not None:
                             await shared.acquire_on_behalf_of(worker)
                         number = shell.ready(self._name)
@@ -207,13 +207,13 @@ class Lane:
                         self._ended_badly(attempt, error)
                         self._coming -= stays
                         if not stays:
-                            return  # noqa: ASYNC104 - no `Cancelled` comes this far
+                            return  # noqa: ASYNC104, ASYNC910 - no `Cancelled` comes this far
                         number = None
                     else:
                         now = clock()
                         if worker.ended or variables() is not before:
                             self._returned_dirty(worker, number, value, now)
-                            return
+                            return  # noqa: ASYNC910 - the body decides whether it suspends
                         if value is None or now >= shell.deadline or isinstance(value, StopEvent):
                             self._look_up(now, value)
                         budget -= 1
