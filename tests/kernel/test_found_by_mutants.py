@@ -92,6 +92,15 @@ def test_what_cannot_happen_before_the_start_is_named(stimulus: stimuli.Stimulus
     assert str(caught.value).startswith(f"{stimulus} in phase 'new'\n")
 
 
+def test_a_run_is_opened_once():
+    shell = Shell(plan(step("start", Start)))
+    shell.open(Start())
+    again = stimuli.Opened(0.0, Start(), 0.0, stepwise=False)
+    with pytest.raises(ImpossibleStimulus) as caught:
+        shell.hear(again)
+    assert str(caught.value).startswith(f"{again} in phase 'going'\n")
+
+
 # ---------------------------------------------------------------- streams
 
 
