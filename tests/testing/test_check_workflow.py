@@ -170,7 +170,7 @@ def test_plain_steps_run_in_their_threads():
 
         @step
         def work(self, ev: Shop) -> Price:
-            time.sleep(0.002)
+            time.sleep(0.002)  # the thread shall really take time, while the clock jumps
             return Price(name=ev.name, value=1)
 
         @step
