@@ -7,8 +7,10 @@ Nobody can tell, for these reasons:
 
 Rule 1: the inbox holds offers, and a worker takes the oldest *delivery* from the kernel when it
     really runs. A scheduler that wakes tasks in any order cannot reorder the bodies.
-Rule 2: every offer has a worker: one that is parked at the inbox, one that is on its way back to
-    it, or else a new one. `_coming` counts those on their way.
+Rule 2: every offer has a worker: one that sits beside the inbox and is called, one that is on its
+    way back to it, or else a new one. `_coming` counts those on their way. Only an offer that finds
+    nobody there lies in the inbox: to say that it is empty, a channel raises an exception, and a
+    worker that waited in `receive` would cost a fifth more a hop.
 Rule 3: each body begins in the context variables of the run's start. A worker whose body left
     other ones behind is dirty and retires.
 Rule 4: a cancel scope belongs to a worker, not to a delivery, and costs nothing per delivery. It
@@ -37,7 +39,7 @@ from .worker import SharedLimiter, Worker
 if TYPE_CHECKING:
     from plait._ids import DeliveryId
 
-    from .native import Happening, Inlet, Nursery, Outlet
+    from .native import Happening, Inlet, Nursery, Outlet, Seats
     from .shell import Shell
 
 #: Deliveries that the workers of a lane together handle without letting others run, if no body
@@ -92,8 +94,9 @@ class Lane:
         self._send: Inlet
         self._receive: Outlet
         self._send, self._receive = shell.native.open_channel()
+        self._seats: Seats = shell.native.seats()
         self._nursery: Nursery | None = None
-        #: Workers parked at the inbox; offers that lie in it; workers on their way to it.
+        #: Workers that sit beside the inbox; offers that lie in it; workers on their way to it.
         self._parked = 0
         self._lying = 0
         self._coming = 0
@@ -112,13 +115,14 @@ class Lane:
         """Let one worker more stand ready."""
         if self._parked:
             self._parked -= 1
-        else:
-            self._lying += 1
-            if self._lying > self._coming:
-                self._coming += 1
-                if self._nursery is not None:
-                    self._spawn(self._nursery)
+            self._seats.call()
+            return
         self._send.send_nowait(None)
+        self._lying += 1
+        if self._lying > self._coming:
+            self._coming += 1
+            if self._nursery is not None:
+                self._spawn(self._nursery)
 
     def _spawn(self, nursery: Nursery) -> None:
         self._shell.spawn_in(nursery, self._live, name="worker")
@@ -126,7 +130,7 @@ class Lane:
     def finish(self) -> None:
         """Let all workers go: the run has been decided, and none of them has a body."""
         self._over = True
-        self._send.close()
+        self._seats.call_all()
         if self._leaving is not None:
             self._leaving.set()
 
@@ -172,10 +176,9 @@ class Lane:
                             self._receive.receive_nowait()
                         else:
                             self._parked += 1
-                            try:
-                                await self._receive.receive()
-                            except shell.native.closed:
-                                return  # noqa: ASYNC910 - `finish` lets it go
+                            await self._seats.take()
+                            if self._over:
+                                return
                         if shared is not None:
                             await shared.acquire_on_behalf_of(worker)
                         number = shell.ready(self._name)

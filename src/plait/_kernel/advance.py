@@ -37,16 +37,18 @@ def advance(state: RunState, stimulus: Stimulus) -> Advance:
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed.
     """
-    if isinstance(stimulus, Ready):  # it leaves nobody more to do than before
+    soon: Advance | None = None
+    if isinstance(stimulus, Contributed):
+        if state.phase is GOING:
+            return contribute(state, stimulus)
+    elif isinstance(stimulus, Sent):
+        if stimulus.step is None:
+            soon = send_on(state, stimulus.now, stimulus.sender, stimulus.event)
+    elif isinstance(stimulus, Ready):  # it leaves nobody more to do than before
         started = come(state, stimulus.now, stimulus.step)
         return ([], []) if started is None else ([started], [Begin(started.delivery)])
-    soon: Advance | None = None
-    if type(stimulus) is Returned:
+    elif isinstance(stimulus, Returned):
         soon = pass_on(state, stimulus.now, stimulus.delivery, stimulus.value, stays=stimulus.stays)
-    elif type(stimulus) is Sent and stimulus.step is None:
-        soon = send_on(state, stimulus.now, stimulus.sender, stimulus.event)
-    elif type(stimulus) is Contributed and state.phase is GOING:
-        soon = contribute(state, stimulus)
     return soon or at_length(state, stimulus)
 
 

@@ -32,7 +32,7 @@ def apply(state: RunState, record: Record) -> None:
         case Emitted():
             send(state, record)
         case records.Collected():
-            _collect(state, record)
+            collect(state, record)
         case records.Decided():
             _advance(state, record)
             state.outcome = record.outcome
@@ -322,7 +322,8 @@ def _report_later(state: RunState, record: records.Emission) -> None:
             state.unrouted.append((record.first, event))
 
 
-def _collect(state: RunState, record: records.Collected) -> None:
+def collect(state: RunState, record: records.Collected) -> None:
+    """Apply this one: a fan-in has one for each event."""
     delivery = state.running.get(record.delivery) or state.suspended[record.delivery]
     step = state.steps[delivery.step]
     shape = record.shape

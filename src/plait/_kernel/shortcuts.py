@@ -14,11 +14,11 @@ from typing import TypeAlias
 
 from plait._ids import DeliveryId
 
-from .apply import apply, complete, send, start
+from .apply import collect, complete, send, start
 from .decide import ImpossibleStimulus, contributed
 from .effects import Effect
 from .life import GOING
-from .records import Completed, Emitted, Record, Started
+from .records import Collected, Completed, Emitted, Record, Started
 from .slots import share_out
 from .state import RunState
 from .stimuli import Contributed, Ready
@@ -88,7 +88,8 @@ def contribute(state: RunState, stimulus: Contributed) -> Advance:
     """Take in a `Contributed` to a run that goes on: it changes a buffer, and nothing else."""
     written, todo = contributed(state, stimulus)
     for record in written:
-        apply(state, record)
+        assert isinstance(record, Collected)
+        collect(state, record)
     return written, todo
 
 

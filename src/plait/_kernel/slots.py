@@ -43,7 +43,8 @@ def share_out(
             written.append(started)
             todo.append(Begin(number))
             room -= 1
-        room = min(room, len(queue))
+        waiting = len(queue)
+        room = room if room < waiting else waiting  # noqa: FURB136 - `min` takes five times as long
         while room > step.offered:
             step.offered += 1
             todo.append(step.offer)

@@ -181,7 +181,8 @@ class Overseer(trio.abc.Instrument):
 
     def _cancel(self) -> None:
         self._most_steps = self.steps + MOST_STEPS
-        self._last.deadline = trio.current_time() + self._timeout
+        now = math.inf if self._paused else trio.current_time()
+        self._last.deadline = now + self._timeout
         self.scope.cancel()
 
 
