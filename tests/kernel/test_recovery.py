@@ -335,6 +335,17 @@ def test_a_drain_can_be_taken_up_twice_and_cut_short():
     assert shell.state.undelivered == (Start(), A(), A(), A())
 
 
+def test_a_drain_is_not_lost_if_nobody_has_begun_when_the_next_process_dies():
+    shell = working(on_stop="drain", num_workers=3)
+    shell.comes("work")
+    shell.comes("work")
+    shell.sends(Stop(7))
+    shell.dies()
+    shell.dies()
+    assert effects.Wind() not in shell.effects
+    assert (shell.comes("work"), shell.comes("work")) == (2, 3)
+
+
 def test_a_worker_of_a_drain_takes_the_next_one():
     shell = working(on_stop="drain", num_workers=2)
     shell.comes("work")
@@ -599,6 +610,22 @@ def test_an_answer_is_remembered_as_often_as_processes_die():
         assert shell.resumed() == [((2, 0), Answer(5))]
         shell.dies()
         shell.comes("ask")
+
+
+def test_the_clock_of_an_open_wait_does_not_start_again():
+    shell = working()
+    shell.comes("work")
+    key = shell.waits(2, Answer)
+    shell.dies(now=50.0, epoch=970.0)  # 20 seconds later, on a clock that is 30 behind
+    shell.comes("work")
+    assert shell.waits(2, Answer) == key
+    assert shell.state.waits[key].since == 30.0
+    shell.dies(now=7.0, epoch=1020.0)
+    shell.comes("work")
+    shell.waits(2, Answer)
+    assert shell.state.waits[key].since == -20.0
+    assert shell.waits(2, Told) != key
+    assert shell.state.waits[DeliveryId(2), 1].since == 7.0
 
 
 def test_a_wait_that_took_too_long_has_taken_too_long():

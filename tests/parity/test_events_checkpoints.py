@@ -15,6 +15,7 @@ from plait import (
     Checkpoint,
     Context,
     Event,
+    HumanResponseEvent,
     InputRequiredEvent,
     JsonSerializer,
     StartEvent,
@@ -282,6 +283,38 @@ async def test_row_100_a_returned_list_and_a_fan_in():
         assert await again == [0, 10, 20]
         later = checkpointer.checkpoints.get(again.run_id, [])
         assert steps_of(later) == steps_of(kept[index + 1 :])
+
+
+@in_virtual_time
+async def test_row_100_an_answer_that_stood_in_line_for_the_slot_is_not_lost():
+    class Line(Workflow):
+        @step
+        async def s(self, ctx: Context, ev: StartEvent) -> A | None:
+            ctx.send_event(A(n=0))
+            ctx.send_event(A(n=1))
+
+        @step(num_workers=1)
+        async def t(self, ctx: Context, ev: A) -> B:
+            if ev.n == 0:
+                answer = await ctx.wait_for_event(HumanResponseEvent)
+                return B(n=answer.n)
+            await anyio.sleep(2)
+            return B(n=1)
+
+        @step
+        async def end(self, ctx: Context, ev: B) -> StopEvent | None:
+            both = ctx.collect_events(ev, [B] * 2)
+            return both and StopEvent(result=sorted(b.n for b in both))
+
+    checkpointer = WorkflowCheckpointer(Line())
+    async with checkpointer.run() as run:
+        await anyio.sleep(1)
+        run.send_event(HumanResponseEvent(n=7))
+    assert await run == [1, 7]
+    first, *_ = checkpointer.checkpoints[run.run_id]
+    assert first.output_event == B(n=1)
+    assert first.ctx_state["steps"]["t"]["resuming"]
+    assert await checkpointer.run_from(first) == [1, 7]
 
 
 @in_virtual_time

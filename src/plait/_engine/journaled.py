@@ -301,12 +301,16 @@ class JournaledShell(Shell):
             not self._in_doubt
             and isinstance(stimulus, OF_BODIES)
             and self.state.phase is GOING
-            and self.native.current_task() is not None
-            and self.native.deadline() == -math.inf
+            and self._may_be_cancelled(stimulus)
         ):
             self._in_doubt = True
             self._ledger.hold()
             self.native.caller()(self._be_certain)
+
+    def _may_be_cancelled(self, stimulus: Stimulus) -> bool:
+        if isinstance(stimulus, stimuli.WaitExpired) and stimulus.called_away:
+            return True  # it is heard in a shield
+        return self.native.current_task() is not None and self.native.deadline() == -math.inf
 
     def _be_certain(self) -> None:
         self._in_doubt = False

@@ -39,7 +39,7 @@ def _waits(waits: Waits) -> Waits:
 
 
 def _parts(holder: Any) -> Any:
-    kind: type[Any] = type(holder)
+    kind = cast("type[attrs.AttrsInstance]", type(holder))
     held = {field: copy_of(getattr(holder, field.name)) for field in attrs.fields(kind)}
     return kind(**{field.alias: value for field, value in held.items() if field.init})
 

@@ -13,22 +13,24 @@ class Half(Event):
 
 
 class Long(Workflow):
-    """Two bodies."""
+    """Two bodies, of which the second says that it has begun and waits until it may go on."""
 
-    def __init__(self, began, **options):
-        super().__init__(**options)
+    def __init__(self, began, journal):
+        super().__init__(journal=journal)
         self.began = began
+        self.half = anyio.Event()
+        self.go_on = anyio.Event()
 
     @step
     async def start(self, ev: StartEvent) -> Half:
         self.began.append("start")
-        await anyio.sleep(0.02)
         return Half()
 
     @step
     async def end(self, ev: Half) -> StopEvent:
         self.began.append("end")
-        await anyio.sleep(0.02)
+        self.half.set()
+        await self.go_on.wait()
         return StopEvent(result="done")
 
 
@@ -36,23 +38,28 @@ class Long(Workflow):
 async def test_nobody_takes_up_a_run_that_is_under_way_here():
     """Not by another object of the class either; it goes on unharmed, and is free afterwards."""
     journal, began = MemoryJournal(), []
-    async with Long(began, journal=journal).run(run_id="r") as run:
-        await anyio.sleep(0.01)
-        for again in (
-            Long(began, journal=journal).run(run_id="r"),
-            Long(began, journal=journal).resume("r"),
-        ):
-            with pytest.raises(RunLockedError, match="'r' is under way in this process"):
-                await again
+    flow = Long(began, journal)
+    async with flow.run(run_id="r") as run:
+        await flow.half.wait()
+        with pytest.raises(RunLockedError, match="'r' is under way in this process"):
+            await Long(began, journal).run(run_id="r")
+        with pytest.raises(RunLockedError, match="'r' is under way in this process"):
+            await Long(began, journal).resume("r")
+        flow.go_on.set()
         assert await run.result() == "done"
-    assert await Long(began, journal=journal).resume("r") == "done"
+    assert await Long(began, journal).resume("r") == "done"
     assert began == ["start", "end"]
 
 
 @pytest.mark.anyio
 async def test_a_run_that_was_left_is_free():
     journal, began = MemoryJournal(), []
-    with anyio.move_on_after(0.03):
-        await Long(began, journal=journal).run(run_id="r")
-    assert await Long(began, journal=journal).resume("r") == "done"
+    flow = Long(began, journal)
+    async with anyio.create_task_group() as tasks:
+        flow.run(run_id="r").start_soon(tasks)
+        await flow.half.wait()
+        tasks.cancel_scope.cancel()
+    again = Long(began, journal)
+    again.go_on.set()
+    assert await again.resume("r") == "done"
     assert began == ["start", "end", "end"]

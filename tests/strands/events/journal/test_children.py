@@ -249,14 +249,53 @@ async def test_a_child_that_asks(home):
             assert (await ask(run)).path[-1] == "Asks"
             scope.cancel()
             await anyio.lowlevel.checkpoint()
-    async with W(journal=home.journal()).resume("r") as run:
-        await ask(run)
-        with contextlib.suppress(WorkflowRuntimeError), anyio.fail_after(5):  # until it has ended
-            while not run.is_done():
-                run.send_event(Answer(n=5))  # again, until the child is there
+    with anyio.fail_after(5):
+        async with W(journal=home.journal()).resume("r") as run:
+            await ask(run)
+            while not run.is_done():  # until the child is there again
+                with contextlib.suppress(WorkflowRuntimeError):
+                    run.send_event(Answer(n=5))
                 await anyio.sleep(0.001)
-        assert await run.result() == 5
+            assert await run.result() == 5
     assert begun == [1, 1]
+
+
+@pytest.mark.xfail(
+    reason="not mended yet: the parent's mailbox is not offered to a child", strict=False
+)
+@everywhere
+async def test_an_answer_for_a_child_that_is_not_there_yet(home):
+    """A question is on the stream before the child is there again: its answer waits for the child."""
+
+    class Asks(Workflow):
+        @step
+        async def ask(self, ev: StartEvent) -> Question:
+            return Question()
+
+        @step
+        async def take(self, ev: Answer) -> StopEvent:
+            return StopEvent(result=ev.n)
+
+    class W(Workflow):
+        @step
+        async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            return StopEvent(result=await ctx.run_child(Asks(), forward_events=True))
+
+    async def ask(run):
+        async for event in run.stream_events():
+            if isinstance(event, ChildEvent) and isinstance(event.event, Question):
+                return
+
+    with anyio.CancelScope() as scope:
+        async with W(journal=home.journal()).run(run_id="r") as run:
+            await ask(run)
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+    with anyio.fail_after(5):
+        async with W(journal=home.journal()).resume("r") as run:
+            await ask(run)
+            run.send_event(Answer(n=5))
+            assert await run.result() == 5
 
 
 @everywhere
