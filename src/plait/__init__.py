@@ -17,7 +17,7 @@ from plait._event import HumanResponseEvent as HumanResponseEvent
 from plait._event import InputRequiredEvent as InputRequiredEvent
 from plait._event import StartEvent as StartEvent
 from plait._event import StopEvent as StopEvent
-from plait._strands._events.checkpoints import Checkpoint as Checkpoint
+from plait._strands._events.checkpoint import Checkpoint as Checkpoint
 from plait._strands._events.checkpoints import WorkflowCheckpointer as WorkflowCheckpointer
 from plait._strands._events.collect import All as All
 from plait._strands._events.collect import Collect as Collect

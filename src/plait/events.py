@@ -17,8 +17,8 @@ from plait._event import WorkflowCancelledEvent as WorkflowCancelledEvent
 from plait._event import WorkflowFailedEvent as WorkflowFailedEvent
 from plait._event import WorkflowIdleEvent as WorkflowIdleEvent
 from plait._event import WorkflowTimedOutEvent as WorkflowTimedOutEvent
+from plait._strands._events.checkpoint import Checkpoint as Checkpoint
 from plait._strands._events.checkpointing import CheckpointCallback as CheckpointCallback
-from plait._strands._events.checkpoints import Checkpoint as Checkpoint
 from plait._strands._events.checkpoints import WorkflowCheckpointer as WorkflowCheckpointer
 from plait._strands._events.collect import All as All
 from plait._strands._events.collect import Cardinality as Cardinality

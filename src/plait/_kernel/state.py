@@ -355,7 +355,7 @@ class RunState:
             full = step.running == step.plan.num_workers
             turn = self.permits is not None and (bool(self.running) or not self.permits)
             left = any(one.step == step.plan.name for one in self.aside.values())
-            assert not step.resuming or full or turn, "a slot unused"
+            assert not step.resuming or full or turn or left, "a slot unused"
         for buffer in step.buffers.values():
             buffer.check()
         for slots in step.joins.values():

@@ -7,6 +7,10 @@ from plait import Event, StartEvent, StopEvent, Workflow, step
 from plait.durable import MemoryJournal
 from plait.errors import RunLockedError
 
+LOCKED = "'r' is under way in this process"
+#: Seconds after which a second owner has got what it shall not have.
+PATIENCE = 5
+
 
 class Half(Event):
     pass
@@ -41,9 +45,9 @@ async def test_nobody_takes_up_a_run_that_is_under_way_here():
     flow = Long(began, journal)
     async with flow.run(run_id="r") as run:
         await flow.half.wait()
-        with pytest.raises(RunLockedError, match="'r' is under way in this process"):
+        with pytest.raises(RunLockedError, match=LOCKED), anyio.fail_after(PATIENCE):
             await Long(began, journal).run(run_id="r")
-        with pytest.raises(RunLockedError, match="'r' is under way in this process"):
+        with pytest.raises(RunLockedError, match=LOCKED), anyio.fail_after(PATIENCE):
             await Long(began, journal).resume("r")
         flow.go_on.set()
         assert await run.result() == "done"

@@ -13,7 +13,7 @@ from plait._engine.desk import using
 from plait._errors import PlaitError
 from plait._ids import RunId
 
-from .checkpoints import Checkpoint, Kept
+from .checkpoint import Checkpoint, Kept
 from .kept_runs import Stream, positions, state_at
 
 if TYPE_CHECKING:

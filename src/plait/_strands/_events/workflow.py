@@ -45,7 +45,7 @@ from .resources.check import check as check_resources
 from .resources.manager import ResourceManager
 from .resources.run_scope import RunScope
 from .run import Run
-from .serializers import BaseSerializer, values_for
+from .serializers import BaseSerializer, JsonSerializer, values_for
 from .step import StepSpec, spec_of
 from .timeout import Timeout
 from .validate import graph_faults, start_and_stop
@@ -243,6 +243,16 @@ class Workflow(Generic[R_co]):
         """The class of event that ends a run."""
         graph, _ = self._compile()
         return next((event for event in graph.returned if issubclass(event, StopEvent)), StopEvent)
+
+    @property
+    def serializer(self) -> BaseSerializer:
+        """What writes the values of contexts, checkpoints and journals."""
+        return self._serializer or JsonSerializer()
+
+    @property
+    def journal(self) -> Journal | None:
+        """What keeps the runs, if something does."""
+        return self._journal
 
     @property
     def events(self) -> list[type[Event]]:
