@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from plait._abc import Entry, Journal
 from plait._errors import JournalError, PlaitInternalError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .native import Backend, Happening
 
 
+#: Entries that are worth a commit, though none of them is by itself.
+MANY: Final = 64
 #: Entries, what to do when they are on disk, and the first delivery that they do not have.
 Appended: TypeAlias = tuple[Sequence[Entry], Callable[[], object], DeliveryId]
 
@@ -129,6 +131,8 @@ class Ledger:
             self._hand_over(then)
         else:
             self._after(then)
+            if len(self._lazy) >= MANY:
+                self._hand_over(_nothing)
 
     def _after(self, then: Callable[[], object]) -> None:
         if self.idle:
