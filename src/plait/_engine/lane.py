@@ -94,10 +94,10 @@ class Lane:
         self._send: Inlet
         self._receive: Outlet
         self._send, self._receive = shell.native.open_channel()
+        #: Where workers sit beside the inbox.
         self._seats: Seats = shell.native.seats()
         self._nursery: Nursery | None = None
-        #: Workers that sit beside the inbox; offers that lie in it; workers on their way to it.
-        self._parked = 0
+        #: Offers that lie in the inbox; workers on their way to it.
         self._lying = 0
         self._coming = 0
         #: All that live; a dict, to keep them in order.
@@ -113,9 +113,7 @@ class Lane:
 
     def offer(self) -> None:
         """Let one worker more stand ready."""
-        if self._parked:
-            self._parked -= 1
-            self._seats.call()
+        if self._seats.call():
             return
         self._send.send_nowait(None)
         self._lying += 1
@@ -130,7 +128,8 @@ class Lane:
     def finish(self) -> None:
         """Let all workers go: the run has been decided, and none of them has a body."""
         self._over = True
-        self._seats.call_all()
+        while self._seats.call():
+            pass
         if self._leaving is not None:
             self._leaving.set()
 
@@ -175,7 +174,6 @@ class Lane:
                             self._lying -= 1
                             self._receive.receive_nowait()
                         else:
-                            self._parked += 1
                             await self._seats.take()
                             if self._over:
                                 return

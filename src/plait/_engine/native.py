@@ -36,7 +36,7 @@ T = TypeVar("T")
 class TrioSeats:
     """Where workers wait until there is work: first come, first served.
 
-    Trio's `ParkingLot` does more, at three times the price: a hop of a chain would cost 7 % more.
+    Trio's `ParkingLot` does more, at three times the price: a hop of a chain would cost a tenth more.
     """
 
     def __init__(self) -> None:
@@ -59,15 +59,12 @@ class TrioSeats:
 
         await self._wait(stand_up)
 
-    def call(self) -> None:
-        """Call who has waited longest."""
-        if self._taken:  # else they have been cancelled, and nobody has noticed yet
-            self._reschedule(self._taken.popitem(last=False)[0])
-
-    def call_all(self) -> None:
-        """Call them all."""
-        while self._taken:
-            self.call()
+    def call(self) -> bool:
+        """Call who has waited longest; is there anybody?"""
+        if not self._taken:
+            return False
+        self._reschedule(self._taken.popitem(last=False)[0])
+        return True
 
 
 class AsyncioSeats:
@@ -85,18 +82,14 @@ class AsyncioSeats:
         self._taken.append(seat)
         await seat
 
-    def call(self) -> None:
-        """Call who has waited longest."""
+    def call(self) -> bool:
+        """Call who has waited longest; is there anybody?"""
         while self._taken:
             seat = self._taken.popleft()
-            if not seat.done():  # cancelled
+            if not seat.done():  # else its task was cancelled
                 seat.set_result(None)
-                return
-
-    def call_all(self) -> None:
-        """Call them all."""
-        while self._taken:
-            self.call()
+                return True
+        return False
 
 
 Seats: TypeAlias = TrioSeats | AsyncioSeats

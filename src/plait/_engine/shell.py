@@ -319,20 +319,8 @@ class Shell:
         passed_on = pass_on(self.state, now, number, value, stays=stays)
         if passed_on is None:
             passed_on = advance(self.state, stimuli.Returned(now, number, value, stays))
-        records, todo = passed_on
-        if self.observers or self._pauses:
-            answer = self._act(records, todo)
-            return answer.delivery if isinstance(answer, Begin) else None
-        begun = None
-        for effect in todo:  # as `_act` does
-            if isinstance(effect, Offer):
-                self._lanes[effect.step].offer()
-            elif isinstance(effect, Begin):
-                begun = effect.delivery
-            else:
-                assert not isinstance(effect, Give)
-                self._perform(effect)
-        return begun
+        answer = self._act(*passed_on)
+        return answer.delivery if isinstance(answer, Begin) else None
 
     def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
         if self.observers:

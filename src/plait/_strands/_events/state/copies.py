@@ -78,7 +78,7 @@ def _copied_where_possible(value: Any, memo: dict[int, Any], *, whole: bool = Fa
             del memo[key]
     try:
         return _copied_by_parts(value, memo, whole=whole)
-    except Exception:
+    except Exception:  # whatever its class raises: the part is shared, as `copied` says
         if whole:
             raise
         memo[id(value)] = value
