@@ -152,12 +152,16 @@ class Attempt:
             )
             if cell.answered:
                 await native.cancel_shielded_checkpoint()
+                await self._until_answered(cell, key, began, kind, timeout)
             else:
                 self.worker.rest(began)
-            await self._until_answered(cell, key, began, kind, timeout)
+                try:
+                    await self._until_answered(cell, key, began, kind, timeout)
+                finally:
+                    if self.worker.attempt is self:
+                        self.worker.go_on(shell.clock())
         finally:
             del shell.waiting[key]
-            self.worker.go_on(shell.clock())
         if isinstance(cell.answer, TimedOutWait):
             raise TimeoutError(f"Timed out waiting for {kind.__name__}")
         return cell.answer

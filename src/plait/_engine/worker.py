@@ -40,8 +40,9 @@ class Worker:
         self.unwanted: bool = False
         #: Has it the tokens of a body that runs? Not while its body waits.
         self.holds: bool = False
-        #: While its body waits: the seconds that are left until its deadline.
-        self._left: float | None = None
+        #: In how many of its tasks the body waits, and the seconds left when the first began.
+        self._resting = 0
+        self._left: float = math.inf
         #: Set when one of its body's tasks, which stands in line for the tokens, is out of it.
         self._taking: Happening | None = None
         #: A shield under which its body stands in line for a slot; lifted if that is in vain.
@@ -51,6 +52,7 @@ class Worker:
         """Take the deadline away: the body has ended."""
         self.ended = self.ended or self.scope.cancel_called
         self.scope.deadline = math.inf
+        self._resting = 0  # a task may have got away from the body on asyncio, and wait for ever
 
     def end(self) -> None:
         """Cancel the body; the run goes on."""
@@ -66,15 +68,16 @@ class Worker:
     def rest(self, now: float) -> None:
         """Let the body wait: its tokens go back, its deadline stands still."""
         self.give_back()
-        if self._left is None:
+        if not self._resting:
             self._left = self.scope.deadline - now
             self.scope.deadline = math.inf
+        self._resting += 1
 
     def go_on(self, now: float) -> None:
-        """Let its time run again, if it has its slot: another of its tasks may have begun to wait."""
-        if self._left is not None and self._may_run:
+        """End a wait. The time of the body runs again when none of its tasks waits any more."""
+        self._resting -= 1
+        if not self._resting:
             self.scope.deadline = now + self._left
-            self._left = None
 
     def give_back(self) -> None:
         """Give the tokens back: the body has ended, or it waits."""
