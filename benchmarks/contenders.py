@@ -31,12 +31,16 @@ CONTENDERS: Final = {
         Contender("floor_b", "floor b", "floor", "trio", ("trio", "attrs")),
         Contender("floor_b_drain", "floor b, draining", "floor", "trio", ("trio", "attrs")),
         Contender("floor_c", "floor c", "floor", "trio", ("trio", "attrs")),
+        Contender("floor_commit", "floor, a commit a step", "floor", "asyncio", ("plait",)),
+        Contender("floor_group", "floor, commits together", "floor", "asyncio", ("plait",)),
+        Contender("floor_json", "floor, attrs and json", "floor", "asyncio", ("attrs",)),
         Contender(
             "llamaindex", "LlamaIndex Workflows", "peer", "asyncio", ("llama-index-workflows",)
         ),
         Contender("langgraph", "langgraph", "peer", "asyncio", ("langgraph",)),
         Contender("pydantic_graph", "pydantic-graph", "peer", "asyncio", ("pydantic-graph",)),
         Contender("burr", "burr", "peer", "asyncio", ("apache-burr",)),
+        Contender("dbos", "DBOS on SQLite", "peer", "asyncio", ("dbos",)),
         Contender("taskiq", "taskiq in-memory", "peer", "asyncio", ("taskiq",)),
     )
 }

@@ -6,7 +6,9 @@ from benchmarks.scenario import Scenario
 from benchmarks.scenarios.chain import chain, chain_waiting
 from benchmarks.scenarios.empty import empty, empty_concurrent
 from benchmarks.scenarios.fan_out import fan_out
+from benchmarks.scenarios.journal import journal_chain, journal_parallel, journal_resume
 from benchmarks.scenarios.memory import memory_pending, memory_steps
+from benchmarks.scenarios.snapshot import snapshot
 from benchmarks.scenarios.stream import stream
 from benchmarks.scenarios.waiting import waiting
 
@@ -20,6 +22,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         empty_concurrent,
         waiting,
         stream,
+        snapshot,
+        journal_chain,
+        journal_parallel,
+        journal_resume,
         memory_pending,
         memory_steps,
     )

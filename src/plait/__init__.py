@@ -17,6 +17,8 @@ from plait._event import HumanResponseEvent as HumanResponseEvent
 from plait._event import InputRequiredEvent as InputRequiredEvent
 from plait._event import StartEvent as StartEvent
 from plait._event import StopEvent as StopEvent
+from plait._strands._events.checkpoint import Checkpoint as Checkpoint
+from plait._strands._events.checkpoints import WorkflowCheckpointer as WorkflowCheckpointer
 from plait._strands._events.collect import All as All
 from plait._strands._events.collect import Collect as Collect
 from plait._strands._events.collect import Take as Take
@@ -28,6 +30,7 @@ from plait._strands._events.run import WorkflowHandler as WorkflowHandler
 from plait._strands._events.runtime import Runtime as Runtime
 from plait._strands._events.runtime import open_runtime as open_runtime
 from plait._strands._events.script import run as run
+from plait._strands._events.serializers import JsonSerializer as JsonSerializer
 from plait._strands._events.step import catch_error as catch_error
 from plait._strands._events.step import step as step
 from plait._strands._events.timeout import Timeout as Timeout

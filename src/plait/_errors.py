@@ -10,7 +10,7 @@ it comes out as it was raised, with notes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, final
+from typing import Any, Literal, Protocol, final
 
 import attrs
 
@@ -160,8 +160,119 @@ class PlaitInternalError(PlaitError):
         super().__init__(f"{text}\nThis is a bug in plait. Please report it with this traceback.")
 
 
+# ---------------------------------------------------------------- the journal
+
+
+class JournalError(PlaitError):
+    """A journal could not be opened, read or written. What it acknowledged before is safe."""
+
+
+class JournalBusyError(JournalError):
+    """Another program kept the journal's file locked for longer than the journal's patience."""
+
+
+class JournalFullError(JournalError):
+    """The disk or the quota is full; what was being written is not in the journal."""
+
+
+class JournalIOError(JournalError):
+    """Reading, writing or syncing failed; what was being written may be in the journal or not."""
+
+
+class JournalCorruptError(JournalError):
+    """The file is no journal of plait's, or is damaged."""
+
+
+class JournalTooNewError(JournalError):
+    """A newer plait has written the journal.
+
+    Attributes:
+        found: The version of the file's layout.
+        known: The newest that this plait knows.
+    """
+
+    def __init__(self, text: str, found: int, known: int) -> None:
+        super().__init__(text)
+        self.found: int = found
+        self.known: int = known
+
+
+class JournalUnsupportedError(JournalError):
+    """The place or the library cannot keep a journal safely."""
+
+
+class JournalLockedError(JournalError):
+    """Another process has the journal open for writing."""
+
+
+class JournalForkedError(JournalError):
+    """A journal was used in a child process that was forked after it had been opened."""
+
+
+class _Entry(Protocol):
+    """An entry of a journal, as far as an error tells of it."""
+
+    @property
+    def stream(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+
+
+class UnreadableEntryError(PlaitError):
+    """One run's stream holds what cannot be read, or what does not follow from what is before it.
+
+    The run is held as it is until somebody mends that; the journal's other runs go on.
+
+    Attributes:
+        stream: The run's id.
+        n: The place of the entry.
+        kind: Its tag.
+        faults: What is wrong, each with its path in the entry's body.
+    """
+
+    def __init__(self, entry: _Entry, *faults: str) -> None:
+        self.stream: str = entry.stream
+        self.n: int = entry.n
+        self.kind: str = entry.kind
+        self.faults: tuple[str, ...] = faults
+        head = f"Run {entry.stream} is held: its record {entry.n} ({entry.kind}) cannot be read."
+        super().__init__("\n".join([head, *(f"  {fault}" for fault in faults)]))
+
+
+class RunConflictError(PlaitError):
+    """A run of this id is in the journal, and it is another one."""
+
+
+class RunLockedError(PlaitError):
+    """The run is under way in this process."""
+
+
+class UnknownRunError(PlaitError, LookupError):
+    """The journal has no run of this id."""
+
+
+class StreamConflictError(PlaitInternalError, JournalError):
+    """An entry has a place in its stream that is taken or not yet due, or a step ends twice."""
+
+
 publish(
     "plait.errors",
+    StreamConflictError,
+    JournalError,
+    JournalBusyError,
+    JournalFullError,
+    JournalIOError,
+    JournalCorruptError,
+    JournalTooNewError,
+    JournalUnsupportedError,
+    JournalLockedError,
+    JournalForkedError,
+    UnreadableEntryError,
+    RunConflictError,
+    RunLockedError,
+    UnknownRunError,
     PlaitError,
     WorkflowValidationError,
     WorkflowConfigurationError,

@@ -344,6 +344,13 @@ def _keep(event: Event, carried: dict[str, Any], more: dict[str, Any]) -> _Undec
     return undeclared
 
 
+def give_undeclared(event: Event, fields: dict[str, Any]) -> None:
+    """Give a half-made event of an open class its undeclared fields: for codecs."""
+    state = vars(event)
+    state.update(fields)
+    state[UNDECLARED] = _Undeclared(fields) if fields else _NONE
+
+
 def _refusal(
     event: Event, positional: tuple[object, ...], more: Iterable[str], needed: Mapping[str, object]
 ) -> TypeError:

@@ -17,6 +17,9 @@ from plait._event import WorkflowCancelledEvent as WorkflowCancelledEvent
 from plait._event import WorkflowFailedEvent as WorkflowFailedEvent
 from plait._event import WorkflowIdleEvent as WorkflowIdleEvent
 from plait._event import WorkflowTimedOutEvent as WorkflowTimedOutEvent
+from plait._strands._events.checkpoint import Checkpoint as Checkpoint
+from plait._strands._events.checkpointing import CheckpointCallback as CheckpointCallback
+from plait._strands._events.checkpoints import WorkflowCheckpointer as WorkflowCheckpointer
 from plait._strands._events.collect import All as All
 from plait._strands._events.collect import Cardinality as Cardinality
 from plait._strands._events.collect import Collect as Collect
@@ -30,6 +33,9 @@ from plait._strands._events.run import WorkflowHandler as WorkflowHandler
 from plait._strands._events.runtime import Runtime as Runtime
 from plait._strands._events.runtime import open_runtime as open_runtime
 from plait._strands._events.script import run as run
+from plait._strands._events.serializers import BaseSerializer as BaseSerializer
+from plait._strands._events.serializers import JsonSerializer as JsonSerializer
+from plait._strands._events.serializers import PickleSerializer as PickleSerializer
 from plait._strands._events.state.dict_state import DictState as DictState
 from plait._strands._events.step import catch_error as catch_error
 from plait._strands._events.step import step as step

@@ -8,6 +8,8 @@ import attrs
 import pytest
 
 import plait
+import plait.abc
+import plait.durable
 import plait.errors
 import plait.events
 import plait.lowlevel
@@ -19,6 +21,7 @@ EVENTS = (REFERENCE / "events.md").read_text(encoding="utf-8")
 ERRORS = (REFERENCE / "errors.md").read_text(encoding="utf-8")
 RETRY = (REFERENCE / "retry.md").read_text(encoding="utf-8")
 TESTING = (REFERENCE / "testing.md").read_text(encoding="utf-8")
+JOURNAL = (REFERENCE / "journal.md").read_text(encoding="utf-8")
 
 ERROR_CLASSES = [
     value for value in vars(plait.errors).values() if inspect.isclass(value) and value.__doc__
@@ -70,6 +73,8 @@ def test_every_name_for_tests_is_there_with_its_arguments(name):
         plait.Event,
         plait.events.StateStore,
         plait.events.Trace,
+        plait.Checkpoint,
+        plait.WorkflowCheckpointer,
     ],
     ids=lambda thing: thing.__name__,
 )
@@ -99,6 +104,17 @@ def test_every_method_is_there(thing):
         plait.Context.emit,
         plait.Context.wait_for_event,
         plait.Context.run_child,
+        plait.Context.to_dict,
+        plait.Context.from_dict,
+        plait.Checkpoint,
+        plait.Checkpoint.from_json,
+        plait.WorkflowCheckpointer,
+        plait.WorkflowCheckpointer.run_from,
+        plait.WorkflowCheckpointer.enable_checkpoint,
+        plait.WorkflowCheckpointer.filter_checkpoints,
+        plait.events.CheckpointCallback.__call__,
+        plait.Run.on_checkpoint,
+        plait.Workflow.resume,
         plait.Context.cancel_step,
         plait.Run.send_event,
         plait.Run.start_soon,
@@ -109,6 +125,9 @@ def test_every_method_is_there(thing):
         plait.events.StateStore.set_state,
         plait.events.ResourceManager.get,
         plait.events.ResourceManager.set,
+        plait.JsonSerializer,
+        plait.events.BaseSerializer.serialize,
+        plait.events.BaseSerializer.deserialize,
         plait.testing.run,
         plait.testing.task_tree,
     ],
@@ -124,6 +143,29 @@ def test_every_argument_is_there(function):
 def test_every_record_is_there_with_its_fields(cls):
     (told,) = re.findall(rf"^\| `{cls.__name__}` \| ([^|]*) \|", EVENTS, re.MULTILINE)
     assert re.findall(r"\w+", told) == [field.name for field in attrs.fields(cls)]
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        *(value for name, value in vars(plait.durable).items() if name in public(plait.durable)),
+        *(value for name, value in vars(plait.abc).items() if name in public(plait.abc)),
+    ],
+    ids=lambda thing: thing.__name__,
+)
+def test_everything_of_journals_is_there(thing):
+    """Its name, its methods and their arguments, its fields, and what it is made of."""
+    if thing is plait.abc.Observer:
+        assert "plait.abc.Observer" in EVENTS
+        return
+    methods = {name for name in dir(thing) if not name.startswith("_")}
+    arguments = {
+        argument
+        for method in (*(getattr(thing, name) for name in methods), thing.__init__)
+        if inspect.isfunction(method)
+        for argument in inspect.signature(method).parameters
+    }
+    assert {thing.__name__, *methods, *arguments} - {"self", "kwargs"} <= words(JOURNAL)
 
 
 @pytest.mark.parametrize("cls", ERROR_CLASSES, ids=lambda cls: cls.__name__)

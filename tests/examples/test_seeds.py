@@ -87,4 +87,9 @@ def test_as_a_script(name, capsys, monkeypatch):
 
 
 def test_every_example_is_a_test():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SEEDS, "audit"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        *SEEDS,
+        "audit",
+        "checkpoints",
+        "survive",
+    }

@@ -19,6 +19,7 @@ def test_there_are_enough_of_them():
     assert layers["kernel"] >= 25
     assert layers["engine"] >= 20
     assert layers["events"] >= 15
+    assert layers["journal"] >= 20
     assert [name for name, count in Counter(bug.name for bug in BUGS).items() if count > 1] == []
 
 

@@ -85,8 +85,12 @@ def test_everything_that_can_go_wrong_really_does():
     assert not rare, f"seen less than five times: {rare}"
 
 
+#: Written only by a run that outlives its process; none of these does.
+ANOTHER_LIFE = {records.Reopened, records.Repeated, records.Recalled, records.Stored}
+
+
 def _records():
-    return records.Record.__args__
+    return {*records.Record.__args__} - ANOTHER_LIFE
 
 
 # ---------------------------------------------------------------- one seed

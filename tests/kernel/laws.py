@@ -23,6 +23,10 @@ Law 11, quiet: when nothing is queued, running or due, the same stimulus says th
     that it is stalled, and never both.
 Law 12, effects come from records, and nothing from what is refused.
 Law 13, a short cut leads where the long way leads. (`Shell` goes both.)
+Law 14, another life: wherever the process dies, the records so far make the same state, and another
+    process can take the run up. Bodies that were executing run again, before what is queued, and
+    nobody else; what they had sent is not sent twice, what they were answered they are answered
+    again, and notes are not missed. (`Shell` tries it after every stimulus.)
 
 The ledger raises when a record breaks one of them; what is left is here.
 """
@@ -43,6 +47,7 @@ from plait._kernel import effects, records, stimuli
 from plait._kernel.collecting import BufferKey
 from plait._kernel.effects import Effect
 from plait._kernel.life import Phase
+from plait._kernel.memory import UNANSWERED, Memory, Reply
 from plait._kernel.plan import Plan
 from plait._kernel.records import Record
 from plait._kernel.refusals import Over, Refusal
@@ -134,6 +139,12 @@ class Laws:
         match stimulus:
             case stimuli.Opened():
                 return (records.RunStarted, records.Emitted) if phase is Phase.NEW else Impossible
+            case stimuli.TakenUp():
+                return self._reopened()
+            case stimuli.StoreChanged():
+                if phase is Phase.NEW:
+                    return Impossible
+                return () if phase is Phase.OVER else (records.Stored,)
             case stimuli.Settled():
                 executing = ledger.at(Place.RUNNING, Place.WAITING)
                 ends = phase is Phase.WINDING_UP and not executing
@@ -147,8 +158,9 @@ class Laws:
             case stimuli.Ready(_, step):
                 if not self.offers[step]:
                     return Impossible
-                return (records.Started,) if going and ledger.startable(step) else ()
-            case stimuli.WaitExpired(_, key):
+                goes_on = going or ledger.drains_again
+                return (records.Started,) if goes_on and ledger.startable(step) else ()
+            case stimuli.WaitExpired(_, key, _):
                 return (records.WaitEnded,) if going and key in ledger.waits else ()
             case stimuli.Due(_, number):
                 item = ledger.items.get(number)
@@ -162,6 +174,14 @@ class Laws:
             case _:
                 item = ledger.executing(stimulus.delivery)
                 return Impossible if item is None else self._of_a_body(stimulus, item)
+
+    def _reopened(self) -> Expected:
+        if self.phase is Phase.GOING:
+            return (records.Reopened,)
+        if self.phase is not Phase.WINDING_UP:
+            return Impossible
+        gone = [Place.WAITING] if self.drains else [Place.RUNNING, Place.WAITING]
+        return (records.Reopened, *[records.Interrupted] * len(self.ledger.at(*gone)))
 
     def _of_a_body(
         self,
@@ -182,7 +202,7 @@ class Laws:
             case stimuli.Contributed():
                 return self._contributed(item, stimulus)
             case stimuli.WaitBegan():
-                return (records.Waited | records.Answered,)
+                return (records.Waited | records.Answered | records.Recalled,)
 
     def _returned(self, item: Item, value: object) -> Expected:
         if value is None or self.phase is Phase.WINDING_UP:
@@ -265,6 +285,9 @@ class Laws:
         heard = draining and ledger.executing(stimulus.sender)
         if self.phase is not Phase.GOING and not heard:
             return Refused
+        item = ledger.executing(stimulus.sender)
+        if item is not None and ledger.is_repeated(item, stimulus):
+            return (records.Repeated,)
         if isinstance(event, Stop):
             return (records.Emitted,) if draining else (records.Emitted, records.Decided)
         wanted = self.wanted(event) if target is None else target in ledger.receivers(event)
@@ -300,6 +323,8 @@ class Laws:
         self._called_for(todo)
         self._offered(stimulus, todo, state)
         self._wound_up(stimulus, todo, state)
+        if isinstance(stimulus, stimuli.TakenUp):
+            self.idle = False
         self._never_silent(latest, state)
         self._nobody_stays_for_nothing(latest)
         self._streams_are_dealt_with()
@@ -362,11 +387,13 @@ class Laws:
         ledger, offers = self.ledger, self.offers
         if isinstance(stimulus, stimuli.Ready):
             offers[stimulus.step] -= 1
+        if isinstance(stimulus, stimuli.TakenUp):
+            offers.clear()
         asked = Counter(effect.step for effect in todo if isinstance(effect, effects.Offer))
         offers.update(asked)
         for name, step in state.steps.items():
             assert step.offered == offers[name], "law 4: the offers have lost count"
-            if ledger.outcome is not None:
+            if ledger.outcome is not None and not ledger.drains_again:
                 assert not asked[name], "law 9: an offer after the decision"
                 continue
             startable = ledger.startable(name)
@@ -382,6 +409,8 @@ class Laws:
 
     def _wound_up(self, stimulus: Stimulus, todo: Sequence[Effect], state: RunState) -> None:
         """Law 9."""
+        if isinstance(stimulus, stimuli.TakenUp):
+            self.wound = False
         self.wound = self.wound or effects.Wind() in todo
         outcome = self.ledger.outcome
         assert (outcome is None) == (state.phase in {Phase.NEW, Phase.GOING})
@@ -389,7 +418,10 @@ class Laws:
             assert not self.wound, "law 9: wound up, and not decided"
         elif state.phase is Phase.WINDING_UP:
             drains = self.plan.on_stop == "drain" and isinstance(outcome, records.Stopped)
-            if drains and self.ledger.at(Place.RUNNING) and not isinstance(stimulus, DEMANDS):
+            bodies = self.ledger.at(Place.RUNNING)
+            if self.ledger.drains_again:
+                bodies += self.ledger.at(Place.QUEUED)
+            if drains and bodies and not isinstance(stimulus, DEMANDS):
                 assert effects.Wind() not in todo, "law 9: a drain is cut short"
             else:
                 assert self.wound, "law 9: nobody winds the run up"
@@ -458,6 +490,8 @@ def agree(ledger: Ledger, state: RunState) -> None:
     owed = {stream: listing.owed for stream, listing in ledger.streams.items()}
     assert {stream.id: {*stream.open} for stream in state.streams.values()} == owed
     assert (state.outcome, state.permits) == (ledger.outcome, ledger.permits)
+    assert state.store == ledger.store
+    _remember_alike(ledger, state)
     failed = [(f.delivery, f.step, f.event, f.error, f.attempt, f.elapsed) for f in state.failures]
     assert failed == ledger.failed, "law 8: a failure was lost"
     streamed = {(name, kind) for name, step in state.steps.items() for kind in step.streamed_only}
@@ -472,13 +506,13 @@ def _step(ledger: Ledger, key: WaitKey) -> str:
 
 def _looks(item: Item) -> tuple[object, ...]:
     line = {handler: count for handler, count in item.recovered.items() if count}
-    who = (item.worker, item.failures, item.waits)
+    who = (item.worker, item.failures, item.waits, item.sent)
     return (item.place, item.step, ids(item.event), item.branch, line, *who)
 
 
 def _held(state: RunState) -> Iterator[tuple[int, tuple[object, ...]]]:
     """All that the state holds, by its number."""
-    nobody = (-1, 0, 0)
+    nobody = (-1, 0, 0, 0)
     for number, event in state.mailbox:
         yield number, (Place.MAILBOX, "", ids(event), None, {}, *nobody)
     queued = [delivery for step in state.steps.values() for delivery in step.queue]
@@ -489,7 +523,7 @@ def _held(state: RunState) -> Iterator[tuple[int, tuple[object, ...]]]:
         (Place.DUE, state.due.values()),
     ):
         for d in deliveries:
-            who = (d.worker, d.attempt - 1, d.waits)
+            who = (d.worker, d.attempt - 1, d.waits, d.sent)
             yield d.number, (place, d.step, ids(d.event), d.branch, Counter(d.line), *who)
     for name, step in state.steps.items():
         for slot in (slot for slots in step.joins.values() for slot in slots):
@@ -501,6 +535,22 @@ def _held(state: RunState) -> Iterator[tuple[int, tuple[object, ...]]]:
             for g in arrived:
                 branch, line = Branch(stream.id, g.index), Counter(g.line)
                 yield g.number, (Place.GATHERED, name, ids(g.event), branch, line, *nobody)
+
+
+def _remember_alike(ledger: Ledger, state: RunState) -> None:
+    """Law 14: what attempts were answered, and what is owed to those that run again."""
+    for delivery in state.live():
+        item, memory = ledger.items[delivery.number], delivery.memory or Memory()
+        mine = [(wait.key, id(answer), taken) for wait, answer, taken in item.replies.values()]
+        assert [*map(_reply, memory.answers.values())] == mine, "law 14: an answer was forgotten"
+        mine = [(wait.key, id(answer), taken) for wait, answer, taken in item.owed]
+        assert [*map(_reply, memory.owed)] == mine, "law 14: an answer is not owed"
+        assert delivery.sends_on_record == max(len(item.sends), item.sent)
+
+
+def _reply(reply: Reply) -> tuple[WaitKey, int, bool]:
+    answer = None if reply.answer is UNANSWERED else reply.answer
+    return reply.wait.key, id(answer), reply.taken
 
 
 def _batches_agree(ledger: Ledger, state: RunState) -> None:

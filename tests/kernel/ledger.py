@@ -69,8 +69,18 @@ class Item:
     worker: int = -1
     failures: int = 0
     waits: int = 0
-    #: When the first attempt began.
+    #: When the first attempt began, and when the next one is due.
     began: float = 0.0
+    due: float = 0.0
+    #: How many waits its failed attempts have begun.
+    waits_before: int = 0
+    #: What the attempt has sent, in all its lives, each with its receivers; how many in this life.
+    sends: list[tuple[object, Sequence[str]] | None] = attrs.field(factory=list)
+    sent: int = 0
+    #: What became of the waits of this life, by ordinal, and of earlier ones: the wait, its answer or
+    #: `None`, and whether the body has gone on with it.
+    replies: dict[int, tuple[Wait, object, bool]] = attrs.field(factory=dict)
+    owed: list[tuple[Wait, object, bool]] = attrs.field(factory=list)
     told: dict[tuple[BufferKey, int], tuple[object, ...] | None] = attrs.field(factory=dict)
 
 
@@ -117,10 +127,17 @@ class Ledger:
     streamed_only: set[tuple[str, type]] = attrs.field(init=False, factory=set)
     outcome: records.Outcome | None = attrs.field(init=False, default=None)
     epoch: float = attrs.field(init=False, default=0.0)
+    #: Has another process taken up a drain?
+    drains_again: bool = attrs.field(init=False, default=False)
+    store: dict[str, object] = attrs.field(init=False, factory=dict)
     #: How many bodies a run that goes step by step may let run; `None`: it does not go so.
     permits: int | None = attrs.field(init=False, default=None)
     #: What the last records call for, in their order.
     calls_for: list[Effect] = attrs.field(init=False, factory=list)
+    #: Does another process know what was sent, or only how many?
+    has_sends: bool = attrs.field(init=False, default=True)
+    #: Streams whose rest may have to be cancelled again.
+    _again: set[StreamId] = attrs.field(init=False, factory=set)
     #: What must be dropped next: numbers and streams.
     doomed: tuple[set[int], list[StreamId]] | None = attrs.field(init=False, default=None)
 
@@ -241,6 +258,10 @@ class Ledger:
         for (number, _), answer in self.over.items():
             if answer is not TIMED_OUT:
                 yield number, ids(answer)
+        for item in self.items.values():
+            for _, answer, taken in item.owed:
+                if not (taken or answer is None or answer is TIMED_OUT):
+                    yield item.number, ids(answer)
         yield from ((number, ids(event)) for number, event in self.late)
 
     # ------------------------------------------------------------ one record
@@ -268,6 +289,19 @@ class Ledger:
                     opener = step
                 self._accepts(event, first, to, resolves, opener, step, targeted=targeted)
                 self._goes(event, first, to, branch, line)
+                if sender:
+                    sender.sends[sender.sent : sender.sent + 1] = [(event, to)]
+                    sender.sent += 1
+            case records.Repeated(_, number):
+                item = self.items[number]
+                assert isinstance(stimulus, stimuli.Sent)
+                assert self.is_repeated(item, stimulus), "law 14: it was never sent"
+                item.sent += 1
+            case records.Stored(_, _, values, removed, cleared):
+                kept = {} if cleared else {k: v for k, v in self.store.items() if k not in removed}
+                self.store = {**kept, **values}
+            case records.Reopened():
+                self._reopened(record)
             case records.Completed(_, number, event, first, to, resolves):
                 self._completed(self._ends(number), event, first, to, resolves)
             case records.Collected():
@@ -287,10 +321,11 @@ class Ledger:
                 assert not self.at(*EXECUTING), "law 9: over, and a body has not ended"
             case records.Idled():
                 self.calls_for.append(effects.Rest())
-            case records.Waited() | records.Answered() | records.WaitEnded():
+            case records.Waited() | records.Answered() | records.WaitEnded() | records.Recalled():
                 self._waited(record, stimulus)
             case _:
-                assert self.outcome is None, "law 9: after the decision nothing goes on"
+                again = self.drains_again and isinstance(record, records.Started)
+                assert self.outcome is None or again, "law 9: after the decision nothing goes on"
                 self._goes_on(record)
 
     def _goes_on(self, record: Record) -> None:
@@ -357,8 +392,9 @@ class Ledger:
         answered = () if targeted else self.answers_to(event)
         assert resolves == answered, "law 6: the oldest wait, and all that share"
         for key in resolves:
-            del self.waits[key]
+            wait = self.waits.pop(key)
             self.over[key] = event
+            self.items[key[0]].replies[key[1]] = (wait, event, False)
         if isinstance(event, Watched):
             self.calls_for.append(effects.Publish(event))
         if to or resolves or isinstance(event, Stop):
@@ -484,7 +520,9 @@ class Ledger:
         delay = policy.after(item.failures)
         assert delay is not None, "law 8: the policy has given up"
         assert record.due == record.at + delay, "law 8: not the delay of the policy"
-        item.place, item.worker = Place.DUE, -1
+        item.place, item.worker, item.due = Place.DUE, -1, record.due
+        item.sends, item.sent, item.waits_before = [], 0, item.waits
+        item.replies, item.owed = {}, []
         self.items[item.number] = item
         self.calls_for.append(effects.Alarm(record.delivery, record.due))
 
@@ -492,36 +530,52 @@ class Ledger:
 
     def _waited(
         self,
-        record: records.Waited | records.Answered | records.WaitEnded,
+        record: records.Waited | records.Answered | records.WaitEnded | records.Recalled,
         stimulus: Stimulus,
     ) -> None:
         match record:
-            case records.WaitEnded(_, key):
+            case records.WaitEnded(_, key, called_away):
                 assert self.outcome is None
-                del self.waits[key]
+                wait = self.waits.pop(key)
                 self.over[key] = TIMED_OUT
+                answer = None if called_away else TIMED_OUT
+                self.items[key[0]].replies[key[1]] = (wait, answer, False)
                 return
-            case records.Waited(_, wait):
+            case records.Waited(_, wait, question):
                 assert not self.letters(wait), "law 6: its answer lies in the mailbox"
                 item = self._waits_on(wait)
+                assert owed_to(item, wait) < 0, "law 14: its answer is known"
                 if self.permits is not None and item.place is Place.RUNNING:
                     self.permits += 1  # whoever it waits for may need it
                 item.place, item.worker = Place.WAITING, -1
                 self.waits[wait.key] = wait
                 assert isinstance(stimulus, stimuli.WaitBegan)
-                if stimulus.question is not None:
-                    self.calls_for.append(effects.Publish(stimulus.question))
+                assert question is stimulus.question
+                if question is not None:
+                    self.calls_for.append(effects.Publish(question))
             case records.Answered(_, wait, place, event):
                 letter = self.at(Place.MAILBOX)[place]
                 assert letter.event is event
                 assert letter is self.letters(wait)[0], "law 6: not the oldest letter"
                 del self.items[letter.number]
                 item = self._waits_on(wait)
-                if item.place is Place.RUNNING:
-                    self.calls_for.append(effects.Resume(wait.key, event))
-                else:  # it needs a slot first
-                    self.over[wait.key] = event
+                assert owed_to(item, wait) < 0, "law 14: its answer is known"
+                self._given(item, wait, event)
+            case records.Recalled(_, wait, place):
+                item = self._waits_on(wait)
+                assert place == owed_to(item, wait) >= 0, "law 14: another answer, or none"
+                self._given(item, wait, item.owed.pop(place)[1])
+                return
         self.awaited.add((wait.kind, wait.subclasses))
+
+    def _given(self, item: Item, wait: Wait, answer: object) -> None:
+        """A wait is answered as it begins."""
+        runs = item.place is Place.RUNNING
+        if runs:
+            self.calls_for.append(effects.Resume(wait.key, answer))
+        else:  # it needs a slot first
+            self.over[wait.key] = answer
+        item.replies[wait.ordinal] = (wait, answer, runs)
 
     def _waits_on(self, wait: Wait) -> Item:
         item = self.executing(wait.delivery)
@@ -545,6 +599,8 @@ class Ledger:
             self._takes_slot(item, worker)
         else:  # it waits for several events at once
             assert worker == -1
+        wait, answer, _ = item.replies[key[1]]
+        item.replies[key[1]] = (wait, answer, True)
         self.calls_for.append(effects.Resume(key, self.over.pop(key)))
 
     def _waits_no_more(self, number: int) -> None:
@@ -560,6 +616,7 @@ class Ledger:
         for kind, count in record.shape.runs:
             wanted[kind] += count
         key = BufferKey(record.buffer_id, record.shape.wants, record.key)
+        assert parts(item.event)[record.place] is record.event
         place = ids(item.event).index(id(record.event))
         assert (key, place) not in item.told, "law 10: it has counted already"
         here = self.buffers.setdefault((item.step, key), [])
@@ -598,7 +655,9 @@ class Ledger:
         self._goes_up(record, listing, line)
         if not gather.cancel_rest:
             return
-        inside = self.inside(stream)
+        self._cancels(self.inside(stream))
+
+    def _cancels(self, inside: list[StreamId]) -> None:
         rest = [i for i in self.items.values() if i.branch and i.branch.stream in inside]
         waiting = {item.number for item in rest if item.place in {Place.QUEUED, Place.DUE}}
         slotted = any(item.place is Place.SLOT for item in rest)
@@ -634,6 +693,77 @@ class Ledger:
         self.slots = {
             key: slots for key, slots in self.slots.items() if key[1] not in {fired, *inner}
         }
+        self._cancels_again()
+
+    # ------------------------------------------------------------ another process
+
+    def is_repeated(self, item: Item, stimulus: stimuli.Sent) -> bool:
+        """Law 14: is this the next send on record?"""
+        if item.sent >= len(item.sends):
+            return False
+        known = item.sends[item.sent]
+        if known is None:
+            return True
+        event, to = known
+        wanted = self.receivers(event)
+        if stimulus.step is not None and not isinstance(event, Stop):
+            wanted = (stimulus.step,)
+        same = type(event) is type(stimulus.event) and event == stimulus.event
+        return same and to in {wanted, ()}
+
+    def _reopened(self, record: records.Reopened) -> None:
+        """Bodies are gone, and run again; the times that are pending move over."""
+        shift = self.epoch - record.epoch
+        self.epoch = record.epoch
+        for item in self.items.values():
+            item.began += shift
+            item.due += shift
+        going = self.outcome is None
+        self.permits = 0 if record.stepwise and going else None
+        if going:
+            again = self.at(*EXECUTING)
+            due = sorted((item.due, DeliveryId(item.number)) for item in self.at(Place.DUE))
+            self.calls_for += [effects.Alarm(number, at) for at, number in due]
+        elif isinstance(self.outcome, records.Stopped) and self.plan.on_stop == "drain":
+            if not self.drains_again:
+                for item in self.at(Place.QUEUED):
+                    self.late += [(item.number, event) for event in parts(item.event)]
+                    del self.items[item.number]
+                self.queues = {name: [] for name in self.queues}
+            self.drains_again = True
+            again = self.at(Place.RUNNING)
+        else:
+            return
+        for item in sorted(again, key=lambda item: item.number, reverse=True):
+            self.queues[item.step].insert(0, item.number)
+            mine = [wait for key, wait in self.waits.items() if key[0] == item.number]
+            latest = [*item.replies.values(), *((wait, None, False) for wait in mine)]
+            known = [reply for reply in item.owed if not any(same(reply[0], w[0]) for w in latest)]
+            item.owed, item.replies = [*latest, *known], {}
+            self._waits_no_more(item.number)
+            item.place, item.worker, item.sent = Place.QUEUED, -1, 0
+            item.waits = item.waits_before
+            if not self.has_sends:
+                item.sends = [None] * len(item.sends)
+        self._again = {*self.streams}
+        self._cancels_again()
+
+    def _cancels_again(self) -> None:
+        """Law 7: what a fan-in has cancelled does not run again in another process."""
+        while self._again:
+            stream = min(self._again)
+            self._again.remove(stream)
+            listing = self.streams[stream]
+            gathers = {
+                name: self.plan.step[name].gather for name in self.plan.step[listing.step].opens
+            }
+            fired = [gather for name, gather in gathers.items() if name not in listing.owed]
+            if any(gather is not None and gather.cancel_rest for gather in fired):
+                inside = self.inside(stream)
+                self._again -= {*inside}
+                self._cancels(inside)
+                if self.doomed is not None:
+                    return
 
 
 def takes(step: StepPlan, kind: type) -> bool:
@@ -650,6 +780,33 @@ def wants(wait: Wait, event: object) -> bool:
         hasattr(event, name) and getattr(event, name) == value
         for name, value in wait.requirements.items()
     )
+
+
+def same(wait: Wait, other: Wait) -> bool:
+    """Is it one wait, begun by two lives of a body?"""
+    return wait.waiter_id == other.waiter_id and fits(wait, other)
+
+
+def fits(wait: Wait, other: Wait) -> bool:
+    """Do two waits want the same?"""
+    return wait.kind is other.kind and wait.requirements == other.requirements
+
+
+def owed_to(item: Item, wait: Wait) -> int:
+    """Law 14: the place of what an earlier life was answered, or -1."""
+    mine = [place for place, reply in enumerate(item.owed) if same(reply[0], wait)]
+    if mine:
+        return mine[0] if item.owed[mine[0]][1] is not None else -1
+    unnamed = f"{wait.step}:{wait.delivery}:"
+    fitting = [
+        place
+        for place, (other, answer, _) in enumerate(item.owed)
+        if fits(other, wait)
+        and answer is not None
+        and other.waiter_id == f"{unnamed}{other.ordinal}"
+        and wait.waiter_id == f"{unnamed}{wait.ordinal}"
+    ]
+    return fitting[0] if fitting else -1
 
 
 def most(lines: Iterable[Counter[str]]) -> Counter[str]:

@@ -14,12 +14,15 @@ import attrs
 import pytest
 
 from plait._ids import OUTSIDE, DeliveryId
-from plait._kernel import effects, stimuli
+from plait._kernel import effects, records, stimuli
 from plait._kernel.advance import advance, at_length
 from plait._kernel.apply import apply
 from plait._kernel.collecting import Shape
 from plait._kernel.decide import ImpossibleStimulus
 from plait._kernel.effects import Effect
+from plait._kernel.fold import fold
+from plait._kernel.keeping import KEEPING, Keep
+from plait._kernel.life import Phase
 from plait._kernel.plan import Plan, StepPlan
 from plait._kernel.records import Record
 from plait._kernel.state import Delivery, RunState
@@ -31,12 +34,13 @@ from tests.kernel.laws import DEMANDS, RUN, Impossible, Laws
 SHORTENED = (stimuli.Returned, stimuli.Sent, stimuli.Contributed)
 
 
+#: A run is cut after each of so many stimuli, then after one in twelve, and no more when it is long.
+EARLY, LONG = 16, 400
+
+
 def replay(plan: Plan, journal: Iterable[Record]) -> RunState:
     """Recover a run: a loop over its records."""
-    state = RunState(plan, RUN)
-    for record in journal:
-        apply(state, record)
-    return state
+    return fold(RunState(plan, RUN), journal)
 
 
 def _briefly(step: StepPlan) -> str:
@@ -74,6 +78,7 @@ class Shell:
     def __attrs_post_init__(self) -> None:
         self.state = RunState(self.plan, RUN)
         self.twin = RunState(self.plan, RUN)
+        self.twin.remembers = self.twin.folding = True
         self.plodder = RunState(self.plan, RUN)
         self.laws = Laws(self.plan)
 
@@ -98,6 +103,7 @@ class Shell:
 
     def _hear(self, stimulus: Stimulus) -> None:
         state, laws = self.state, self.laws
+        laws.ledger.has_sends = state.remembers
         impossible = laws.expect(stimulus) is Impossible
         try:
             self.latest, todo = advance(state, stimulus)
@@ -117,6 +123,9 @@ class Shell:
         assert state == self.twin, "law 1: the state is not the sum of its records"
         laws.watch(stimulus, self.latest, self.effects, state)
         self._obey()
+        age = len(self.heard)
+        if age < EARLY or (age % 12 == 0 and len(self.records) < LONG):
+            self._can_be_taken_up()
 
     def _plod(self, stimulus: Stimulus, todo: list[Effect]) -> None:
         """Law 13: a short cut leads where the long way leads."""
@@ -132,9 +141,81 @@ class Shell:
             for name, step in self.state.steps.items():
                 self.plodder.steps[name].offered = step.offered
 
+    def _can_be_taken_up(self) -> None:
+        """Law 14: the process dies here."""
+        if self.state.phase in {Phase.NEW, Phase.OVER}:
+            return
+        again = replay(self.plan, self.records)
+        assert again == self.state, "law 14: the records make another state"
+        before = again.undelivered
+        executing = sorted([*again.running, *again.suspended])
+        due = {number: d.trouble.due for number, d in again.due.items() if d.trouble}
+        reopened = stimuli.TakenUp(self.now, again.epoch - 8.0, self.stepwise)
+        written, todo = advance(again, reopened)
+        again.check()
+        left = [*again.running, *again.suspended, *again.waits]
+        assert not left, "law 14: a body is left"
+        let_go = any(isinstance(record, records.Dropped) for record in written)
+        if again.phase is Phase.GOING and not let_go:
+            still = {*map(id, again.undelivered)}
+            assert {*map(id, before)} <= still, "law 14: an event was lost"
+        self._goes_on(again, executing, due, written, todo)
+        needed = [r for r in self.records if KEEPING[type(r)] is not Keep.NOTE]
+        without = replay(self.plan, needed)
+        assert advance(without, reopened) == (written, todo), "law 14: a note was missed"
+        assert without == again, "law 14: a note was missed"
+        whole = replay(self.plan, [*self.records, *written])
+        assert whole == again, "law 14: the records make another state"
+
+    def _goes_on(
+        self,
+        again: RunState,
+        executing: list[DeliveryId],
+        due: dict[DeliveryId, float],
+        written: list[Record],
+        todo: list[Effect],
+    ) -> None:
+        """Law 14: who runs again, and what the shell is told."""
+        assert isinstance(written[0], records.Reopened)
+        queued = {d.number for step in again.steps.values() for d in step.queue}
+        dropped = {n for r in written if isinstance(r, records.Dropped) for n in r.deliveries}
+        ended = {r.delivery for r in written if isinstance(r, records.Interrupted)}
+        assert {*executing} <= queued | dropped | ended, "law 14: a body is forgotten"
+        asked = Counter(e.step for e in todo if isinstance(e, effects.Offer))
+        if again.phase is Phase.GOING:
+            rung = {e.delivery: e.at for e in todo if isinstance(e, effects.Alarm)}
+            assert rung == {n: at + 8.0 for n, at in due.items()}, "law 14: a retry is forgotten"
+            assert not ended, "law 14: a body does not run again"
+        elif again.draining and again.drains_again:
+            if not self.state.drains_again:
+                assert queued | ended == {*executing}, "law 14: what was queued starts in a drain"
+            assert asked or (effects.Wind() in todo), "law 14: nobody ends the drain"
+        else:
+            assert effects.Wind() in todo, "law 14: nobody winds the run up"
+            assert not asked, "law 14: a decided run goes on"
+        for name, step in again.steps.items():
+            if again.phase is Phase.GOING:
+                numbers = [d.number for d in step.queue]
+                mine = [number for number in numbers if number in executing]
+                assert numbers[: len(mine)] == sorted(mine), "law 14: not before the others"
+                startable = again.startable(step)
+                assert asked[name] == startable, "law 14: nobody is offered a delivery"
+
+    def dies(self, now: float | None = None, epoch: float | None = None) -> stimuli.TakenUp:
+        """The process ends without a word; another one takes the run up from its records."""
+        self.state = replay(self.plan, self.records)
+        self.plodder = replay(self.plan, self.records)
+        self.alarms.clear()
+        self.unwanted.clear()
+        self.now = self.now if now is None else now
+        self.epoch = self.epoch if epoch is None else epoch
+        taken_up = stimuli.TakenUp(self.now, self.epoch, self.stepwise)
+        self.hear(taken_up)
+        return taken_up
+
     def _without_echo(self, stimulus: Stimulus, todo: Iterable[Effect]) -> list[Effect]:
         """To wind up a run again is to wind it up: only one is kept, unless somebody insists."""
-        insists = isinstance(stimulus, DEMANDS)
+        insists = isinstance(stimulus, (*DEMANDS, stimuli.TakenUp))
         kept: list[Effect] = []
         for effect in todo:
             again = self.laws.wound and not insists
@@ -167,9 +248,11 @@ class Shell:
             self.hear(stimulus)
 
     def replays(self) -> None:
-        """Make the state anew from the records."""
-        again = replay(self.plan, self.records)
+        """Make the state and the stream anew from the records."""
+        stream: list[object] = []
+        again = fold(RunState(self.plan, RUN), self.records, stream.append)
         assert again == self.state
+        assert [*map(id, stream)] == [*map(id, self.stream)], "law 14: another stream"
         # Equality does not tell events apart.
         assert [*map(id, again.undelivered)] == [*map(id, self.state.undelivered)]
 

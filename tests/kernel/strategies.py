@@ -326,9 +326,12 @@ resolved = st.lists(wait_keys, max_size=2).map(tuple)
 stream_ids = st.integers(1, 3).map(StreamId)
 branches = st.none() | st.builds(Branch, stream_ids, st.integers(0, 3))
 some_events = st.lists(events, max_size=3).map(tuple)
+contents = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=2)
+removed = st.lists(st.sampled_from("abc"), max_size=2).map(tuple)
 
 STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
     stimuli.Opened: st.builds(stimuli.Opened, times, events, times, st.booleans()),
+    stimuli.TakenUp: st.builds(stimuli.TakenUp, times, times, st.booleans(), times),
     stimuli.Ready: st.builds(stimuli.Ready, times, names),
     stimuli.Returned: st.builds(stimuli.Returned, times, numbers, returned, st.booleans()),
     stimuli.Raised: st.builds(stimuli.Raised, times, numbers, errors, st.booleans()),
@@ -348,9 +351,12 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
         st.none() | st.just("waiter"),
         st.none() | events,
     ),
-    stimuli.WaitExpired: st.builds(stimuli.WaitExpired, times, wait_keys),
+    stimuli.WaitExpired: st.builds(stimuli.WaitExpired, times, wait_keys, st.booleans()),
     stimuli.Due: st.builds(stimuli.Due, times, numbers),
     stimuli.StepAsked: st.builds(stimuli.StepAsked, times, st.integers(-1, 2)),
+    stimuli.StoreChanged: st.builds(
+        stimuli.StoreChanged, times, numbers, contents, removed, st.booleans()
+    ),
     stimuli.Expired: st.builds(stimuli.Expired, times),
     stimuli.CancelAsked: st.builds(stimuli.CancelAsked, times),
     stimuli.Abandoned: st.builds(stimuli.Abandoned, times),
@@ -369,6 +375,7 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
     records.RunStarted: st.builds(
         records.RunStarted, times, st.just(RunId("run")), times, st.booleans()
     ),
+    records.Reopened: st.builds(records.Reopened, times, times, st.booleans(), times),
     records.Idled: st.builds(records.Idled, times),
     records.Decided: st.builds(records.Decided, times, st.one_of(*OUTCOMES.values())),
     records.Closed: st.builds(records.Closed, times),
@@ -396,7 +403,9 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
         shapes,
         buffer_ids,
         keys,
+        st.integers(0, 2),
     ),
+    records.Repeated: st.builds(records.Repeated, times, numbers),
     records.Retrying: st.builds(records.Retrying, times, numbers, errors, times),
     records.Requeued: st.builds(records.Requeued, times, numbers),
     records.Recovered: st.builds(records.Recovered, times, numbers, errors, events, numbers, names),
@@ -408,12 +417,14 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
     ),
     records.Fired: st.builds(records.Fired, times, stream_ids, names, some_events, numbers),
     records.StreamClosed: st.builds(records.StreamClosed, times, stream_ids),
-    records.Waited: st.builds(records.Waited, times, wait_values),
+    records.Waited: st.builds(records.Waited, times, wait_values, st.none() | events),
     records.Answered: st.builds(records.Answered, times, wait_values, st.integers(0, 3), events),
-    records.WaitEnded: st.builds(records.WaitEnded, times, wait_keys),
+    records.Recalled: st.builds(records.Recalled, times, wait_values, st.integers(0, 3)),
+    records.WaitEnded: st.builds(records.WaitEnded, times, wait_keys, st.booleans()),
     records.Resumed: st.builds(records.Resumed, times, wait_keys, st.integers(-1, 3)),
     records.Permitted: st.builds(records.Permitted, times, st.integers(-1, 2)),
     records.Streamed: st.builds(records.Streamed, times, numbers, events),
+    records.Stored: st.builds(records.Stored, times, numbers, contents, removed, st.booleans()),
 }
 
 EFFECTS: dict[type, SearchStrategy[effects.Effect]] = {

@@ -48,14 +48,17 @@ OTHERWISE = {
     # What the tables do not hold, because it moves nothing: where it may happen.
     records.Emitted: {GOING, WINDING_UP},
     records.Collected: {GOING, WINDING_UP},
+    records.Repeated: {GOING, WINDING_UP},
     records.Streamed: {GOING, WINDING_UP},
+    records.Stored: {GOING, WINDING_UP},
+    records.Recalled: {GOING, WINDING_UP},
     records.Answered: {GOING, WINDING_UP},
     records.WaitEnded: {GOING},
     records.Fired: {GOING},
     records.StreamClosed: {GOING},
     records.Permitted: {GOING},
     # And the records of the other table.
-    records.Started: {GOING},
+    records.Started: {GOING, WINDING_UP},
     records.Waited: {GOING, WINDING_UP},
     records.Resumed: {GOING},
     records.Retrying: {GOING},
@@ -96,6 +99,8 @@ def plain(state: RunState) -> Iterator[stimuli.Stimulus]:
         for event in (A(), Stop(), Answer(), Stray()):
             yield stimuli.Sent(0.0, number, event)
     yield stimuli.Wrote(0.0, OUTSIDE, A())
+    yield stimuli.StoreChanged(0.0, OUTSIDE, {"key": 1})
+    yield stimuli.TakenUp(0.0, 0.0)
     yield stimuli.Expired(0.0)
     yield stimuli.CancelAsked(0.0)
     yield stimuli.Abandoned(0.0)
@@ -119,6 +124,7 @@ def waiting(state: RunState) -> Iterator[stimuli.Stimulus]:
         yield stimuli.Returned(0.0, number, None)
     yield stimuli.Settled(0.0)
     yield stimuli.CancelAsked(0.0)
+    yield stimuli.TakenUp(0.0, 0.0)
 
 
 def failing(state: RunState) -> Iterator[stimuli.Stimulus]:
@@ -148,10 +154,26 @@ def listing(state: RunState) -> Iterator[stimuli.Stimulus]:
         yield stimuli.Raised(0.0, number, ERROR)
 
 
+def reviving(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """Bodies send and wait; their process dies, and they do it again, if need be in a drain."""
+    yield from _begins(state)
+    for number in state.running:
+        yield stimuli.Sent(0.0, number, A())
+        yield stimuli.WaitBegan(
+            0.0, number, Answer, {}, broadcast=False, waiter_id=None, question=None
+        )
+    if state.waits:
+        yield stimuli.Sent(0.0, OUTSIDE, Answer())
+    if state.phase is GOING:
+        yield stimuli.Sent(0.0, OUTSIDE, Stop())
+    if not state.reopened:
+        yield stimuli.TakenUp(0.0, 0.0)
+
+
 def _begins(state: RunState) -> Iterator[stimuli.Stimulus]:
     yield stimuli.Opened(0.0, Start())
     for name, of in state.steps.items():
-        if state.startable(of):
+        if state.startable(of) or (state.drains_again and of.queue):
             yield stimuli.Ready(0.0, name)
 
 
@@ -164,6 +186,7 @@ EXPLORED: tuple[tuple[Plan, Callable[[RunState], Iterator[stimuli.Stimulus]], in
     (TRIES, failing, 6),
     (CANCELS, stepping, 3),
     (LISTS, listing, 7),
+    (DRAINS, reviving, 8),
 )
 
 ERROR = ValueError()
@@ -208,8 +231,6 @@ def explored() -> tuple[frozenset[RunStep], frozenset[DeliveryStep]]:
 
 def _live(state: RunState) -> RunState:
     """A recovered run whose workers are on their way."""
-    state.touched.clear()
-    state.loose.clear()
     for of in state.steps.values():
         of.offered = max(1, state.startable(of))
     return state
@@ -254,6 +275,7 @@ def test_every_phase_has_a_row_and_can_be_reached():
 
 RUN_RECORDS: list[Record] = [
     records.RunStarted(0.0, shell.RUN, 0.0),
+    records.Reopened(0.0, 0.0),
     records.Idled(0.0),
     records.Decided(0.0, records.Stalled()),
     records.Closed(0.0),

@@ -2,8 +2,9 @@
 
 Chance plays the shell and the users. Workers come, late or in vain. Bodies send, write, collect,
 wait, return events and lists, raise and unwind. Time passes; the outside speaks, cancels and goes
-away. A third of the plans have plain steps only, of many classes; the others have joins, streams,
-retries and handlers. `Laws` watches after each stimulus, beside a ledger of its own.
+away. The process dies, and another takes the run up from its records. A third of the plans have
+plain steps only, of many classes; the others have joins, streams, retries and handlers. `Laws`
+watches after each stimulus, beside a ledger of its own.
 
 A rule stands for what one party does in a row, one to six stimuli: most of the time goes into
 drawing, not into the kernel. Its `chance` is a handful of bytes, of which zero is the plainest. A
@@ -12,6 +13,7 @@ failure shows the plan and the stimuli, which any `Shell` can hear again.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from random import Random
 from typing import ClassVar, get_args
@@ -26,6 +28,7 @@ from plait._kernel.collecting import Shape
 from plait._kernel.life import Phase
 from plait._kernel.plan import Plan
 from plait._kernel.refusals import Over
+from plait._kernel.state import RunState
 from tests.kernel.laws import ENDS
 from tests.kernel.ledger import parts
 from tests.kernel.shell import Shell
@@ -83,7 +86,12 @@ class Machine(RuleBasedStateMachine):
 
     def _new_run(self) -> None:
         self.shell = Shell(self.plan, stepwise=self.stepwise, epoch=1000.0)
-        self.state, self.ledger = self.shell.state, self.shell.laws.ledger
+        self.ledger = self.shell.laws.ledger
+
+    @property
+    def state(self) -> RunState:
+        """Another one after each death."""
+        return self.shell.state
 
     # ------------------------------------------------------------ the parties
 
@@ -102,12 +110,14 @@ class Machine(RuleBasedStateMachine):
         self._go_on()
         for _ in range(1 + dice.below(6)):
             if number := self._a_body(dice):
-                match dice.below(5):
+                match dice.below(6):
                     case 0 | 1:
                         step = dice.one_of(["s0", "s1", "nowhere"]) if dice.rarely() else None
                         self._hear(stimuli.Sent(self._now(), number, self._event(dice), step))
                     case 2:
                         self._hear(stimuli.Wrote(self._now(), number, self._event(dice)))
+                    case 3:
+                        self._stores(dice, number)
                     case _:
                         self._collect(dice, number)
 
@@ -179,7 +189,8 @@ class Machine(RuleBasedStateMachine):
                 del self.shell.alarms[number]
                 self._hear(stimuli.Due(self._now(), number))
             elif waits and dice.below(2):
-                self._hear(stimuli.WaitExpired(self._now(), dice.one_of(waits)))
+                wait, called_away = dice.one_of(waits), dice.rarely()
+                self._hear(stimuli.WaitExpired(self._now(), wait, called_away))
             elif dice.rarely():
                 number = DeliveryId(dice.below(self.state.next_delivery))
                 self._hear(stimuli.Due(self._now(), number))
@@ -212,6 +223,19 @@ class Machine(RuleBasedStateMachine):
                     self._go_on()
 
     @rule(chance=chance)
+    def the_process_dies(self, chance: bytes) -> None:
+        """Without a word, now and then again at once; bodies that run again repeat themselves."""
+        dice = Dice(chance)
+        if self.state.phase is not Phase.WINDING_UP:
+            self._go_on()
+        for _ in range(1 + dice.rarely()):
+            stimulus = self.shell.dies(self._now(), self.shell.epoch + dice.below(3) - 1.0)
+            self._meets(stimulus)
+            for _ in range(1 + dice.below(4)):
+                self._somebody_comes(dice)
+                self._repeats(dice)
+
+    @rule(chance=chance)
     def what_cannot_happen_is_reported(self, chance: bytes) -> None:
         """News of bodies that do not run, and of a run that is not there yet, or no more."""
         dice, now, number = Dice(chance), self._now(), self.state.next_delivery
@@ -228,8 +252,11 @@ class Machine(RuleBasedStateMachine):
             news.append(stimuli.Opened(now, self._made(Start)))
         if self.state.phase is not Phase.WINDING_UP:
             news.append(stimuli.Settled(now))
+        if self.state.phase in {Phase.NEW, Phase.OVER}:
+            news.append(stimuli.TakenUp(now, 0.0))
         if self.state.phase is Phase.NEW:
             news += [stimuli.Wrote(now, OUTSIDE, Stray()), *self._demands()]
+            news.append(stimuli.StoreChanged(now, OUTSIDE, {}))
         self.shell.cannot_hear(dice.one_of(news))
 
     def teardown(self) -> None:
@@ -364,6 +391,30 @@ class Machine(RuleBasedStateMachine):
         else:
             self._hear(stimuli.Settled(self._now()))
             self._hear(dice.one_of(self._demands()))
+            self._stores(dice, OUTSIDE)
+
+    def _stores(self, dice: Dice, number: DeliveryId) -> None:
+        values = {dice.one_of("ab"): dice.below(3)}
+        removed = tuple("abc"[: dice.below(2)])
+        self._hear(stimuli.StoreChanged(self._now(), number, values, removed, dice.rarely()))
+
+    def _repeats(self, dice: Dice) -> None:
+        """A body does what it has done in an earlier life, or mostly."""
+        for number in [*self.state.running, *self.state.suspended]:
+            item = self.ledger.items[number]
+            if item.sent < len(item.sends) and dice.below(4):
+                known = item.sends[item.sent]
+                assert known is not None
+                again = copy.copy(known[0])
+                self._hear(stimuli.Sent(self._now(), number, again))
+            elif item.owed and dice.below(4):
+                wait = dice.one_of(item.owed)[0]
+                name = None if dice.rarely() else wait.waiter_id
+                asks, shares = dict(wait.requirements), wait.broadcast
+                again = stimuli.WaitBegan(
+                    self._now(), number, wait.kind, asks, shares, name, self._made(Watched)
+                )
+                self._hear(again)
 
     # ------------------------------------------------------------ one stimulus
 
@@ -373,6 +424,9 @@ class Machine(RuleBasedStateMachine):
 
     def _hear(self, stimulus: stimuli.Stimulus) -> None:
         self.shell.hear(stimulus)
+        self._meets(stimulus)
+
+    def _meets(self, stimulus: stimuli.Stimulus) -> None:
         self.met |= {type(stimulus), type(self.state.outcome)}
         self.met.update(map(type, self.shell.latest), map(type, self.shell.effects))
 
@@ -387,6 +441,7 @@ PARTIES: tuple[Callable[..., None], ...] = (
     Machine.time_passes,
     Machine.the_outside_speaks,
     Machine.the_end_comes,
+    Machine.the_process_dies,
     Machine.what_cannot_happen_is_reported,
 )
 UNIONS = (stimuli.Stimulus, records.Record, records.Outcome, effects.Effect)

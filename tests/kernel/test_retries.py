@@ -69,7 +69,8 @@ def test_the_delivery_keeps_its_number_its_event_and_its_troubles():
         shell.now = now
         shell.raises(2, ERROR)
         trouble = shell.state.due[DeliveryId(2)].trouble
-        assert trouble == Trouble(attempt, began=10.0, failed=now, error=ERROR)
+        due = now + 5.0
+        assert trouble == Trouble(attempt, began=10.0, failed=now, error=ERROR, due=due)
         shell.rings(2)
         shell.comes("try")
     assert shell.body(2).event is event

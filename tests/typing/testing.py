@@ -9,11 +9,14 @@ from hypothesis.strategies import SearchStrategy
 import plait
 import plait.testing
 from plait import Context, Event, StartEvent, StopEvent, Workflow, step
+from plait.abc import Journal
+from plait.durable import MemoryJournal, SqliteJournal
 from plait.testing import (
     Delivery,
     Story,
     WorkflowTestResult,
     WorkflowTestRunner,
+    check_journal,
     check_workflow,
     explore_schedules,
     schedules,
@@ -126,3 +129,26 @@ story = Story(Counts().run())
 assert_type(story.steps, tuple[str, ...])
 assert_type(story.of("count"), list[Delivery])
 assert_type(story.of("count")[0].cause, Delivery | None)
+
+# A journal is whatever has its methods; what is given to `reopen` and `fail` is one.
+
+assert_type(check_journal(MemoryJournal), None)
+
+
+def again(journal: Journal) -> Journal:
+    assert isinstance(journal, SqliteJournal)
+    return SqliteJournal("shop.db", sync="fast", patience=1)
+
+
+check_journal(
+    lambda: SqliteJournal("shop.db"),
+    reopen=again,
+    fail=print,
+    backend="asyncio",
+    examples=0,
+    only="x",
+)
+check_journal(MemoryJournal())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+check_journal(object)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+check_journal(MemoryJournal, backend="curio")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+SqliteJournal("shop.db", sync="off")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

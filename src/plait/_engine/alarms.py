@@ -28,9 +28,18 @@ class Alarms:
     def __bool__(self) -> bool:
         return bool(self._pending)
 
-    def set(self, shell: Shell, nursery: Nursery, delivery: DeliveryId, at: float) -> None:
-        """Report this delivery as due at this time."""
+    def set(self, shell: Shell, nursery: Nursery | None, delivery: DeliveryId, at: float) -> None:
+        """Report this delivery as due at this time. Without a nursery, `begin` is to come."""
         heappush(self._pending, (at, delivery))
+        if nursery is not None:
+            self._watch(shell, nursery, delivery, at)
+
+    def begin(self, shell: Shell, nursery: Nursery) -> None:
+        """Have a nursery: what was set before, of a run that goes on, is reported from here on."""
+        for at, delivery in sorted(self._pending):
+            self._watch(shell, nursery, delivery, at)
+
+    def _watch(self, shell: Shell, nursery: Nursery, delivery: DeliveryId, at: float) -> None:
         ring = partial(self._ring, shell, at)
         shell.spawn_in(nursery, ring, name=f"retry of delivery {delivery}")
 

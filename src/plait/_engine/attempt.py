@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from plait._errors import ContextStateError
+from plait._ids import RunId
 from plait._kernel import effects, refusals, stimuli
 from plait._kernel.collecting import Shape
 from plait._kernel.state import Delivery
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+#: Of an attempt that has made no runs: most make none.
+NONE: Final[Mapping[RunId, object]] = {}
 
 
 class Answerable:
@@ -50,7 +55,7 @@ class Attempt:
     `Cancelled` there once the run is being cancelled.
     """
 
-    __slots__ = ("context", "delivery", "held", "shell", "threaded", "worker")
+    __slots__ = ("children", "context", "delivery", "held", "shell", "threaded", "worker")
 
     def __init__(self, shell: Shell, delivery: Delivery, worker: Worker) -> None:
         self.shell: Shell = shell
@@ -59,6 +64,8 @@ class Attempt:
         self.threaded: bool = False
         #: Events that are sent when the attempt succeeds.
         self.held: list[tuple[object, str | None]] | None = None
+        #: The runs of other workflows that it has made, by their names; the strand's own objects.
+        self.children: Mapping[RunId, object] = NONE
         #: The strand's own object for this attempt, made when the body first needs it.
         self.context: object = None
 
@@ -75,10 +82,16 @@ class Attempt:
             self.held = []
         self.held.append((event, step))
 
+    def adopt(self, run_id: RunId, child: object) -> None:
+        """Know a run of another workflow that this body has made."""
+        if self.children is NONE:
+            self.children = {}
+        assert isinstance(self.children, dict)
+        self.children[run_id] = child
+
     def send_held(self) -> None:
         """Send what was held back."""
-        for event, step in self.held or ():
-            self.shell.send(event, step, self.delivery.number)
+        self.shell.send_all(self.held or (), self.delivery.number)
 
     def write(self, event: object) -> None:
         """Put an event on the stream. Raises `StreamFullError` if its backlog is full."""
@@ -155,6 +168,8 @@ class Attempt:
                 await self._until_answered(cell, key, began, kind, timeout)
             else:
                 self.worker.rest(began)
+                if (wait := shell.state.waits.get(key)) is not None:
+                    began = wait.since  # in an earlier process, perhaps
                 try:
                     await self._until_answered(cell, key, began, kind, timeout)
                 finally:
@@ -200,7 +215,7 @@ class Attempt:
         with native.cancel_scope(shield=True) as shelter:
             self.worker.shelter = shelter
             if not cell.answered and not shell.winding_up:
-                shell.hear(stimuli.WaitExpired(shell.clock(), key))
+                shell.hear(stimuli.WaitExpired(shell.clock(), key, called_away=True))
                 await cell.woken.wait()  # set by the slot, or when the run is wound up
             if not (shell.winding_up or self.worker.ended):
                 await self.worker.take_again(native)

@@ -9,6 +9,7 @@ from typing import Final, cast
 import attrs
 
 from plait._errors import (
+    JournalError,
     PlaitInternalError,
     WorkflowCancelledByUser,
     WorkflowStalledError,
@@ -104,7 +105,6 @@ def _note(error: BaseException, text: str) -> None:
 def conclude(
     state: RunState,
     *,
-    timeout: float | None,
     story: str,
     others: Sequence[BaseException],
     disowned: bool,
@@ -133,14 +133,12 @@ def conclude(
         case records.Stalled():
             error = _together(state, [WorkflowStalledError(story, waiting(state)), *failures])
             return Conclusion(None, error, _failed(state, error))
-        case records.TimedOut(active):
-            assert timeout is not None
+        case records.TimedOut(active, seconds):
             names = ", ".join(active)
             where = f"Currently active steps: {names}" if active else "No steps active"
-            late = WorkflowTimeoutError(
-                f"Operation timed out after {timeout} seconds. {where}\n{story}"
-            )
-            last = WorkflowTimedOutEvent(timeout=timeout, active_steps=list(active))
+            after = "" if seconds is None else f" after {seconds} seconds"
+            late = WorkflowTimeoutError(f"Operation timed out{after}. {where}\n{story}")
+            last = WorkflowTimedOutEvent(timeout=seconds or 0.0, active_steps=list(active))
             return Conclusion(None, _together(state, [late, *failures]), last)
         case records.Cancelled(by_owner):
             if by_owner and failures:
@@ -161,6 +159,21 @@ def broken(state: RunState, bug: Exception) -> Conclusion:
     error = PlaitInternalError(f"run {state.run_id} could not be concluded")
     error.__cause__ = bug
     return Conclusion(None, error, _failed(state, error))
+
+
+def unkept(state: RunState, error: Exception, crash: BaseException | None) -> Conclusion:
+    """End a run whose journal is broken, or does not have it. Nothing has been decided about it."""
+    failures = [annotate(state, failure) for failure in state.failures]
+    others = [*failures, *([] if crash is None else [crash])]
+    # Runs inside this one have come upon it as well.
+    others = [other for other in others if not isinstance(other, JournalError)]
+    together = _together(state, [error, *others])
+    return Conclusion(None, together, _failed(state, together))
+
+
+def cancelled_early(state: RunState) -> Conclusion:
+    """End a run that was cancelled before anything was known of it."""
+    return Conclusion(None, _ended(state), WorkflowCancelledEvent(), cancelled=True)
 
 
 def _ended(state: RunState) -> WorkflowCancelledByUser:

@@ -150,6 +150,7 @@ class Lane:
                 await self._leaving.wait()  # workers may retire, all of them
             except self._shell.native.cancelled:
                 self._shell.notice()  # before the nursery is closed to new workers
+                self._over = True
                 raise
 
     async def _live(self) -> None:  # noqa: ASYNC910 - `while` is entered

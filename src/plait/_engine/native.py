@@ -12,6 +12,7 @@ import math
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     CancelScope: TypeAlias = trio.CancelScope | anyio.CancelScope
     Happening: TypeAlias = trio.Event | anyio.Event
     Limiter: TypeAlias = trio.CapacityLimiter | anyio.CapacityLimiter
+    Lock: TypeAlias = trio.Lock | anyio.Lock
     Inlet: TypeAlias = trio.MemorySendChannel[None] | MemoryObjectSendStream[None]
     Outlet: TypeAlias = trio.MemoryReceiveChannel[None] | MemoryObjectReceiveStream[None]
 
@@ -105,6 +107,7 @@ class TrioBackend:
 
         self.cancelled: type[BaseException] = trio.Cancelled
         self.event: Final = trio.Event
+        self.lock: Final = trio.Lock
         self.cancel_scope: Final = trio.CancelScope
         self.open_nursery: Final = trio.open_nursery
         self.limiter: Final = trio.CapacityLimiter
@@ -130,9 +133,16 @@ class TrioBackend:
         """Bind the run's clock: half the price of looking it up at each reading."""
         return self._current_clock().current_time
 
+    def loop(self) -> object:
+        """Tell event loops apart."""
+        return self._current_token()
+
     def caller(self) -> Callable[[Callable[[], object]], object]:
         """Make what has a function called soon, on this event loop, from any thread."""
         return self._current_token().run_sync_soon
+
+    def name_in(self, context: Context) -> None:
+        """Do nothing: Trio is recognized everywhere in its loop."""
 
     async def run_in_thread(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a worker thread; a cancellation waits for it. The caller bounds how many."""
@@ -175,6 +185,7 @@ class AnyioBackend:
 
         self.cancelled: type[BaseException] = asyncio.CancelledError
         self.event: Final = anyio.Event
+        self.lock: Final = anyio.Lock
         self.cancel_scope: Final = anyio.CancelScope
         self.open_nursery: Final = anyio.create_task_group
         self.limiter: Final = anyio.CapacityLimiter
@@ -199,9 +210,21 @@ class AnyioBackend:
         """Bind the run's clock."""
         return self._running_loop().time
 
+    def loop(self) -> object:
+        """Tell event loops apart."""
+        return self._running_loop()
+
     def caller(self) -> Callable[[Callable[[], object]], object]:
         """Make what has a function called soon, on this event loop, from any thread."""
-        return self._running_loop().call_soon_threadsafe
+        context = copy_context()
+        self.name_in(context)
+        return functools.partial(self._running_loop().call_soon_threadsafe, context=context)
+
+    def name_in(self, context: Context) -> None:
+        """Let AnyIO know its backend in this context, also where no task is: in a callback."""
+        sniffio = sys.modules.get("sniffio")
+        if sniffio is not None:  # else AnyIO asks asyncio
+            context.run(sniffio.current_async_library_cvar.set, "asyncio")
 
     async def sleep_until(self, deadline: float) -> None:
         """Sleep until a time on the run's clock."""

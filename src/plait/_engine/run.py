@@ -23,7 +23,6 @@ from plait._errors import Waiting, WorkflowRuntimeError
 from plait._event import Event, StopEvent, WorkflowCancelledEvent
 from plait._ids import RunId
 from plait._kernel.explain import explain, waiting
-from plait._kernel.life import Phase
 from plait._kernel.records import Stopped
 
 from . import native
@@ -153,7 +152,18 @@ class Run(Generic[R_co]):
             self._block = Block()
             nursery = await self._block.open()
             self._start_in(nursery, self._host)
+        if (taken_up := self._shell.taken_up) is not None:
+            await self._until(taken_up)
         return self  # noqa: ASYNC910 - like a nursery's entry
+
+    async def _until(self, taken_up: Happening) -> None:
+        """Wait until the journal has been read: before that, nothing is known of the run."""
+        try:
+            await taken_up.wait()
+        except BaseException:
+            self._shell.abandon()
+            await self._leave(shield=True)  # noqa: ASYNC102 - as a nursery does
+            raise
 
     async def __aexit__(  # noqa: ASYNC910 - waits in `_leave`
         self,
@@ -411,7 +421,7 @@ class Run(Generic[R_co]):
             result = await Flow().run(topic="x").observe(print)
             ```
         """
-        if self._shell.state.phase is not Phase.NEW:
+        if self._started:
             text = f"Run {self.run_id} has already been started. Observe it before that."
             raise WorkflowRuntimeError(text)
         self._shell.observers.append(observer)
@@ -452,7 +462,7 @@ class Run(Generic[R_co]):
                     print(events)
             ```
         """
-        if self._shell.state.phase is not Phase.NEW:
+        if self._started:
             text = f"Run {self.run_id} has already been started. Call stepwise() before that."
             raise WorkflowRuntimeError(text)
         self._shell.stepwise = True

@@ -22,7 +22,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
 from threading import get_ident
@@ -34,6 +34,7 @@ from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
 from plait._kernel.advance import advance
+from plait._kernel.copying import copy_of
 from plait._kernel.effects import Begin, Effect, Give, Offer
 from plait._kernel.explain import explain
 from plait._kernel.life import GOING, WINDING_UP, Phase
@@ -99,11 +100,14 @@ class Shell:
         gate: Gate | None = None,
         around: Surroundings | None = None,
         stream_buffer: float = math.inf,
+        state: RunState | None = None,
     ) -> None:
         self.plan = plan
         self.run_id = run_id
         self.timeout = timeout
-        self.state: RunState = RunState(plan, run_id)
+        #: Of a run that goes on, what a snapshot has of it.
+        self._goes_on = state is not None
+        self.state: RunState = RunState(plan, run_id) if state is None else state
         self.feed: Feed = Feed(stream_buffer)
         #: The waits that have not ended.
         self.waiting: dict[WaitKey, Answerable] = {}
@@ -120,8 +124,9 @@ class Shell:
         #: Does the deadline wait while the run is idle? Then: what was left of it.
         self._pauses = pauses
         self._left: float | None = None
-        #: On the run's clock.
+        #: On the run's clock; and when it was admitted, as if there had been no other process.
         self.deadline: float = math.inf
+        self._admitted: float | None = None
         self._lanes = Lanes()
         self._nursery: Nursery | None = None
         self._scope: CancelScope | None = None
@@ -133,6 +138,7 @@ class Shell:
         self._unreported: deque[Record] = deque()
         self._reporting = False
         self._cancel_asked = False
+        self._begun = False
         #: Will all tasks of the decided run end by themselves, at once? To be cancelled costs more.
         self._gentle = False
         self._story = ""
@@ -141,8 +147,16 @@ class Shell:
         self._watcher: StateWatcher | None = None
         self._walker: Walker | None = None
         self._kin: Kin | None = None
+        #: How it stood when it was cancelled: from there it may go on under its context.
+        self.resumable: RunState | None = None
+        #: Set when it is known how the run stands, if that has to be read first.
+        self.taken_up: Happening | None = None
         #: What is called once when the run is over.
         self.on_end: list[Callable[[], object]] = []
+        #: Called, by the strand, when a body has returned and that has not been routed.
+        self.checkpoints: list[Callable[..., object]] = []
+        #: What the delivery returned that a checkpoint has put aside.
+        self.completes: object = None
 
     # ------------------------------------------------------------ the host
 
@@ -152,7 +166,8 @@ class Shell:
         self.parent = current_attempt.get()
         self._refuse_deadlock()
         self._thread = get_ident()
-        for ear in (Shell.hear, Shell.ready, Shell.returned):
+        kind = type(self)
+        for ear in (kind.hear, kind.ready, kind.returned):
             self.native.protect(ear)
         self.clock = self.native.clock()
         self.base = copy_context()
@@ -161,14 +176,28 @@ class Shell:
         self._work = self._bind(self)
         del self._bind  # it refers to what refers to the run
         self._lanes.begin(self._open_lane)
-        now = self.clock()
-        self.hear(stimuli.Opened(now, self._start_event, time.time() - now, stepwise=self.stepwise))
+        self._begun = True
+        self._begin()
         if self._gate is not None:
             self.queued = True
             self._admission = self.native.event()
             self._gate.enter(self._admission)
+
+    def _begin(self) -> None:
+        now = self.clock()
+        epoch = time.time() - now
+        if not self._goes_on:
+            self.hear(stimuli.Opened(now, self._start_event, epoch, stepwise=self.stepwise))
+        elif self.state.phase is not Phase.OVER:
+            self._go_on(now, epoch, self.state.elapsed)
         if self._cancel_asked:
             self.cancel()
+
+    def _go_on(self, now: float, epoch: float, elapsed: float) -> None:
+        """Take the run up, and then what was returned at the checkpoint that it begins with."""
+        self.hear(stimuli.TakenUp(now, epoch, self.stepwise, elapsed))
+        for number in [*self.state.aside]:
+            self.hear(stimuli.Returned(now, number, self.completes))
 
     def _refuse_deadlock(self) -> None:
         """Refuse a run that waits for a place which only the runs around it can free.
@@ -190,7 +219,12 @@ class Shell:
 
     async def host(self) -> None:
         """Run to the end. Raises nothing but the backend's `Cancelled`; see `conclusion`."""
-        if self._gate is None:
+        if self.state.phase is Phase.OVER:  # so it was when it was written down
+            self._conclude(None, disowned=False)
+            if self._gate is not None:
+                self._gate.leave(self._admission)
+            await self.native.checkpoint()
+        elif self._gate is None:
             await self._run()
         else:
             await self._queue(self._gate)
@@ -216,7 +250,10 @@ class Shell:
             gate.leave(self._admission)
 
     async def _run(self) -> None:  # noqa: ASYNC910 - `_guide` waits
-        deadline = math.inf if self.timeout is None else self.clock() + self.timeout
+        deadline = math.inf
+        self._admitted = self.clock() - self.state.elapsed
+        if self.timeout is not None:
+            deadline = self._admitted + self.timeout
         self.deadline = deadline
         cancelled = crash = None
         try:
@@ -233,7 +270,9 @@ class Shell:
         # Was it the scope that owns the run, or what lies around the steps?
         stopped = isinstance(self.state.outcome, Stopped)  # then it makes no difference
         disowned = cancelled is not None or (not stopped and self.disowned)
-        end = self._close(unwrap(crash), disowned=disowned)
+        self._settle()
+        await self._kept()
+        end = self._conclude(unwrap(crash), disowned=disowned)
         if cancelled is not None and (end.error is None or end.cancelled):
             raise cancelled from None  # noqa: ASYNC104 - the same one, out of its group
         if cancelled is not None and self.native.deadline() > -math.inf:
@@ -243,6 +282,7 @@ class Shell:
 
     async def _guide(self, nursery: Nursery) -> None:
         self._nursery = nursery
+        self._alarms.begin(self, nursery)
         for lane in self._lanes.values():
             lane.open(nursery)
         try:
@@ -258,35 +298,48 @@ class Shell:
             self._gate.leave(self._admission)
         self._close(None)
 
-    def _close(self, crash: BaseException | None, *, disowned: bool = True) -> Conclusion:
-        """Rule 3: nothing of the run is left. `disowned`: the scope that owns it was cancelled."""
+    def _close(self, crash: BaseException | None) -> None:
+        self._settle()
+        self._conclude(crash, disowned=True)
+
+    def _settle(self) -> None:
+        """Rule 3: nothing of the run is left."""
         self.queued = False
         if self.state.phase is GOING:
             self.hear(stimuli.Abandoned(self.clock()))
         going = self.state.running or self.state.suspended  # torn away, by Ctrl-C in plait itself
         if self.state.phase is WINDING_UP and not going:
             self.hear(stimuli.Settled(self.clock()))
+
+    async def _kept(self) -> None:  # noqa: ASYNC910 - a run in memory has nothing to wait for
+        """Wait until what the run has come to is kept."""
+
+    def _conclude(self, crash: BaseException | None, *, disowned: bool) -> Conclusion:
+        """Say what it has come to. `disowned`: the scope that owns it was cancelled."""
         others = [] if crash is None else [crash]
         if self._around is not None:
             others += self._around.errors
         try:
-            self.conclusion = conclude(
+            conclusion = conclude(
                 self.state,
-                timeout=self.timeout,
                 story=self._story,
                 others=others,
                 disowned=disowned,
             )
         except Exception as bug:  # noqa: BLE001 - it is raised to whoever awaits the run
-            self.conclusion = broken(self.state, bug)
-        self.feed.close(self.conclusion.last_event)
+            conclusion = broken(self.state, bug)
+        self._end(conclusion)
+        return conclusion
+
+    def _end(self, conclusion: Conclusion) -> None:
+        self.conclusion = conclusion
+        self.feed.close(conclusion.last_event)
         self._rest()
         for call in self.on_end:
             call()
         self._lanes.close()
         self._work = {}
         self.context = None  # it refers to the run: so a run that is over goes when nobody has it
-        return self.conclusion
 
     def spawn_in(
         self, nursery: Nursery, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str
@@ -348,7 +401,6 @@ class Shell:
                 if wait in self.waiting:
                     self.waiting[wait].give(event)
             case effects.Alarm(delivery, at):
-                assert self._nursery is not None
                 self._alarms.set(self, self._nursery, delivery, at)
             case effects.Interrupt(deliveries):
                 losers = {*deliveries}
@@ -363,7 +415,10 @@ class Shell:
                 assert_never(effect)
 
     def _open_lane(self, step: str) -> Lane:
-        lane = Lane(self, step, self.plan.step[step].num_workers, self._work[step])
+        return self._new_lane(step, self._work[step])
+
+    def _new_lane(self, step: str, work: Work) -> Lane:
+        lane = Lane(self, step, self.plan.step[step].num_workers, work)
         if self._nursery is not None:
             lane.open(self._nursery)
         return lane
@@ -441,7 +496,7 @@ class Shell:
         """Say so if the deadline has passed. Also from inside scopes of somebody else."""
         passed = self._scope is not None and self._scope.cancel_called
         if passed and self.state.phase is GOING:
-            self.hear(stimuli.Expired(self.clock()))
+            self.hear(stimuli.Expired(self.clock(), self.timeout))
         return passed
 
     # ------------------------------------------------------------ what others may ask
@@ -467,6 +522,11 @@ class Shell:
                 child.send(event, None)
                 return
         self.hear(stimuli.Sent(self.clock(), sender, event, step))
+
+    def send_all(self, events: Iterable[tuple[object, str | None]], sender: DeliveryId) -> None:
+        """Send the events that a body has held back until it succeeded."""
+        for event, step in events:
+            self.send(event, step, sender)
 
     @property
     def kin(self) -> Kin:
@@ -532,6 +592,17 @@ class Shell:
         return stride.events if stride.ended else None
 
     @property
+    def elapsed(self) -> float:
+        """The seconds that count against the run's timeout."""
+        if self._admitted is None:
+            return self.state.elapsed
+        if self._left is not None and self.timeout is not None:
+            return self.timeout - self._left
+        if self.deadline < math.inf and self.timeout is not None:
+            return self.timeout - (self.deadline - self.clock())
+        return self.clock() - self._admitted
+
+    @property
     def disowned(self) -> bool:
         """Has a scope around this task been cancelled? To be asked outside of a body's own."""
         return self.native.deadline() == -math.inf
@@ -548,15 +619,17 @@ class Shell:
 
     def cancel(self) -> None:
         """Ask for the run to end. Remembered if it has not begun."""
-        if self.state.phase is Phase.NEW:
+        if not self._begun or self.state.phase is Phase.NEW:
             self._cancel_asked = True
         else:
             self.check_thread("cancel")
+            if self.state.phase is GOING:
+                self.resumable = copy_of(self.state)
             self.hear(stimuli.CancelAsked(self.clock()))
 
     def abandon(self) -> None:
         """End the run because whoever owns it has gone."""
-        if self.state.phase is Phase.NEW:
+        if not self._begun or self.state.phase is Phase.NEW:
             self.cancel()
         else:
             self.hear(stimuli.Abandoned(self.clock()))

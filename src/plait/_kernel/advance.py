@@ -25,8 +25,8 @@ from .records import Record
 from .shortcuts import come, contribute, pass_on, send_on
 from .slots import go_on, share_out, take_turns
 from .state import RunState
-from .stimuli import Contributed, News, Ready, Returned, Sent, Stimulus
-from .streams import Stream
+from .stimuli import Contributed, News, Ready, Returned, Sent, Stimulus, TakenUp
+from .streams import Stream, StreamId
 
 Advance: TypeAlias = tuple[list[Record], list[Effect]]
 
@@ -57,6 +57,7 @@ def at_length(state: RunState, stimulus: News) -> Advance:
     freed = None
     if type(stimulus) is Returned and stimulus.stays and stimulus.delivery in state.running:
         freed = state.steps[state.running[stimulus.delivery].step]
+    reopens = type(stimulus) is TakenUp
     was_busy = state.busy
     written, todo = decide(state, stimulus)
     for record in written:
@@ -64,10 +65,12 @@ def at_length(state: RunState, stimulus: News) -> Advance:
     if state.phase is not GOING:
         _wind_up(state, todo)
     else:
+        if reopens:
+            _cancel_again(state, stimulus.now, written, todo)
         if state.loose or state.answered:
             _deal_with_loose_ends(state, stimulus.now, written, todo)
         if not state.busy:
-            _quiet(state, stimulus.now, written, todo, news=was_busy > 0)
+            _quiet(state, stimulus.now, written, todo, news=was_busy > 0 or reopens)
         elif state.permits is not None:
             take_turns(state, stimulus.now, written, todo)
         elif state.touched:
@@ -86,9 +89,7 @@ def _deal_with_loose_ends(
     for key in state.answered:  # a body that waits for several events at once may be running
         if (delivery := state.running.get(key[0])) is None:
             continue
-        step = state.steps[delivery.step]
-        if key in step.resuming:  # else the records that told of it were read back
-            go_on(state, step, key, now, written, todo)
+        go_on(state, state.steps[delivery.step], key, now, written, todo)
     state.answered.clear()
 
 
@@ -114,19 +115,35 @@ def _deal_with(
 
 def _cancel_rest(
     state: RunState, stream: Stream, now: float, written: list[Record], todo: list[Effect]
-) -> None:
+) -> list[StreamId]:
+    """Let go of what is in a stream, and in those inside it, which are returned too."""
     inside = [stream.id]
     for number in inside:  # it grows on the way
         inside += state.streams[number].inner
     inside.sort()  # a stream is younger than the one around it
     members = [number for one in inside for number in state.streams[one].members]
-    running = tuple(n for n in members if n in state.running or n in state.suspended)
+    bodies = (state.running, state.suspended, state.aside)
+    running = tuple(number for number in members if any(number in place for place in bodies))
     dropped = tuple(sorted({*members} - {*running}))
     joined = any(step.joins.keys() & inside for step in state.steps.values() if step.joins)
     if dropped or joined or len(inside) > 1:
         _write(state, records.Dropped(now, dropped, tuple(inside)), written)
     if running:
         todo.append(effects.Interrupt(running))
+    return inside
+
+
+def _cancel_again(state: RunState, now: float, written: list[Record], todo: list[Effect]) -> None:
+    """What a fan-in had cancelled, and was not gone when the process died, does not run again."""
+    gone: set[StreamId] = set()
+    for stream in [*state.streams.values()]:
+        enough = any(
+            gather.cancel_rest and name not in stream.open
+            for name in state.plan.step[stream.step].opens
+            if (gather := state.plan.step[name].gather) is not None
+        )
+        if enough and stream.id not in gone:
+            gone.update(_cancel_rest(state, stream, now, written, todo))
 
 
 def _quiet(
@@ -145,8 +162,19 @@ def _wind_up(state: RunState, todo: list[Effect]) -> None:
     """Once the bodies that were left to finish have done so, a drain is over."""
     state.loose.clear()
     state.answered.clear()
+    if state.drains_again and _begin_again(state, todo):
+        return
     if state.draining and not state.running and effects.Wind() not in todo:
         todo.append(effects.Wind())
+
+
+def _begin_again(state: RunState, todo: list[Effect]) -> bool:
+    """Ask for workers for what drains in another process; is there anything left to begin?"""
+    for step in state.steps.values():
+        while step.offered < step.startable:
+            step.offered += 1
+            todo.append(step.offer)
+    return state.begins_again
 
 
 def _write(state: RunState, record: Record, written: list[Record]) -> None:

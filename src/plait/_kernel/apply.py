@@ -16,7 +16,9 @@ from plait._ids import DeliveryId
 from . import records
 from .collecting import Buffer, BufferKey
 from .life import RUN, WINDING_UP
+from .memory import UNANSWERED, Memory, Reply
 from .records import Completed, Emitted, Record, Started
+from .reopen import reopen
 from .state import Delivery, Failure, RunState, Slotted, StepState, Trouble, in_mailbox
 from .streams import Branch, Gathered, Stream, StreamId, merged
 from .waits import TIMED_OUT, Wait, WaitKey
@@ -40,12 +42,19 @@ def apply(state: RunState, record: Record) -> None:
             _advance(state, record)
             state.epoch = record.epoch
             state.permits = 0 if record.stepwise else None
+        case records.Reopened():
+            _advance(state, record)
+            reopen(state, record)
         case records.Idled() | records.Closed():
             _advance(state, record)
         case records.Streamed():
             pass  # the stream is an observer's; the run's state does not know its history
+        case records.Stored():
+            _store(state, record)
+        case records.Repeated():
+            _executing(state, record.delivery).sent += 1
         case records.Failed():
-            delivery = _leave(state, record.delivery)
+            delivery = leave(state, record.delivery)
             trouble = delivery.trouble
             elapsed = record.at - (delivery.began if trouble is None else trouble.began)
             state.failures.append(
@@ -60,7 +69,7 @@ def apply(state: RunState, record: Record) -> None:
             )
             _end(state, delivery)
         case records.Interrupted():
-            _end(state, _leave(state, record.delivery))
+            _end(state, leave(state, record.delivery))
         case records.Retrying():
             _retry(state, record)
         case records.Requeued():
@@ -69,7 +78,7 @@ def apply(state: RunState, record: Record) -> None:
             step.queue.append(delivery)
             state.touched.append(step)
         case records.Recovered():
-            delivery = _leave(state, record.delivery)
+            delivery = leave(state, record.delivery)
             branch, line = delivery.branch, delivery.line
             if state.steps[record.to].plan.gather is None:
                 line = (*line, record.to)
@@ -88,8 +97,10 @@ def apply(state: RunState, record: Record) -> None:
             _wait(state, record)
         case records.Answered():
             _answer_at_once(state, record)
+        case records.Recalled():
+            _recall(state, record)
         case records.WaitEnded():
-            _end_wait(state, record.wait, TIMED_OUT)
+            _end_wait(state, record.wait, TIMED_OUT, forgotten=record.called_away)
         case records.Resumed():
             _resume(state, record)
         case records.Permitted():
@@ -141,10 +152,14 @@ def _give_slot_back(state: RunState, delivery: Delivery) -> None:
     state.touched.append(step)
 
 
-def _leave(state: RunState, number: DeliveryId) -> Delivery:
+def leave(state: RunState, number: DeliveryId) -> Delivery:
     """Take a delivery whose body has ended away, with its slot and its waits."""
     delivery = state.running.pop(number, None)
     if delivery is None:
+        if number not in state.suspended:
+            delivery = state.aside.pop(number)
+            state.busy -= 1
+            return delivery
         delivery = state.suspended.pop(number)
     else:
         state.busy -= 1
@@ -209,7 +224,7 @@ def _drop(state: RunState, numbers: set[DeliveryId], streams: tuple[StreamId, ..
 def complete(state: RunState, record: Completed) -> None:
     """Apply this one: every other second record is of its kind."""
     number, event = record.delivery, record.event
-    delivery = _leave(state, number)
+    delivery = leave(state, number)
     branch = delivery.branch
     state.steps[delivery.step].returned_none = event is None
     if event is None:
@@ -231,7 +246,12 @@ def complete(state: RunState, record: Completed) -> None:
 def send(state: RunState, record: Emitted) -> None:
     event = record.event
     sender = state.running.get(record.cause) or state.suspended.get(record.cause)
-    line = sender.line if sender is not None else ()
+    line: tuple[str, ...] = ()
+    if sender is not None:
+        line = sender.line
+        if state.remembers:
+            _remember(sender).sent(sender.sent, record, keep=state.folding)
+        sender.sent += 1
     if record.branch is not None:  # a member of a list: whoever returned it has left
         line = state.streams[record.branch.stream].line
     if record.resolves:
@@ -328,20 +348,28 @@ def collect(state: RunState, record: records.Collected) -> None:
     step = state.steps[delivery.step]
     shape = record.shape
     key = BufferKey(record.buffer_id, shape.wants, record.key)
-    asked = (key, delivery.place_of(record.event))
+    asked, event = (key, record.place), delivery.part(record.place)
     if (buffer := step.buffers.get(key)) is None:
         buffer = step.buffers[key] = Buffer(shape.need, record.at)
     if delivery.answers is None:
         delivery.answers = {}
     if not buffer.completes(record.kind):
         delivery.answers[asked] = None
-        buffer.add(record.kind, (delivery.number, record.event))
+        buffer.add(record.kind, (delivery.number, event))
         return
-    delivery.answers[asked] = buffer.batch(shape.runs, record.kind, record.event)
-    buffer.add(record.kind, (delivery.number, record.event))
+    delivery.answers[asked] = buffer.batch(shape.runs, record.kind, event)
+    buffer.add(record.kind, (delivery.number, event))
     buffer.take()
     if buffer.empty:
         del step.buffers[key]
+
+
+def _store(state: RunState, record: records.Stored) -> None:
+    if record.cleared:
+        state.store.clear()
+    for key in record.removed:
+        state.store.pop(key, None)
+    state.store.update(record.values)
 
 
 # ---------------------------------------------------------------- streams
@@ -392,7 +420,7 @@ def _end_branch(state: RunState, branch: Branch | None) -> None:
 
 
 def _retry(state: RunState, record: records.Retrying) -> None:
-    delivery = _leave(state, record.delivery)
+    delivery = leave(state, record.delivery)
     state.busy += 1
     past = delivery.trouble
     delivery.trouble = Trouble(
@@ -400,7 +428,10 @@ def _retry(state: RunState, record: records.Retrying) -> None:
         began=delivery.began if past is None else past.began,
         failed=record.at,
         error=record.error,
+        due=record.due,
+        waits=delivery.waits,
     )
+    delivery.sent, delivery.memory = 0, None
     state.due[delivery.number] = delivery
 
 
@@ -424,11 +455,32 @@ def _answer_at_once(state: RunState, record: records.Answered) -> None:
     del state.mailbox[record.letter]
     wait = record.wait
     state.awaited[wait.kind, wait.subclasses] = None
-    delivery = state.running.get(wait.delivery)
-    if delivery is None:
-        delivery = state.suspended[wait.delivery]
-        _is_over(state, wait, record.event)
+    _give(state, wait, record.event)
+
+
+def _recall(state: RunState, record: records.Recalled) -> None:
+    memory = _remember(_executing(state, record.wait.delivery))
+    _give(state, record.wait, memory.owed.pop(record.place).answer)
+
+
+def _give(state: RunState, wait: Wait, answer: object) -> None:
+    """Answer a wait as it begins. A body that has no slot needs one first."""
+    delivery = _executing(state, wait.delivery)
+    if wait.delivery in state.suspended:
+        _is_over(state, wait, answer)
+    else:
+        _remember(delivery).answers[wait.ordinal] = Reply(wait, answer, taken=True)
     delivery.waits += 1
+
+
+def _executing(state: RunState, number: DeliveryId) -> Delivery:
+    return state.running.get(number) or state.suspended[number]
+
+
+def _remember(delivery: Delivery) -> Memory:
+    if delivery.memory is None:
+        delivery.memory = Memory()
+    return delivery.memory
 
 
 def _answer(state: RunState, resolves: tuple[WaitKey, ...], event: object) -> None:
@@ -436,11 +488,13 @@ def _answer(state: RunState, resolves: tuple[WaitKey, ...], event: object) -> No
         _end_wait(state, key, event)
 
 
-def _end_wait(state: RunState, key: WaitKey, answer: object) -> None:
-    _is_over(state, state.waits.end(key), answer)
+def _end_wait(state: RunState, key: WaitKey, answer: object, *, forgotten: bool = False) -> None:
+    _is_over(state, state.waits.end(key), answer, forgotten=forgotten)
 
 
-def _is_over(state: RunState, wait: Wait, answer: object) -> None:
+def _is_over(state: RunState, wait: Wait, answer: object, *, forgotten: bool = False) -> None:
+    memory = _remember(_executing(state, wait.delivery))
+    memory.answers[wait.ordinal] = Reply(wait, UNANSWERED if forgotten else answer)
     step = state.steps[wait.step]
     step.resuming[wait.key] = answer
     state.busy += 1
@@ -449,19 +503,15 @@ def _is_over(state: RunState, wait: Wait, answer: object) -> None:
 
 
 def _resume(state: RunState, record: records.Resumed) -> None:
-    number, _ = record.wait
-    step = _step_of(state, number)
+    number, ordinal = record.wait
+    delivery = _executing(state, number)
+    step = state.steps[delivery.step]
     del step.resuming[record.wait]
+    _remember(delivery).answers[ordinal].taken = True
     state.busy -= 1
-    delivery = state.suspended.pop(number, None)
-    if delivery is not None:
-        state.running[number] = delivery
+    if number in state.suspended:
+        state.running[number] = state.suspended.pop(number)
         state.busy += 1
         if state.permits is not None:
             state.permits -= 1
         _take_slot(step, delivery, record.worker)
-
-
-def _step_of(state: RunState, number: DeliveryId) -> StepState:
-    delivery = state.suspended.get(number) or state.running[number]
-    return state.steps[delivery.step]

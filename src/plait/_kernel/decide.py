@@ -7,16 +7,19 @@ What follows from the new state, whoever brought it about, is for `advance`.
 Rule 1: *What a body returns is in the record of its completion.* Both are kept or neither is.
 Rule 2: *An event goes where its class goes:* to every step that accepts it, and to the waits that
     it answers. One that nobody takes is refused to who sent it; returned, it is a failure.
-Rule 3: *The first decision stands.* After it nothing starts. What bodies do while they are being
-    cleaned up is recorded and no longer routed; what they raise is added to the failures.
+Rule 3: *The first decision stands.* After it nothing starts, but what a drain begins again. What
+    bodies do while they are being cleaned up is recorded and no longer routed; what they raise is
+    added to the failures.
 Rule 4: *A failure goes to the nearest who wants it:* the step's policy, which may give it another
     attempt; then a handler; then a fan-in that lists failures; then it ends the run.
+Rule 5: *A run outlives its process.* A **journal** takes the records of a stimulus in one append, and
+    the shell holds effects and observers back until they are on disk, see `keeping`. A **snapshot**
+    is the state written out. Either makes a state, and `TakenUp` goes on from there: see `reopen`
+    for who runs again, `memory` for what a body that runs again does not do twice.
 
-Where the rest will go, with no new mechanism: **snapshots** write the state out. A **journal** takes
-the records of a stimulus in one append, and the shell holds effects and observers back until they
-are on disk. **Durable steps** are records of a delivery (its calls and their outcomes), asked for by
-stimuli like `Contributed` and answered like it. **Flow dependencies** are joins over the completion
-events of steps.
+Where the rest will go, with no new mechanism: **durable steps** are records of a delivery (its calls
+and their outcomes), asked for by stimuli like `Contributed` and answered like it. **Flow
+dependencies** are joins over the completion events of steps.
 """
 
 from __future__ import annotations
@@ -65,6 +68,10 @@ def decide(state: RunState, stimulus: News) -> Decision:
             return contributed(state, stimulus)
         case stimuli.Opened():
             return _opened(state, stimulus)
+        case stimuli.TakenUp():
+            return _reopened(state, stimulus)
+        case stimuli.StoreChanged():
+            return _store_changed(state, stimulus)
         case stimuli.Settled():
             if state.phase is not WINDING_UP or state.running or state.suspended:
                 raise ImpossibleStimulus(state, stimulus)
@@ -76,7 +83,8 @@ def decide(state: RunState, stimulus: News) -> Decision:
         case stimuli.WaitExpired():
             if stimulus.wait not in state.waits or state.phase is not GOING:
                 return [], []  # it has been answered, or nothing is resumed any more
-            return [records.WaitEnded(stimulus.now, stimulus.wait)], []
+            ended = records.WaitEnded(stimulus.now, stimulus.wait, stimulus.called_away)
+            return [ended], []
         case stimuli.Raised():
             delivery = _living(state, stimulus)
             return _raised(state, delivery, stimulus)
@@ -94,7 +102,7 @@ def decide(state: RunState, stimulus: News) -> Decision:
                 return [], []  # it has been used
             return [records.Permitted(stimulus.now, stimulus.number)], []
         case stimuli.Expired():
-            return _end(state, stimulus, records.TimedOut(state.active))
+            return _end(state, stimulus, records.TimedOut(state.active, stimulus.seconds))
         case stimuli.CancelAsked():
             return _end(state, stimulus, records.Cancelled(by_owner=False))
         case stimuli.Abandoned():
@@ -108,10 +116,10 @@ def decide(state: RunState, stimulus: News) -> Decision:
 
 def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     value, now, number = stimulus.value, stimulus.now, stimulus.delivery
-    delivery = state.running.get(number) or _living(state, stimulus)
+    delivery = state.running.get(number) or state.aside.get(number) or _living(state, stimulus)
     first, plan = state.next_delivery, state.plan
     if value is None or state.phase is WINDING_UP:
-        return [Completed(now, number, value, first, ())], []
+        return [Completed(now, number, _late(state, value), first, ())], []
     if plan.lists and (step := plan.step[delivery.step]).returns_list:
         if isinstance(value, list):
             return _listed(state, delivery, now, cast("list[object]", value))
@@ -129,6 +137,14 @@ def _returned(state: RunState, stimulus: stimuli.Returned) -> Decision:
     if route.stops:
         return _ending(state, completed, records.Stopped(value))
     return [completed], ([effects.Publish(value)] if route.observable else [])
+
+
+def _late(state: RunState, value: object) -> object:
+    """What is returned after the decision is reported, if it is an event or a list of some."""
+    kind = state.plan.kinds.event
+    if isinstance(value, list):
+        return [one for one in cast("list[object]", value) if isinstance(one, kind)]
+    return value if isinstance(value, kind) else None
 
 
 def _listed(state: RunState, delivery: Delivery, now: float, members: Sequence[object]) -> Decision:
@@ -273,6 +289,10 @@ def _sent(state: RunState, stimulus: stimuli.Sent) -> Decision:
         return [], [effects.Refuse(refusals.over(state, event))]
     route = state.plan.routes[type(event)]
     to = route.to
+    if sender is not None and (memory := sender.memory) is not None:
+        wanted = to if target is None or route.stops else (target,)
+        if memory.repeats(sender.sent, event, wanted):
+            return [records.Repeated(stimulus.now, sender.number)], []
     resolves: tuple[WaitKey, ...] = ()
     if state.waits and target is None:
         resolves = state.waits.answered_by(event, leaving=OUTSIDE)
@@ -320,6 +340,7 @@ def contributed(state: RunState, stimulus: stimuli.Contributed) -> Decision:
         shape,
         stimulus.buffer_id,
         stimulus.key,
+        place,
     )
     buffer = step.buffers.get(key) or Buffer(shape.need, stimulus.now)
     if not buffer.completes(kind):
@@ -336,6 +357,15 @@ def _wrote(state: RunState, stimulus: stimuli.Wrote) -> Decision:
     return [streamed], [effects.Publish(stimulus.event)]
 
 
+def _store_changed(state: RunState, stimulus: stimuli.StoreChanged) -> Decision:
+    if state.phase is Phase.NEW:
+        raise ImpossibleStimulus(state, stimulus)
+    if state.phase is Phase.OVER:
+        return [], []  # it is no longer the run's
+    now, sender, values = stimulus.now, stimulus.sender, stimulus.values
+    return [records.Stored(now, sender, values, stimulus.removed, stimulus.cleared)], []
+
+
 def _wait_began(state: RunState, stimulus: stimuli.WaitBegan) -> Decision:
     delivery = _living(state, stimulus)
     wait = Wait(
@@ -349,6 +379,14 @@ def _wait_began(state: RunState, stimulus: stimuli.WaitBegan) -> Decision:
         waiter_id=stimulus.waiter_id or f"{delivery.step}:{delivery.number}:{delivery.waits}",
         since=stimulus.now,
     )
+    memory = delivery.memory
+    if memory is not None:
+        wait = memory.begun_before(wait)
+    if memory is not None and (place := memory.place_of(wait)) >= 0:
+        recalled = records.Recalled(stimulus.now, wait, place)
+        if delivery.number in state.suspended:
+            return [recalled], []
+        return [recalled], [effects.Resume(wait.key, memory.owed[place].answer)]
     for letter, (_, event) in enumerate(state.mailbox):
         if wait.wants(event):
             answered = records.Answered(stimulus.now, wait, letter, event)
@@ -358,7 +396,7 @@ def _wait_began(state: RunState, stimulus: stimuli.WaitBegan) -> Decision:
     asked: list[Effect] = []
     if stimulus.question is not None:
         asked.append(effects.Publish(stimulus.question))
-    return [records.Waited(stimulus.now, wait)], asked
+    return [records.Waited(stimulus.now, wait, stimulus.question)], asked
 
 
 # ---------------------------------------------------------------- the run
@@ -375,6 +413,25 @@ def _opened(state: RunState, stimulus: stimuli.Opened) -> Decision:
         started,
         records.Emitted(stimulus.now, OUTSIDE, stimulus.event, DeliveryId(1), to),
     ], []
+
+
+def _reopened(state: RunState, stimulus: stimuli.TakenUp) -> Decision:
+    now, epoch = stimulus.now, stimulus.epoch
+    reopened = records.Reopened(now, epoch, stimulus.stepwise, stimulus.elapsed)
+    if state.phase is GOING:
+        shift = state.epoch - epoch
+        due = [
+            (trouble.due + shift, number)
+            for number, delivery in state.due.items()
+            if (trouble := delivery.trouble) is not None
+        ]
+        return [reopened], [effects.Alarm(number, at) for at, number in sorted(due)]
+    if state.phase is not WINDING_UP:
+        raise ImpossibleStimulus(state, stimulus)
+    left = {**state.suspended, **state.aside, **({} if state.draining else state.running)}
+    again = state.draining and (state.running or state.begins_again)
+    gone: list[Record] = [records.Interrupted(now, number) for number in sorted(left)]
+    return [reopened, *gone], ([] if again else [effects.Wind()])
 
 
 def _end(

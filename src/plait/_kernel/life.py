@@ -3,8 +3,10 @@
 A record that is not in a table's row cannot happen in that phase: `apply` raises. What does not
 fit the tables:
 
-- `Emitted`, `Collected` and `Streamed` change no phase, and are legal while a run is going or
-  winding up: a body's clean-up may still write, and a draining body may still send.
+- `Emitted`, `Repeated`, `Collected`, `Streamed` and `Stored` change no phase, and are legal while a
+  run is going or winding up: a body's clean-up may still write, and a draining body may still send.
+- What a run was doing when its process died is QUEUED again by `Reopened`. If it was winding up, the
+  bodies are `Interrupted`; only those that were left to finish run again.
 - A delivery that is queued, due or waiting when the run is decided never goes on; what it was given
   is found in `RunState.undelivered`.
 - A wait that is over leads to RUNNING by way of `resuming`: the slot must be free first.
@@ -33,8 +35,12 @@ WINDING_UP: Final = Phase.WINDING_UP
 
 RUN: Final[dict[Phase, dict[type, Phase]]] = {
     Phase.NEW: {records.RunStarted: Phase.GOING},
-    Phase.GOING: {records.Idled: Phase.GOING, records.Decided: Phase.WINDING_UP},
-    Phase.WINDING_UP: {records.Closed: Phase.OVER},
+    Phase.GOING: {
+        records.Idled: Phase.GOING,
+        records.Reopened: Phase.GOING,
+        records.Decided: Phase.WINDING_UP,
+    },
+    Phase.WINDING_UP: {records.Reopened: Phase.WINDING_UP, records.Closed: Phase.OVER},
     Phase.OVER: {},
 }
 
@@ -50,7 +56,11 @@ class Stage(enum.Enum):
 
 
 DELIVERY: Final[dict[Stage, dict[type, Stage]]] = {
-    Stage.QUEUED: {records.Started: Stage.RUNNING, records.Dropped: Stage.DONE},
+    Stage.QUEUED: {
+        records.Started: Stage.RUNNING,
+        records.Dropped: Stage.DONE,
+        records.Reopened: Stage.DONE,  # of a drain: it never starts, what was running does
+    },
     Stage.RUNNING: {
         records.Completed: Stage.DONE,
         records.Failed: Stage.DONE,
@@ -58,9 +68,11 @@ DELIVERY: Final[dict[Stage, dict[type, Stage]]] = {
         records.Recovered: Stage.DONE,
         records.Retrying: Stage.DUE,
         records.Waited: Stage.WAITING,
+        records.Reopened: Stage.QUEUED,
     },
     Stage.WAITING: {  # a body may end while another task of it waits
         records.Resumed: Stage.RUNNING,
+        records.Reopened: Stage.QUEUED,
         records.Completed: Stage.DONE,
         records.Failed: Stage.DONE,
         records.Interrupted: Stage.DONE,

@@ -1,13 +1,17 @@
 """Records: what was decided, and all that is kept. The state is the sum of its records.
 
 Journal, stream, trace, pictures, error messages and test assertions read these classes; `at` is the
-time on the run's clock, in seconds, and `cause` the delivery that led to it (0: the outside).
+time on the run's clock, in seconds, and `cause` the delivery that led to it (0: the outside). Each
+process that takes a run up has a clock of its own: Unix time is `at` and the `epoch` of the last
+`RunStarted` or `Reopened`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TypeAlias
+
+import attrs
 
 from plait._ids import DeliveryId, RunId
 
@@ -33,9 +37,10 @@ class Crashed:
 
 @value
 class TimedOut:
-    """The deadline passed while these steps were running."""
+    """The deadline passed, so many seconds after the admission, while these steps were running."""
 
     active: tuple[str, ...]
+    seconds: float | None = None
 
 
 @value
@@ -63,6 +68,19 @@ class RunStarted:
     run_id: RunId
     epoch: float
     stepwise: bool = False
+
+
+@value
+class Reopened:
+    """Another process takes the run up. Bodies that were executing are gone; they run again.
+
+    `epoch` is the Unix time of the new clock's 0; the times that are pending move over to it.
+    """
+
+    at: float
+    epoch: float
+    stepwise: bool = False
+    elapsed: float = 0.0
 
 
 @value
@@ -113,6 +131,14 @@ class Emitted:
     to: tuple[str, ...]
     resolves: tuple[WaitKey, ...] = ()
     branch: Branch | None = None
+
+
+@value
+class Repeated:
+    """A body that runs again sent what it had sent before: it is not emitted a second time."""
+
+    at: float
+    delivery: DeliveryId
 
 
 @value
@@ -231,6 +257,8 @@ class Collected:
     shape: Shape
     buffer_id: str
     key: Hashable
+    #: Which input of the delivery it is.
+    place: int = 0
 
 
 @value
@@ -242,15 +270,27 @@ class Streamed:
     event: object
 
 
+@value
+class Stored:
+    """Something was written to the store; what is in it is opaque here."""
+
+    at: float
+    cause: DeliveryId
+    values: Mapping[str, object] = attrs.field(hash=False)
+    removed: tuple[str, ...] = ()
+    cleared: bool = False
+
+
 # ---------------------------------------------------------------- waits
 
 
 @value
 class Waited:
-    """A delivery waits for an event, and has given its slot back."""
+    """A delivery waits for an event, and has given its slot back. The question was streamed."""
 
     at: float
     wait: Wait
+    question: object = None
 
 
 @value
@@ -265,11 +305,22 @@ class Answered:
 
 
 @value
+class Recalled:
+    """A delivery that runs again waited for what it had been answered before."""
+
+    at: float
+    wait: Wait
+    #: The place of the answer in `Memory.owed`.
+    place: int
+
+
+@value
 class WaitEnded:
-    """A wait took too long, or the body no longer waits."""
+    """A wait took too long, or the body was called away from it."""
 
     at: float
     wait: WaitKey
+    called_away: bool = False
 
 
 @value
@@ -289,6 +340,8 @@ Record: TypeAlias = (
     | Emitted
     | Collected
     | Streamed
+    | Stored
+    | Repeated
     | Failed
     | Interrupted
     | Retrying
@@ -299,9 +352,11 @@ Record: TypeAlias = (
     | StreamClosed
     | Waited
     | Answered
+    | Recalled
     | WaitEnded
     | Resumed
     | RunStarted
+    | Reopened
     | Permitted
     | Idled
     | Decided

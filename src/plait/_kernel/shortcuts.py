@@ -37,7 +37,11 @@ def come(state: RunState, now: float, name: str) -> Started | None:
         raise ImpossibleStimulus(state, Ready(now, name))
     step.offered -= 1
     queue = step.queue
-    if not queue or state.phase is not GOING or step.running >= step.plan.num_workers:
+    if (
+        not queue
+        or not (state.phase is GOING or state.drains_again)
+        or step.running >= step.plan.num_workers
+    ):
         return None
     if state.permits is not None and not state.may_start(step):
         return None
@@ -73,8 +77,8 @@ def pass_on(
 def send_on(state: RunState, now: float, sender: DeliveryId, event: object) -> Advance | None:
     """Take in a `Sent` whose event goes to every step that accepts it, and that is all."""
     to = state.plan.routes[type(event)].plainly
-    if to is None or not _is_plain(state):
-        return None
+    if to is None or state.remembers or not _is_plain(state):
+        return None  # a body that runs again repeats itself, perhaps
     emitted = Emitted(now, sender, event, state.next_delivery, to)
     send(state, emitted)
     written: list[Record] = [emitted]

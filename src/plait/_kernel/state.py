@@ -17,6 +17,7 @@ from plait._ids import OUTSIDE, DeliveryId, RunId
 from .collecting import Buffer, BufferKey, Kept
 from .effects import Offer
 from .life import Phase
+from .memory import Memory, Unanswered, answers_of
 from .plan import Plan, Route, StepPlan
 from .records import Emission, Outcome, Stopped
 from .streams import Branch, Stream, StreamId
@@ -27,6 +28,11 @@ from .waits import TimedOutWait, WaitKey, Waits
 def parts(held: object) -> Sequence[object]:
     """The events of a join or a fan-in; none if it is a single event."""
     return cast("Sequence[object]", held) if _is_several(held) else ()
+
+
+def each(held: object) -> Sequence[object]:
+    """What a step was given, one by one."""
+    return parts(held) if _is_several(held) else (held,)
 
 
 def _is_several(held: object) -> bool:
@@ -42,6 +48,10 @@ class Trouble:
     began: float
     failed: float
     error: Exception
+    #: When the next one is due.
+    due: float = 0.0
+    #: How many waits they have begun.
+    waits: int = 0
 
 
 @attrs.define
@@ -65,6 +75,10 @@ class Delivery:
     began: float = 0.0
     #: How many waits it has begun.
     waits: int = 0
+    #: How many events its body has sent, in this attempt and in this process.
+    sent: int = 0
+    #: What a body that runs again must not do again.
+    memory: Memory | None = attrs.field(default=None, eq=answers_of)
     #: What its calls of `collect_events` were told. A call that is repeated is told the same.
     answers: dict[tuple[BufferKey, int], tuple[object, ...] | None] | None = None
 
@@ -76,6 +90,16 @@ class Delivery:
             if one is event:
                 return place
         return -1
+
+    def part(self, place: int) -> object:
+        """Look at the input that has this place."""
+        event = self.event
+        return cast("Sequence[object]", event)[place] if isinstance(event, tuple) else event
+
+    @property
+    def sends_on_record(self) -> int:
+        """How many events this attempt has sent, in all processes."""
+        return max(self.sent, len(self.memory.sends)) if self.memory else self.sent
 
     @property
     def attempt(self) -> int:
@@ -182,7 +206,9 @@ class RunState:
     suspended: dict[DeliveryId, Delivery] = attrs.field(factory=a_dict)
     #: Deliveries whose next attempt is due later.
     due: dict[DeliveryId, Delivery] = attrs.field(factory=a_dict)
-    #: Invariant: how many are queued, running, resuming or due. At 0 the run is quiet.
+    #: Deliveries whose body has returned, and what it returned is still to come: see `take_out`.
+    aside: dict[DeliveryId, Delivery] = attrs.field(factory=a_dict)
+    #: Invariant: how many are queued, running, resuming, due or aside. At 0 the run is quiet.
     busy: int = 0
     waits: Waits = attrs.field(factory=Waits)
     #: Classes that somebody has waited for, and whether with their subclasses: their events may
@@ -199,6 +225,17 @@ class RunState:
     permits: int | None = None
     outcome: Outcome | None = None
     failures: list[Failure] = attrs.field(factory=a_list)
+    #: What was written to the store, if somebody records that.
+    store: dict[str, object] = attrs.field(factory=a_dict)
+    #: How often another process has taken it up, and the seconds of earlier ones that count.
+    reopened: int = 0
+    elapsed: float = 0.0
+    #: Has another process taken up a drain? Then what is queued was running, and runs again.
+    drains_again: bool = False
+    #: Are sends compared with those on record? From the first fold or `Reopened` on. Are they kept
+    #: with their events? While records are folded, and at no other time.
+    remembers: bool = attrs.field(default=False, eq=False, repr=False)
+    folding: bool = attrs.field(default=False, eq=False, repr=False)
     #: What the last records have touched, and `advance` must look at. Empty between two stimuli.
     touched: list[StepState] = attrs.field(factory=a_list, eq=False, repr=False)
     loose: list[Stream] = attrs.field(factory=a_list, eq=False, repr=False)
@@ -239,13 +276,16 @@ class RunState:
         return stopped and self.plan.on_stop == "drain"
 
     @property
+    def begins_again(self) -> bool:
+        """Is there anything left to begin of a drain that was taken up?"""
+        return self.drains_again and any(step.queue for step in self.steps.values())
+
+    @property
     def undelivered(self) -> tuple[object, ...]:
         """Events that were accepted and reached no body, or no batch; the oldest first."""
         left = [*self.mailbox, *self.unrouted, *self._waiting()]
         return tuple(
-            event
-            for _, held in sorted(left, key=lambda kept: kept[0])
-            for event in (parts(held) if _is_several(held) else (held,))
+            event for _, held in sorted(left, key=lambda kept: kept[0]) for event in each(held)
         )
 
     def _waiting(self) -> Iterator[Kept]:
@@ -261,9 +301,20 @@ class RunState:
             for (number, _), answer in step.resuming.items():
                 if not isinstance(answer, TimedOutWait):
                     yield number, answer
+        for delivery in self.live():
+            for reply in delivery.memory.owed if delivery.memory else ():
+                if not (reply.taken or isinstance(reply.answer, TimedOutWait | Unanswered)):
+                    yield delivery.number, reply.answer
         for stream in self.streams.values():
             for arrived in stream.gathered.values():
                 yield from ((kept.number, kept.event) for kept in arrived)
+
+    def live(self) -> Iterator[Delivery]:
+        """All deliveries that have not ended."""
+        for step in self.steps.values():
+            yield from step.queue
+        for place in (self.running, self.suspended, self.due, self.aside):
+            yield from place.values()
 
     def check(self) -> None:
         """Assert what always holds. Every test of the kernel calls it after every stimulus."""
@@ -274,9 +325,9 @@ class RunState:
             self._check_step(step)
         queued = sum(len(step.queue) for step in self.steps.values())
         resuming = sum(len(step.resuming) for step in self.steps.values())
-        pending = queued + resuming + len(self.running) + len(self.due)
+        pending = queued + resuming + len(self.running) + len(self.due) + len(self.aside)
         assert self.busy == pending, "the count of pending deliveries is wrong"
-        live = [*self.running, *self.suspended, *self.due]
+        live = [delivery.number for delivery in self.live()]
         assert len(live) == len({*live}), "a delivery in two places"
         assert all(OUTSIDE < n < self.next_delivery for n in live), "a number of its own"
         for delivery, _ in self.waits:
@@ -303,7 +354,8 @@ class RunState:
             assert step.offered >= self.startable(step), "a delivery nobody was offered"
             full = step.running == step.plan.num_workers
             turn = self.permits is not None and (bool(self.running) or not self.permits)
-            assert not step.resuming or full or turn, "a slot unused"
+            left = any(one.step == step.plan.name for one in self.aside.values())
+            assert not step.resuming or full or turn or left, "a slot unused"
         for buffer in step.buffers.values():
             buffer.check()
         for slots in step.joins.values():
@@ -311,9 +363,7 @@ class RunState:
 
     def _check_streams(self) -> None:
         held: dict[StreamId, int] = {}
-        deliveries = [d for s in self.steps.values() for d in s.queue]
-        for place in (self.running, self.suspended, self.due):
-            deliveries += place.values()
+        deliveries = [*self.live()]
         inside = {(d.branch.stream, d.number, d.step) for d in deliveries if d.branch is not None}
         members = {(s.id, *m) for s in self.streams.values() for m in s.members.items()}
         assert members == inside, "a stream does not know who is inside"

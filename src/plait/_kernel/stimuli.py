@@ -29,6 +29,19 @@ class Opened:
 
 
 @value
+class TakenUp:
+    """Another process takes the run up, from its records or from a snapshot.
+
+    `elapsed`: seconds of earlier processes that count against the run's timeout.
+    """
+
+    now: float
+    epoch: float
+    stepwise: bool = False
+    elapsed: float = 0.0
+
+
+@value
 class Ready:
     """A worker of this step has come, in answer to an `Offer`."""
 
@@ -101,10 +114,11 @@ class WaitBegan:
 
 @value
 class WaitExpired:
-    """A wait has taken too long, or the body was called away from it."""
+    """A wait has taken too long, or the body was called away from it by a scope of its own."""
 
     now: float
     wait: WaitKey
+    called_away: bool = False
 
 
 @value
@@ -133,10 +147,23 @@ class Wrote:
 
 
 @value
-class Expired:
-    """The run's deadline has passed."""
+class StoreChanged:
+    """Something was written to the store. What the values are is not the kernel's business."""
 
     now: float
+    sender: DeliveryId
+    values: Mapping[str, object] = attrs.field(hash=False)
+    removed: tuple[str, ...] = ()
+    #: Was everything else removed?
+    cleared: bool = False
+
+
+@value
+class Expired:
+    """The run's deadline has passed: `seconds` after its admission."""
+
+    now: float
+    seconds: float | None = None
 
 
 @value
@@ -166,6 +193,7 @@ News: TypeAlias = (
     | Sent
     | Contributed
     | Wrote
+    | StoreChanged
     | WaitBegan
     | WaitExpired
     | Due
@@ -173,6 +201,7 @@ News: TypeAlias = (
     | Raised
     | Unwound
     | Opened
+    | TakenUp
     | Expired
     | CancelAsked
     | Abandoned

@@ -36,6 +36,11 @@ class Wait:
         """How it is known."""
         return self.delivery, self.ordinal
 
+    @property
+    def named(self) -> bool:
+        """Did the body give it a name?"""
+        return self.waiter_id != f"{self.step}:{self.delivery}:{self.ordinal}"
+
     def wants(self, event: object) -> bool:
         """Say whether this event answers it."""
         kind = type(event)

@@ -4,14 +4,16 @@
     explore_schedules     a test under many orders of Trio's tasks (schedules: as a strategy)
     check_workflow        plait's promises, on a workflow of yours
     WorkflowTestRunner    all that a run shows      task_tree    a look at what is alive
+    check_journal         what plait relies on, of a journal of yours
 
-Imported by itself (`import plait.testing`), since it loads Trio. Only `explore_schedules` and
-`schedules` need Hypothesis.
+Imported by itself (`import plait.testing`), since it loads Trio. Only `explore_schedules`,
+`schedules` and `check_journal` need Hypothesis.
 """
 
 from plait.testing._check import check_workflow as check_workflow
 from plait.testing._clock import run as run
 from plait.testing._explore import explore_schedules as explore_schedules
+from plait.testing._journal_laws import check_journal as check_journal
 from plait.testing._runner import WorkflowTestResult as WorkflowTestResult
 from plait.testing._runner import WorkflowTestRunner as WorkflowTestRunner
 from plait.testing._schedules import schedules as schedules

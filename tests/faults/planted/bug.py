@@ -18,7 +18,7 @@ ROOT: Final = HERE.parents[2]
 PACKAGE: Final = ROOT / "src" / "plait"
 
 #: One file a layer.
-LAYERS: Final = ("kernel", "engine", "events")
+LAYERS: Final = ("kernel", "engine", "events", "journal")
 
 
 @attrs.frozen(kw_only=True)

@@ -728,7 +728,9 @@ async def test_options_of_older_frameworks():
         TypeError, "run() has no option 'stepwise'. Write run = wf.run(...); run.stepwise()"
     ):
         Fine().run(stepwise=True)
-    with raises(TypeError, "run() has no option 'checkpoint_callback'. There are no checkpoints"):
+    with raises(
+        TypeError, "run() has no option 'checkpoint_callback'. Write run = wf.run(...); run"
+    ):
         Fine().run(checkpoint_callback=True)
 
     class Begin(StartEvent):

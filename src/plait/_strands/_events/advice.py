@@ -121,7 +121,7 @@ def for_orphan(returned: object, accepted: Iterable[tuple[str, type[Event]]]) ->
 
 #: Options of `run()` in older frameworks, and what to write instead.
 FORMER_OPTIONS: Final = {
-    "checkpoint_callback": "There are no checkpoints yet",
+    "checkpoint_callback": "Write run = wf.run(...); run.on_checkpoint(callback)",
     "stepwise": "Write run = wf.run(...); run.stepwise()",
 }
 

@@ -14,6 +14,7 @@ from plait._engine.lane import Body, Work
 from plait._event import Event, HumanResponseEvent, StartEvent, StepFailedEvent, StopEvent
 from plait._kernel.plan import Gather, Kinds, Plan, StepPlan
 
+from .checkpointing import checkpoint_callbacks, checkpointed
 from .collect import Collect, Take
 from .context import Context
 from .graph import Steps, Streams
@@ -115,6 +116,8 @@ def work_of(
     if signature.resources:
         assert scope is not None
         body = _with_resources(func, spec, signature, ctx, scope)
+    if callbacks := checkpoint_callbacks(ctx):
+        body = checkpointed(body, ctx, callbacks)
     return Work(body, spec.timeout, spec.limiter)
 
 

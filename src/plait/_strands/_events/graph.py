@@ -12,6 +12,7 @@ from plait._errors import Fault, WorkflowValidationError
 from plait._event import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 
 from .annotations import UnresolvedAnnotation
+from .known_classes import known_classes
 from .signature import Signature
 from .state.state_class import choose_state_class
 from .step import StepSpec
@@ -75,6 +76,11 @@ class Graph:
     def state(self) -> type:
         """The class of the state."""
         return choose_state_class(signature.state for _, signature in self.steps)
+
+    @cached_property
+    def known(self) -> tuple[type, ...]:
+        """The classes of which a stored run may consist."""
+        return known_classes([*self.events, self.state])
 
     @cached_property
     def lends(self) -> bool:

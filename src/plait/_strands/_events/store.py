@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from plait._engine import native
 from plait._engine.attempt import current_attempt
@@ -33,6 +33,18 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
+class Keeper(Protocol):
+    """Keeps what is written to a store."""
+
+    def check(self, path: str, value: object) -> None:
+        """Refuse what cannot be kept. Raises `ContextSerdeError`."""
+        ...
+
+    def keep(self, state: object) -> None:
+        """Keep a new state. Raises `ContextSerdeError` if that is not possible."""
+        ...
+
+
 class StateStore(Generic[S]):
     """The values that the steps of a run share.
 
@@ -47,11 +59,13 @@ class StateStore(Generic[S]):
         ```
     """
 
-    __slots__ = ("__weakref__", "_line", "_state")
+    __slots__ = ("__weakref__", "_keeper", "_line", "_state")
 
     def __init__(self, state: S) -> None:
         self._state = state
         self._line = Line()
+        #: Who keeps what is written, if the run has a journal.
+        self._keeper: Keeper | None = None
 
     async def get(self, path: str, default: Any = ...) -> Any:
         """Look a value up.
@@ -92,6 +106,7 @@ class StateStore(Generic[S]):
             ValueError: It is no path, leads to what takes no value, or to a typed field that this
                 value does not fit.
             RuntimeError: Called inside `edit_state()`.
+            ContextSerdeError: The run is kept in a journal, which cannot have this value.
 
         Example:
             ```python
@@ -100,7 +115,11 @@ class StateStore(Generic[S]):
         """
         turn = await self._turn()
         try:
+            if self._keeper is not None:
+                self._keeper.check(path, value)
             put(self._state, path, value)
+            if self._keeper is not None:
+                self._keeper.keep(self._state)
         finally:
             self._line.end(turn)
 
@@ -119,7 +138,7 @@ class StateStore(Generic[S]):
         """
         turn = await self._turn()
         try:
-            self._state = new_state(type(self._state))
+            self._become(new_state(type(self._state)))
         finally:
             self._line.end(turn)
 
@@ -208,9 +227,15 @@ class StateStore(Generic[S]):
 
         Raises:
             ValueError: A value does not fit its field.
+            ContextSerdeError: The run is kept in a journal, which cannot have this value.
         """
         for wrong in misfits(state, self._state):
             raise ValueError(str(wrong))
+        self._become(state)
+
+    def _become(self, state: S) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(state)
         self._state = state
 
     async def _turn(self) -> Turn:

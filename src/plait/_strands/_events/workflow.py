@@ -7,12 +7,16 @@ import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any, ClassVar, Final, Generic, Literal, cast
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, cast
 from weakref import WeakValueDictionary
 
 from typing_extensions import TypeVar
 
+from plait._abc import Journal, Opening
+from plait._engine.attempt import Attempt, current_attempt
 from plait._engine.gate import Gate
+from plait._engine.journaled import Archive, JournaledShell
 from plait._engine.lane import Work
 from plait._engine.runtime import runtime_here
 from plait._engine.shell import Shell
@@ -33,15 +37,21 @@ from .compile import make_plan, work_of
 from .context import Context
 from .graph import Graph, read_steps
 from .inheritance import own_steps, steps_of
+from .journals import child_id, journal_around, journal_of
+from .known_classes import known_classes
 from .narrator import Narrator
 from .places import caller_place, class_place, fault_maker, visible_names
 from .resources.check import check as check_resources
 from .resources.manager import ResourceManager
 from .resources.run_scope import RunScope
 from .run import Run
+from .serializers import BaseSerializer, JsonSerializer, values_for
 from .step import StepSpec, spec_of
 from .timeout import Timeout
 from .validate import graph_faults, start_and_stop
+
+if TYPE_CHECKING:
+    from plait._journal.values import Values
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
@@ -67,6 +77,10 @@ class Workflow(Generic[R_co]):
         workflow_name: The name in messages and journals; `module.qualname` by default.
         skip_graph_checks: Checks of the graph to leave out: `"dead_end"`, `"reachability"`,
             `"terminal_event"`.
+        serializer: Writes the values of contexts, checkpoints and journals; `JsonSerializer()` by
+            default, which knows the classes that the workflow's annotations mention.
+        journal: Keeps the runs, so that they survive the process; a path means an SQLite file.
+            `None`: they live in memory.
         on_stop: What a `StopEvent` does to the bodies that are running: `"cancel"` them, or
             `"drain"`: let them finish.
         stream_buffer: How many events a run's stream may be ahead of its slowest reader.
@@ -104,6 +118,8 @@ class Workflow(Generic[R_co]):
         workflow_name: str | None = None,
         skip_graph_checks: Collection[str] | None = None,
         *,
+        serializer: BaseSerializer | None = None,
+        journal: Journal | str | PathLike[str] | None = None,
         on_stop: Literal["cancel", "drain"] = "cancel",
         stream_buffer: float = math.inf,
     ) -> None:
@@ -133,6 +149,8 @@ class Workflow(Generic[R_co]):
                 workflow=type(self).__name__,
             )
         self._name = workflow_name
+        self._serializer = serializer
+        self._journal = journal_of(journal)
         self._verbose = verbose
         self._resources = (resource_manager or ResourceManager())._scope
         self._stream_buffer = stream_buffer
@@ -144,6 +162,9 @@ class Workflow(Generic[R_co]):
         self._runs: WeakValueDictionary[str, Shell] = WeakValueDictionary()
         #: The graph that has been found faultless, and how it was looked at.
         self._checked: tuple[Graph, bool, bool] | None = None
+        #: What writes and reads values, made when there is something to write.
+        self._codec: tuple[Graph, Values] | None = None
+        self._kept_codec: tuple[Graph, Values] | None = None
         self._compiled: tuple[tuple[StepSpec, ...], Graph, Plan] | None = None
         graph, _ = self._compile()
         if faults := [*start_and_stop(graph, type(self))]:
@@ -224,6 +245,16 @@ class Workflow(Generic[R_co]):
         return next((event for event in graph.returned if issubclass(event, StopEvent)), StopEvent)
 
     @property
+    def serializer(self) -> BaseSerializer:
+        """What writes the values of contexts, checkpoints and journals."""
+        return self._serializer or JsonSerializer()
+
+    @property
+    def journal(self) -> Journal | None:
+        """What keeps the runs, if something does."""
+        return self._journal
+
+    @property
     def events(self) -> list[type[Event]]:
         """Every event class that a step accepts or returns."""
         graph, _ = self._compile()
@@ -291,7 +322,8 @@ class Workflow(Generic[R_co]):
         it ends with its owner. Inside `open_runtime()` it starts at once. Not a checkpoint.
 
         Args:
-            ctx: A context whose store the run shall use and leave its values in.
+            ctx: A context whose store the run shall use and leave its values in. One that was made
+                of the snapshot of a run that was under way: that run goes on, without a start event.
             start_event: The start event, made by the caller.
             run_id: A name for the run, `[A-Za-z0-9_-]{1,64}`; by default a new UUID.
             **start_fields: Fields of the start event, made here.
@@ -310,23 +342,98 @@ class Workflow(Generic[R_co]):
             result = await Flow().run(topic="x")
             ```
         """
-        graph, plan = self._compile()
+        graph, _ = self._compile()
         if not self._disable_validation:
             self._check(graph)
         if ctx is not None:
             _check_context(ctx)
-        event = self._start_event(graph.start, start_event, start_fields)
-        name = self._new_id(run_id)
+        if ctx is not None and ctx._goes_on:
+            if start_event is not None or start_fields:
+                names = ", ".join(start_fields) or "start_event"
+                text = f"run() got start fields for a context that is already under way: {names}"
+                raise TypeError(text)
+            event = StartEvent()
+        else:
+            event = self._start_event(graph.start, start_event, start_fields)
+        return self._make_run(ctx, event, run_id, resumes=False)
+
+    def resume(self, run_id: str) -> Run[R_co]:
+        """Make a run that goes on where one of this name was left, in this process or another.
+
+        It is started like any other run. A body that had ended does not run again; one that was
+        interrupted runs again from its start, with the same `ctx.idempotency_key`. A run that has
+        ended gives its result, or raises its error, without running anything. Not a checkpoint.
+
+        Args:
+            run_id: The name of a run that the workflow's journal has.
+
+        Raises:
+            WorkflowRuntimeError: The workflow has no journal, or the run id is not usable.
+            WorkflowValidationError: The workflow cannot work as it is written.
+
+        Starting the run raises `UnknownRunError` if the journal has none of this name,
+        `RunLockedError` if it is under way in this process, and `JournalError` if the journal cannot
+        be used.
+
+        Example:
+            ```python
+            flow = Flow(journal="runs.db")
+            result = await flow.resume("order-7")
+            ```
+        """
+        graph, _ = self._compile()
+        if not self._disable_validation:
+            self._check(graph)
+        if self._journal is None:
+            raise WorkflowRuntimeError(
+                f"Workflow {self._short_name!r} has no journal, so there is nothing to resume.\n"
+                f'  right:  {type(self).__name__}(journal="runs.db").resume({run_id!r})'
+            )
+        return self._make_run(None, StartEvent(), run_id, resumes=True)
+
+    def _make_run(
+        self,
+        ctx: Context[Any] | None,
+        event: StartEvent,
+        run_id: str | None,
+        *,
+        resumes: bool,
+    ) -> Run[R_co]:
+        graph, plan = self._compile()
+        attempt = current_attempt.get()
+        journal = self._journal or journal_around(attempt)
         if ctx is None:
             ctx = Context(self)
         ctx._check_free()
+        parent = attempt if run_id is None and not ctx._goes_on else None
+        if parent is not None:
+            run_id = child_id(parent)
+            ctx._restore_child(parent, run_id)
+        origin = None if journal is None else ctx._origin
+        state = ctx._take_up(of_child=parent is not None)
+        if run_id is None and state is not None:
+            run_id = state.run_id
+        known = run_id is not None
+        name = self._new_id(run_id)
+        make: Callable[..., Shell] = Shell
+        if journal is not None:
+            fork = None if state is None else origin
+            make = partial(
+                JournaledShell,
+                archive=self._archive(
+                    journal, name, ctx, attempt, known=known, resumes=resumes, origin=fork
+                ),
+            )
+        elif state is not None:
+            ctx._rename(state, name)
+            make = partial(Shell, state=state)
         scope = None
         if graph.lends:
             scope = RunScope(self._resources, ctx)
         limit = self._timeout
         if not isinstance(limit, Timeout | None):
             limit = Timeout(limit)
-        shell = Shell(
+        shell = make(
             plan,
             partial(self._work, ctx, graph, scope),
             event,
@@ -341,7 +448,57 @@ class Workflow(Generic[R_co]):
             shell.observers.append(Narrator(shell.state))
         shell.context = ctx
         self._runs[name] = shell
+        if parent is not None:
+            parent.adopt(name, ctx)
         return Run(shell, ctx, runtime_here())
+
+    def _archive(
+        self,
+        journal: Journal,
+        name: RunId,
+        ctx: Context[Any],
+        attempt: Attempt | None,
+        *,
+        known: bool,
+        resumes: bool,
+        origin: Mapping[str, Any] | None,
+    ) -> Archive:
+        from .archive import RunArchive  # noqa: PLC0415 - the codec, for programs that need it
+
+        parent = None if attempt is None else attempt.shell.run_id
+        opening = Opening("", self.workflow_name, parent)
+        return RunArchive(
+            journal,
+            name,
+            ctx,
+            self._kept_values(),
+            opening,
+            known=known,
+            resumes=resumes,
+            origin=origin,
+        )
+
+    def _values(self, serializer: BaseSerializer | None = None) -> Values:
+        """What writes and reads the values of this workflow's runs."""
+        graph, _ = self._compile()
+        if serializer is not None:
+            return values_for(serializer, graph.known, self._short_name)
+        if self._codec is None or self._codec[0] is not graph:
+            values = values_for(self._serializer, graph.known, self._short_name)
+            self._codec = (graph, values)
+        return self._codec[1]
+
+    def _kept_values(self) -> Values:
+        """What writes and reads the values in a journal of its own: they may be of any event class.
+
+        What a body shows on the stream, or waits for, no annotation mentions.
+        """
+        graph, _ = self._compile()
+        if self._kept_codec is None or self._kept_codec[0] is not graph:
+            values = values_for(self._serializer, graph.known, self._short_name)
+            values.open_to_events(known_classes)
+            self._kept_codec = (graph, values)
+        return self._kept_codec[1]
 
     def _start_event(
         self, kind: type[StartEvent], event: object, fields: Mapping[str, Any]

@@ -28,10 +28,10 @@ def merged(current: S, state: object) -> S:
         raise ValueError(  # noqa: TRY004 - as for every value that does not fit
             f"State must be of type {kind.__name__} or a parent type, got {type(state).__name__}"
         )
-    return _with_values(current, copied(_values(state)))
+    return with_values(current, copied(values_of(state)))
 
 
-def _with_values(state: S, values: Mapping[str, Any]) -> S:
+def with_values(state: S, values: Mapping[str, Any]) -> S:
     """Copy a state, frozen or not, and give some of its fields other values."""
     kind = class_of(state)
     if is_pydantic(kind):
@@ -44,7 +44,7 @@ def _with_values(state: S, values: Mapping[str, Any]) -> S:
     return fresh
 
 
-def _values(state: object) -> Mapping[str, Any]:
+def values_of(state: object) -> Mapping[str, Any]:
     """List the values of a state's fields; the attributes of an object that declares none."""
     names = declared_fields(class_of(state))
     if names is None:
@@ -100,6 +100,6 @@ def _copied_by_parts(value: Any, memo: dict[int, Any], *, whole: bool) -> Any:
     elif kind in (tuple, set, frozenset):
         fresh = cast("Callable[..., Any]", kind)(map(again, value))
     elif whole or declared_fields(kind):
-        fresh = _with_values(value, {name: again(part) for name, part in _values(value).items()})
+        fresh = with_values(value, {name: again(part) for name, part in values_of(value).items()})
     memo[place] = fresh
     return fresh

@@ -1,0 +1,485 @@
+"""The shell of a run that is kept in a journal.
+
+It differs from any other in three things, and in none of what it decides:
+
+Rule 1: what is decided is performed when it is on disk (`ledger`). A body that a worker has taken
+    begins no sooner.
+Rule 2: whoever owns the run may leave it. What would cancel another run suspends this one: its tasks
+    are cancelled, and its stream ends there. It can be taken up again from its records. Its own end,
+    a timeout, and `run.cancel()` are records, and final.
+Rule 3: a name that is in the journal stands for the run that is there. It goes on; or, if it has
+    ended, it has come to what it had come to.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import attrs
+
+from plait._abc import Entry, Journal
+from plait._errors import (
+    ContextSerdeError,
+    PlaitError,
+    RunConflictError,
+    UnknownRunError,
+    UnreadableEntryError,
+    WorkflowRuntimeError,
+)
+from plait._event import Event
+from plait._ids import OUTSIDE, DeliveryId
+from plait._kernel import records, stimuli
+from plait._kernel.effects import Alarm, Begin, Effect, Give, Offer, Publish, Refuse, Wind
+from plait._kernel.explain import explain
+from plait._kernel.fold import fold
+from plait._kernel.life import GOING, Phase
+from plait._kernel.records import Record
+from plait._kernel.stimuli import Stimulus
+from plait._kernel.waits import WaitKey
+from plait._show import show
+
+from .attempt import Attempt
+from .desk import using
+from .failure import Conclusion, cancelled_early, unkept
+from .lane import Body, Lane
+from .ledger import Ledger, Scribe
+from .shell import TOLD, Answer, Shell
+
+if TYPE_CHECKING:
+    from .native import Happening
+
+#: Entries that are read at once.
+PAGE: Final = 1000
+
+#: What a body does while it executes.
+OF_BODIES: Final = (
+    stimuli.Sent,
+    stimuli.Wrote,
+    stimuli.Contributed,
+    stimuli.WaitBegan,
+    stimuli.WaitExpired,
+    stimuli.StoreChanged,
+)
+#: What is heard of a body at its end.
+ENDS: Final = (stimuli.Returned, stimuli.Raised, stimuli.Unwound)
+
+log: Final = logging.getLogger("plait")
+
+
+class Archive(Protocol):
+    """Where a run is kept, and how it is written."""
+
+    journal: Journal
+    #: May the journal have the run? One with a new name it cannot have.
+    known: bool
+    #: Must it?
+    resumes: bool
+    #: The name of the workflow.
+    target: str
+
+    @property
+    def scribe(self) -> Scribe:
+        """Who writes it, and reads it."""
+        ...
+
+    def forks(self, shell: JournaledShell) -> bool:
+        """Put the state in place that a run begins from which no start event begins, if it is one."""
+        ...
+
+    def forked(self, shell: JournaledShell, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Look at the first entries that were read. If the run began from a state, put that in place.
+
+        Raises:
+            PlaitError: It is not the run that was to begin.
+
+        Returns:
+            Those that follow.
+        """
+        ...
+
+    def check(self) -> None:
+        """Refuse to begin a run that cannot be kept. Raises `ContextSerdeError`."""
+        ...
+
+    def begun(self, shell: JournaledShell) -> None:
+        """Do what is to be done when the run has begun."""
+        ...
+
+    def taken_up(self, shell: JournaledShell) -> None:
+        """Do what is to be done when the run has been read, and before it goes on."""
+        ...
+
+
+class JournaledShell(Shell):
+    """One run that is kept in a journal, from the inside."""
+
+    def __init__(self, *args: Any, archive: Archive, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.archive = archive
+        #: Has it come so far that its tasks may run?
+        self._hosted = False
+        self._read: Happening
+        #: Does a body's last append wait for its completion? Does any wait for the next round?
+        self._sending = self._in_doubt = False
+        #: Classes that can be written.
+        self._prepared: set[type] = set()
+        self._ledger = Ledger(archive.scribe, self.state, self._cannot_go_on)
+
+    # ------------------------------------------------------------ the beginning
+
+    def _begin(self) -> None:
+        self.native.name_in(self.base)  # effects are performed in callbacks of the loop
+        self._read = self.native.event()
+        if self.archive.known:
+            self.taken_up = self._read
+        if not self.archive.known:
+            self._open_it()
+
+    def _open_it(self) -> None:
+        now = self.clock()
+        self.archive.scribe.begin(time.time() - now)
+        self._goes_on = self.archive.forks(self)
+        self.archive.check()
+        self._ledger.hold()  # one append: who takes the run up finds its store as well
+        super()._begin()
+        self.archive.begun(self)
+        self._ledger.release()
+
+    async def host(self) -> None:  # noqa: ASYNC910 - `using` waits
+        """Run to the end, or until the owner leaves. Raises nothing but the backend's `Cancelled`."""
+        archive = self.archive
+        try:
+            async with using(archive.journal, self.native) as desk:
+                with desk.claim(self.run_id):
+                    if archive.known:
+                        await self._check_target()
+                        await self._take_up()
+                    self._ledger.attach(archive.journal)
+                    self._read.set()
+                    if self.conclusion is None:
+                        self._hosted = True
+                        await super().host()
+        except PlaitError as error:
+            self._unkept(error)
+        finally:
+            self._read.set()
+            self._ledger.open = False
+            if not self._hosted and self._gate is not None:
+                self._gate.leave(self._admission)
+            if self.conclusion is None:
+                self._close(None)
+
+    async def _check_target(self) -> None:
+        """Refuse the run of another workflow: its records would mean something else here."""
+        name, target = self.run_id, self.archive.target
+        # The last text before the name, so that the first stream after it is the run's, if there is one.
+        before = f"{name[:-1]}{chr(ord(name[-1]) - 1)}\U0010ffff"
+        for stream in await self.archive.journal.streams(after=before, limit=1):
+            if stream.stream == name and stream.target != target:
+                raise RunConflictError(
+                    f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
+                )
+
+    async def _take_up(self) -> None:
+        """Read what there is of the run, and go on from there."""
+        journal, scribe, past = self.archive.journal, self.archive.scribe, Past()
+        while entries := await journal.read(self.run_id, after=past.entries, limit=PAGE):
+            if not past.entries:
+                past.entries = len(entries)
+                entries = self.archive.forked(self, entries)
+            else:
+                past.entries += len(entries)
+            kept = self._looked_at(scribe.records(entries), past)
+            try:
+                fold(self.state, kept, past.shown.append)
+            except PlaitError:
+                raise
+            except Exception as error:  # `apply` never judges: what fails, fails anyhow
+                text = f"it does not follow from the records before it: {error!r}"
+                raise UnreadableEntryError(entries[past.looked_at - 1], text) from error
+            past.looked_at = 0
+        if not past.entries:
+            if self.archive.resumes:
+                raise UnknownRunError(f"The journal has no run {self.run_id!r}.")
+            self._open_it()
+            return
+        past.ask_again(self.state.waits)
+        for event in past.shown:
+            assert isinstance(event, Event)
+            self.feed.publish(event)
+        self.archive.taken_up(self)
+        if self.state.phase is Phase.OVER:
+            self._conclude(None, disowned=False)
+            return
+        now = self.clock()
+        epoch = time.time() - now
+        scribe.begin(epoch)
+        self._go_on(now, epoch, past.elapsed)
+        if self._cancel_asked:
+            self.cancel()
+
+    def _looked_at(self, kept: Iterator[Record], past: Past) -> Iterator[Record]:
+        """Note on the way what the state does not say."""
+        for record in kept:
+            past.looked_at += 1
+            if isinstance(record, records.Emitted) and record.cause == OUTSIDE and not past.begun:
+                past.begun = True
+                self._compare(record.event)
+            elif isinstance(record, records.Decided) and isinstance(record.outcome, TOLD):
+                self._story = explain(self.state, record.at)
+            elif isinstance(record, records.Waited) and record.question is not None:
+                past.questions[record.wait.key] = record.question
+            elif isinstance(record, records.Reopened):
+                past.begun = True
+                past.ask_again(self.state.waits)
+            past.count(record, idle=self._pauses and self.state.idle)
+            yield record
+
+    def _compare(self, event: object) -> None:
+        if not self.archive.resumes and event != self._start_event:
+            raise RunConflictError(
+                f"The journal has a run {self.run_id!r} with another start event: "
+                f"{show(event, 200)}, not {show(self._start_event, 200)}. "
+                "Take another name, or go on with that run: workflow.resume(run_id)"
+            )
+
+    def send(self, event: object, step: str | None, sender: DeliveryId = OUTSIDE) -> None:
+        """Send an event into the run."""
+        if self.state.phase is Phase.NEW or (self.archive.known and not self._read.is_set()):
+            raise WorkflowRuntimeError(
+                f"Run {self.run_id!r} is still being read from its journal.\n"
+                "  right:  async with run: run.send_event(...)"
+            )
+        super().send(event, step, sender)
+
+    # ------------------------------------------------------------ the ear and the hands
+
+    def hear(self, stimulus: Stimulus) -> Answer:
+        """Do as any shell, once it is certain that what comes of it can be written."""
+        if self._ledger.open:
+            if self._suspends(stimulus):
+                self._suspend(stimulus.now)
+            else:
+                self._doubt(stimulus)
+                try:
+                    self._prepare(stimulus)
+                except ContextSerdeError as error:
+                    if not isinstance(stimulus, stimuli.Returned):
+                        raise
+                    stimulus = stimuli.Raised(stimulus.now, stimulus.delivery, error)
+        try:
+            return super().hear(stimulus)
+        finally:
+            if self._sending and isinstance(stimulus, ENDS):
+                self._sending = False
+                self._ledger.release()
+
+    def send_all(self, events: Iterable[tuple[object, str | None]], sender: DeliveryId) -> None:
+        """Send the events that a body has held back: one append with its completion, which follows."""
+        if not self._sending:
+            self._sending = True
+            self._ledger.hold()
+        super().send_all(events, sender)
+
+    def _suspend(self, now: float) -> None:
+        if self.timeout is not None and self._ledger.error is None:
+            super().hear(stimuli.StoreChanged(now, OUTSIDE, {}))  # so long it went on
+        self._ledger.open = False
+
+    def _doubt(self, stimulus: Stimulus) -> None:
+        """Keep what a body does in its clean-up back for one round of the scheduler.
+
+        Whoever is woken first by a cancellation cannot know whose it is: its own, or that of the scope
+        that owns the run. By then the host knows, and what came after a suspension is nobody's.
+        """
+        if (
+            not self._in_doubt
+            and isinstance(stimulus, OF_BODIES)
+            and self.state.phase is GOING
+            and self._may_be_cancelled(stimulus)
+        ):
+            self._in_doubt = True
+            self._ledger.hold()
+            self.native.caller()(self._be_certain)
+
+    def _may_be_cancelled(self, stimulus: Stimulus) -> bool:
+        if isinstance(stimulus, stimuli.WaitExpired) and stimulus.called_away:
+            return True  # it is heard in a shield
+        return self.native.current_task() is not None and self.native.deadline() == -math.inf
+
+    def _be_certain(self) -> None:
+        self._in_doubt = False
+        self._ledger.release()
+
+    def _prepare(self, stimulus: Stimulus) -> None:
+        prepare = self.archive.scribe.prepare
+        match stimulus:
+            case stimuli.Sent() | stimuli.Wrote():
+                prepare(stimulus.event)
+            case stimuli.Returned():
+                prepare(stimulus.value)
+            case stimuli.Contributed():
+                self._prepare_classes(stimulus.shape.need)
+                prepare(stimulus.key)
+            case stimuli.WaitBegan():
+                self._prepare_classes([stimulus.kind])
+                prepare(dict(stimulus.requirements))
+                prepare(stimulus.question)
+            case _:
+                pass
+
+    def _prepare_classes(self, kinds: Iterable[type]) -> None:
+        for kind in kinds:
+            if kind not in self._prepared:
+                self.archive.scribe.prepare(kind)
+                self._prepared.add(kind)
+
+    def _suspends(self, stimulus: Stimulus) -> bool:
+        """Rule 2. Ctrl-C in a body comes from the owner as well: it is no failure of the step's."""
+        if not (self.state.phase is GOING or self.state.draining):
+            return False
+        if isinstance(stimulus, stimuli.Abandoned):
+            return True
+        return isinstance(stimulus, stimuli.Raised) and not isinstance(stimulus.error, Exception)
+
+    def notice(self) -> bool:
+        """Say why there is a `Cancelled`; false if nobody asked for one."""
+        mine = self._scope is not None and self._scope.cancel_called
+        if self.state.draining and self.disowned and not mine:
+            self._ledger.open = False
+        return super().notice()
+
+    def ready(self, step: str) -> DeliveryId | None:
+        """Hear that a worker has come; the delivery for it."""
+        if self.state.phase is not GOING and not self.state.drains_again:
+            return None  # it was called by an offer that had been on its way to the disk
+        answer = self.hear(stimuli.Ready(self.clock(), step))
+        return answer.delivery if isinstance(answer, Begin) else None
+
+    def returned(
+        self, now: float, number: DeliveryId, value: object, *, stays: bool
+    ) -> DeliveryId | None:
+        """Hear that a body has returned. Its worker goes back to its seat: what comes next must be kept."""
+        del stays
+        self.hear(stimuli.Returned(now, number, value, stays=False))
+        return None
+
+    def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
+        answer: Answer = None
+        later: list[Effect] = []
+        if self.state.phase is not GOING and isinstance(self.state.outcome, TOLD):
+            self._story = self._story or explain(self.state, self.clock())
+        for effect in todo:
+            if isinstance(effect, Refuse):
+                raise effect.error
+            if isinstance(effect, Begin | Give):
+                answer = effect
+            else:
+                later.append(effect)
+        if not self._ledger.open:  # what nobody will find on record is shown to nobody
+            records, later = (), [effect for effect in later if not isinstance(effect, Publish)]
+        self._ledger.append(records, partial(self._act_now, records, later))
+        return answer
+
+    def _act_now(self, records: Sequence[Record], todo: Sequence[Effect]) -> None:
+        if self.cut.is_set() or not self._ledger.open:  # nobody is there to do anything any more
+            todo = [effect for effect in todo if not isinstance(effect, Offer | Alarm)]
+        super()._act(records, todo)
+
+    def _open_lane(self, step: str) -> Lane:
+        work = self._work[step]
+        kept = attrs.evolve(work, body=self._once_kept(work.body))
+        return self._new_lane(step, kept)
+
+    def _once_kept(self, body: Body) -> Body:
+        """Rule 1."""
+
+        async def begin(attempt: Attempt) -> object:
+            if not (
+                self._ledger.has(attempt.delivery.number) or await self._ledger.settled(self.native)
+            ):
+                await (
+                    self.native.event().wait()
+                )  # the journal is broken: the scope is being cancelled
+            return await body(attempt)
+
+        return begin
+
+    def store_changed(
+        self, sender: DeliveryId, values: Mapping[str, object], removed: tuple[str, ...]
+    ) -> None:
+        """Keep what was written to the store."""
+        self.hear(stimuli.StoreChanged(self.clock(), sender, values, removed))
+
+    # ------------------------------------------------------------ the end
+
+    async def _kept(self) -> None:
+        with self.native.cancel_scope(shield=True):
+            await self._ledger.finish(self.native)
+
+    def _cannot_go_on(self) -> None:
+        """Rule 4 of the ledger: the run is suspended where the journal has it."""
+        super().hear(stimuli.Abandoned(self.clock()))
+        if not self.wound:
+            self._perform(Wind())
+
+    def _conclude(self, crash: BaseException | None, *, disowned: bool) -> Conclusion:
+        if self._ledger.error is not None:
+            self._unkept(self._ledger.error, crash)
+        elif self.state.phase is Phase.NEW:
+            self._end(cancelled_early(self.state))
+        if self.conclusion is not None:
+            return self.conclusion
+        return super()._conclude(crash, disowned=disowned)
+
+    def _unkept(self, error: Exception, crash: BaseException | None = None) -> None:
+        """End a run whose journal is broken, or does not have it, or does not want it."""
+        if self.conclusion is None:
+            self._end(unkept(self.state, error, crash))
+        elif self.conclusion.error is None:
+            self.conclusion = unkept(self.state, error, None)
+        else:
+            log.error("The journal of run %s: %s", self.run_id, error)
+
+
+@attrs.define
+class Past:
+    """What is known of the earlier lives of a run."""
+
+    entries: int = 0
+    #: Of the entries that are being read.
+    looked_at: int = 0
+    begun: bool = False
+    #: Seconds that count against the timeout: those of all lives, and not while the run was idle.
+    elapsed: float = 0.0
+    _last: float = math.nan
+
+    #: What was on the stream, and which questions were.
+    shown: list[object] = attrs.field(factory=list[object])
+    questions: dict[WaitKey, object] = attrs.field(factory=dict[WaitKey, object])
+
+    def ask_again(self, waits: Iterable[WaitKey]) -> None:
+        """Take the questions that nobody has answered off the stream: they are asked once more."""
+        still_open = [self.questions.pop(key) for key in waits if key in self.questions]
+        for question in still_open:
+            self.shown[:] = [event for event in self.shown if event is not question]
+
+    def count(self, record: Record, *, idle: bool) -> None:
+        """Let time pass until this record. `idle`: does the clock stand still until then?"""
+        if isinstance(record, records.Reopened):
+            self.elapsed = record.elapsed
+        elif isinstance(record, records.RunStarted):
+            pass  # the clock is another one
+        else:
+            self.until(record.at, idle=idle)
+        self._last = record.at
+
+    def until(self, at: float, *, idle: bool) -> None:
+        """Let time pass until then."""
+        if not idle:
+            self.elapsed += at - self._last

@@ -1,0 +1,219 @@
+"""The codec: a run's records as entries of a journal, and back.
+
+Rule 1: what was encoded is decoded as an equal record, in any process: times are those of the clock
+    of their own life of the run, and only the entry has the Unix time as well.
+Rule 2: the same record gives the same bytes: JSON with sorted keys, without spaces, in UTF-8.
+Rule 3: whatever bytes there are, decoding gives a record or an `UnreadableEntryError`, and what is
+    wrong with one run is that run's matter alone: it is held, and the others go on.
+
+`kinds` has the table of tags, `forms` how each field is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from json import JSONDecoder, JSONEncoder
+from typing import Final, NoReturn, cast
+
+from plait._abc import Entry, Opening, Status
+from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError
+from plait._kernel.fold import fold
+from plait._kernel.records import Cancelled, Closed, Record, RunStarted, Stopped
+from plait._kernel.state import RunState
+
+from .forms import Misfit, Values, a_mapping
+from .kinds import REGISTRY, Registry, UnknownKind
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _encoder(*, ascii_only: bool) -> JSONEncoder:
+    return JSONEncoder(
+        sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=ascii_only
+    )
+
+
+# Made once: `json.dumps` makes an encoder at each call.
+_to_text: Final = _encoder(ascii_only=False).encode
+_to_ascii: Final = _encoder(ascii_only=True).encode
+_from_text: Final = JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def to_bytes(data: object) -> bytes:
+    """Write JSON values in the one way there is.
+
+    Raises:
+        ValueError: There is a NaN or an infinity among them.
+        TypeError: There is something else among them.
+    """
+    text = _to_text(data)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as in the name of an odd file
+        return _to_ascii(data).encode()
+
+
+def from_bytes(body: bytes) -> object:
+    """Read what `to_bytes` writes.
+
+    Raises:
+        ValueError: It is no JSON in UTF-8.
+        RecursionError: It is too deep.
+    """
+    return cast("object", _from_text(str(body, "utf-8")))
+
+
+class Codec:
+    """Encodes and decodes one run's records.
+
+    Args:
+        stream: The run's id.
+        values: Writes and reads users' values.
+        epoch: The Unix time of the 0 of the run's clock, in this life of it. Only `encode` needs it.
+        registry: The kinds of records there are.
+
+    Example:
+        ```python
+        codec = Codec("r1", values, epoch=time.time() - clock())
+        journal.append([codec.encode(record, n)], done)
+        ```
+    """
+
+    def __init__(
+        self, stream: str, values: Values, epoch: float = 0.0, registry: Registry = REGISTRY
+    ) -> None:
+        self.stream = stream
+        self.values = values
+        self.epoch = epoch
+        self._registry = registry
+        self._by_class = registry.by_class
+
+    def encode(
+        self,
+        record: Record,
+        n: int,
+        *,
+        status: Status | None = None,
+        opening: Opening | None = None,
+    ) -> Entry:
+        """Make an entry of a record.
+
+        Args:
+            record: A record of this run.
+            n: Its place in the stream, from 1.
+            status: The stream's new status, see `status_after`.
+            opening: What the stream is, if this is its first entry.
+
+        Raises:
+            ContextSerdeError: A value of a user's in it cannot be written.
+        """
+        kind, form = self._by_class[type(record)]
+        assert form.write is not None
+        try:
+            body = to_bytes(form.write(record, self.values))
+        except (ValueError, TypeError, RecursionError) as error:
+            if isinstance(error, ContextSerdeError):
+                raise
+            raise ContextSerdeError(f"Cannot write {kind.tag}: {error}") from error
+        at = record.at + self.epoch
+        return Entry(self.stream, n, kind.tag, kind.version, at, None, body, status, opening)
+
+    def decode(self, entry: Entry) -> Record:
+        """Make a record of an entry.
+
+        Raises:
+            UnreadableEntryError: Its kind or version is not known, or its body does not fit.
+        """
+        registry = self._registry
+        try:
+            kind, form = registry.of(entry.kind, entry.version)
+            body = from_bytes(entry.body)
+            if entry.version < kind.version:
+                body = registry.upgraded(entry.kind, entry.version, a_mapping(body))
+            return cast("Record", form.read(body, self.values))
+        except Misfit as misfit:
+            raise UnreadableEntryError(entry, *misfit.lines) from misfit
+        except (UnknownKind, ValueError, RecursionError) as error:
+            raise UnreadableEntryError(entry, str(error)) from error
+
+    def records(self, entries: Iterable[Entry], *, after: int = 0) -> Iterator[Record]:
+        """Decode entries that follow one another, from the one after `after` on.
+
+        Raises:
+            UnreadableEntryError: One is missing, or cannot be read.
+        """
+        for n, entry in enumerate(entries, after + 1):
+            if entry.n != n or entry.stream != self.stream:
+                text = f"it is not record {n} of run {self.stream}, which should follow"
+                raise UnreadableEntryError(entry, text)
+            yield self.decode(entry)
+
+
+# ---------------------------------------------------------------- a whole run
+
+
+def read_run(
+    state: RunState,
+    codec: Codec,
+    entries: Iterable[Entry],
+    *,
+    after: int = 0,
+    publish: Callable[[object], object] | None = None,
+) -> int:
+    """Add entries that follow one another to a run's state; the place of the last one.
+
+    Args:
+        state: A new state, or what the entries up to `after` have made of one.
+        codec: That of the run.
+        entries: As the journal gave them: whole appends, in order.
+        after: The place of the last entry that the state has.
+        publish: Told of each event that was put on the run's stream, in order.
+
+    Raises:
+        UnreadableEntryError: One is missing, cannot be read, or does not follow from the others. The
+            state is of no use then.
+    """
+    last: list[Entry] = []
+
+    def records() -> Iterator[Record]:
+        for entry in entries:
+            n = last[0].n if last else after
+            last[:] = [entry]
+            yield from codec.records([entry], after=n)
+
+    try:
+        fold(state, records(), publish)
+    except UnreadableEntryError:
+        raise
+    except Exception as error:  # `apply` never judges: what fails fails anyhow
+        if not last:
+            raise
+        text = f"it does not follow from the records before it: {error!r}"
+        raise UnreadableEntryError(last[0], text) from error
+    return last[0].n if last else after
+
+
+def status_after(record: Record, state: RunState) -> Status | None:
+    """Say which status a record gives its stream, if it changes it.
+
+    Args:
+        record: The record.
+        state: The run, with this record applied.
+    """
+    if type(record) is RunStarted:
+        return "running"
+    if type(record) is not Closed:
+        return None  # also after the decision: until all is cleaned up, the run goes on
+    if state.failures:
+        return "failed"
+    match state.outcome:
+        case Stopped():
+            return "completed"
+        case Cancelled():
+            return "cancelled"
+        case None:
+            raise PlaitInternalError(f"run {state.run_id} was closed without an outcome")
+        case _:
+            return "failed"
