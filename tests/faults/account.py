@@ -106,7 +106,7 @@ def check_that_all_is_told(raised: list[Exception], books: list[Book]) -> None:
 def _stimulus(record: Record) -> stimuli.Stimulus:
     if isinstance(record, records.Waited):
         wait = record.wait
-        return stimuli.WaitBegan(0, wait.delivery, wait.kind, {}, False, None, None)  # noqa: FBT003
+        return stimuli.WaitBegan(0, wait.delivery, wait.kind, {}, False, None, record.question)  # noqa: FBT003
     return SENT
 
 

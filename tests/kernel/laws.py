@@ -358,8 +358,8 @@ class Laws:
     def _decided(self, outcome: records.Outcome, stimulus: Stimulus, before: Record | None) -> None:
         """Law 9: the outcome is that of its cause."""
         match stimulus:
-            case stimuli.Expired():
-                assert outcome == records.TimedOut(self.active)
+            case stimuli.Expired(_, seconds):
+                assert outcome == records.TimedOut(self.active, seconds)
             case stimuli.CancelAsked():
                 assert outcome == records.Cancelled(by_owner=False)
             case stimuli.Abandoned():

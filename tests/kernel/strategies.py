@@ -357,7 +357,7 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
     stimuli.StoreChanged: st.builds(
         stimuli.StoreChanged, times, numbers, contents, removed, st.booleans()
     ),
-    stimuli.Expired: st.builds(stimuli.Expired, times),
+    stimuli.Expired: st.builds(stimuli.Expired, times, st.none() | times),
     stimuli.CancelAsked: st.builds(stimuli.CancelAsked, times),
     stimuli.Abandoned: st.builds(stimuli.Abandoned, times),
     stimuli.Settled: st.builds(stimuli.Settled, times),

@@ -64,7 +64,7 @@ class Attempt:
         self.threaded: bool = False
         #: Events that are sent when the attempt succeeds.
         self.held: list[tuple[object, str | None]] | None = None
-        #: The runs of other workflows that it has made, by their names; the strand's own objects.
+        #: The runs of other workflows that it has made, by their names, as the strand knows them.
         self.children: Mapping[RunId, object] = NONE
         #: The strand's own object for this attempt, made when the body first needs it.
         self.context: object = None

@@ -27,6 +27,7 @@ from plait._naming import publish
 
 from .advice import Former
 from .arguments import check_event, check_wait
+from .children import Finished
 from .collect import shape_of
 from .journals import rename
 from .state.dict_state import DictState
@@ -652,8 +653,10 @@ class Context(Generic[S]):
             for attempt in shell.attempts():
                 if attempt.delivery.number != without:
                     for run_id, child in attempt.children.items():
-                        assert isinstance(child, Context)
-                        children[run_id] = child._written(serializer)
+                        if isinstance(child, Context):
+                            children[run_id] = child._written(serializer)
+                        elif isinstance(child, Finished):
+                            children[run_id] = child.written(serializer)
         elif self._snapshot is not None:
             state, elapsed = self._snapshot.state, self._snapshot.elapsed
         return write(

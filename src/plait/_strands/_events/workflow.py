@@ -33,6 +33,7 @@ from plait._naming import publish
 
 from .advice import FORMER_OPTIONS, was
 from .arguments import check_names, is_count, is_positive, unknown_checks
+from .children import finish
 from .compile import make_plan, work_of
 from .context import Context
 from .graph import Graph, read_steps
@@ -450,6 +451,7 @@ class Workflow(Generic[R_co]):
         self._runs[name] = shell
         if parent is not None:
             parent.adopt(name, ctx)
+            shell.on_end.append(partial(finish, parent, self, shell.state))
         return Run(shell, ctx, runtime_here())
 
     def _archive(
