@@ -118,7 +118,7 @@ async def test_row_098_a_record_of_an_unknown_step_is_refused():
     with anyio.move_on_after(1.5):
         await flow.run(run_id="r")
     with pytest.raises(PlaitError, match="work"):
-        await Less(journal=journal, workflow_name="six").resume("r")
+        await Less(journal=journal, workflow_name="six", disable_validation=True).resume("r")
     again = Six(journal=journal, workflow_name="six")
     assert await again.resume("r") == [0, 1, 2, 3, 4, 5]
 

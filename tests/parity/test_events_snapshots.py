@@ -208,28 +208,32 @@ async def test_row_095_waits_answers_and_retries_go_on(monkeypatch):
     assert sorted(flow.bodies) == [("ask", 0), ("ask", 2), ("t", 0), ("t", 5)]
 
 
+class Child(Workflow):
+    """Two steps, the second of two seconds."""
+
+    bodies = []
+
+    @step
+    async def c1(self, ev: StartEvent) -> A:
+        self.bodies.append("c1")
+        return A(n=ev.n)
+
+    @step
+    async def c2(self, ev: A) -> StopEvent:
+        self.bodies.append("c2")
+        await anyio.sleep(2)
+        return StopEvent(result=ev.n)
+
+
+class Parent(Workflow):
+    @step
+    async def p(self, ev: StartEvent) -> StopEvent:
+        first = await Child().run(n=1)
+        return StopEvent(result=[first, await Child().run(n=2)])
+
+
 @in_virtual_time
 async def test_row_095_children_go_on_inside_their_parent():
-    class Child(Workflow):
-        bodies = []
-
-        @step
-        async def c1(self, ev: StartEvent) -> A:
-            self.bodies.append("c1")
-            return A(n=ev.n)
-
-        @step
-        async def c2(self, ev: A) -> StopEvent:
-            self.bodies.append("c2")
-            await anyio.sleep(2)
-            return StopEvent(result=ev.n)
-
-    class Parent(Workflow):
-        @step
-        async def p(self, ev: StartEvent) -> StopEvent:
-            first = await Child().run(n=1)
-            return StopEvent(result=[first, await Child().run(n=2)])
-
     async with Parent().run() as run:
         await anyio.sleep(3)
         data = json.loads(text_of(run))
@@ -240,6 +244,45 @@ async def test_row_095_children_go_on_inside_their_parent():
     assert await parent.run(ctx=Context.from_dict(parent, data)) == [1, 2]
     assert Child.bodies == ["c2"]
     assert anyio.current_time() == 5
+
+
+@pytest.mark.parametrize("written", [False, True])
+@in_virtual_time
+async def test_row_083_children_of_a_cancelled_run_go_on_with_its_context(written):
+    parent = Parent()
+    async with parent.run() as run:
+        await anyio.sleep(3)
+        run.cancel()
+    Child.bodies.clear()
+    ctx = Context.from_dict(parent, json.loads(text_of(run))) if written else run.ctx
+    assert await parent.run(ctx=ctx) == [1, 2]
+    assert Child.bodies == ["c2"]
+    assert anyio.current_time() == 5
+
+
+@in_virtual_time
+async def test_row_083_what_keeps_a_child_from_going_on_is_said_when_it_would():
+    class Holder(Workflow):
+        @step
+        async def c1(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            await ctx.store.set("lock", object())
+            await anyio.sleep(2)
+            return StopEvent()
+
+    class Around(Workflow):
+        @step
+        async def p(self, ev: StartEvent) -> StopEvent:
+            await Holder().run()
+            return StopEvent()
+
+    flow = Around()
+    async with flow.run() as run:
+        await anyio.sleep(1)
+        run.cancel()
+    with pytest.raises(ContextSerdeError, match="lock"):
+        run.ctx.to_dict()
+    with pytest.raises(ContextSerdeError, match="lock"):
+        await flow.run(ctx=run.ctx)
 
 
 # ---------------------------------------------------------------- row 96

@@ -118,7 +118,7 @@ class RunArchive:
         resumes: bool,
         origin: Mapping[str, Any] | None,
     ) -> None:
-        fork = None if origin is None else new_fork(origin, context._output, values)
+        fork = None if origin is None else new_fork(origin, context._origin.output, values)
         self.journal = journal
         self.scribe = RunScribe(run_id, values, opening, fork)
         self.known = known
@@ -162,8 +162,9 @@ class RunArchive:
 
     def _put(self, fork: Fork, shell: JournaledShell) -> None:
         snapshot = fork.restored(shell.plan, self._values)
-        self._context._children = children_of(snapshot)
-        self._context._rename(snapshot.state, shell.run_id)
+        origin = self._context._origin
+        origin.children = children_of(snapshot)
+        origin.rename(snapshot.state, shell.run_id)
         put_state(shell.state, snapshot.state)
         shell.completes = fork.output
 

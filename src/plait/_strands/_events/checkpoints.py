@@ -120,7 +120,7 @@ class WorkflowCheckpointer(Generic[R]):
             ```
         """
         ctx: Context[Any] = Context(self._workflow)
-        ctx._callbacks = [self.new_checkpoint_callback_for_run()]
+        ctx._origin.callbacks = [self.new_checkpoint_callback_for_run()]
         return self._workflow.run(ctx, **start_fields)
 
     def run_from(self, checkpoint: Checkpoint, *, run_id: str | None = None) -> Run[R]:
@@ -147,8 +147,8 @@ class WorkflowCheckpointer(Generic[R]):
         ctx: Context[Any] = Context.from_dict(
             self._workflow, checkpoint.ctx_state, self._serializer
         )
-        ctx._callbacks = [self.new_checkpoint_callback_for_run()]
-        ctx._output = checkpoint.output_event
+        ctx._origin.callbacks = [self.new_checkpoint_callback_for_run()]
+        ctx._origin.output = checkpoint.output_event
         return self._workflow.run(ctx, run_id=str(uuid.uuid4()) if run_id is None else run_id)
 
     def enable_checkpoint(self, step: str) -> None:

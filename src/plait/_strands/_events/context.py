@@ -15,30 +15,23 @@ from typing_extensions import TypeVar
 
 from plait._engine.attempt import Attempt, current_attempt
 from plait._engine.shell import Shell
-from plait._errors import ContextSerdeError, ContextStateError, WorkflowRuntimeError
+from plait._errors import ContextStateError, WorkflowRuntimeError
 from plait._event import Event, StartEvent
 from plait._ids import DeliveryId, RunId
 from plait._kernel.collecting import Shape
-from plait._kernel.copying import copy_of
 from plait._kernel.life import Phase
 from plait._kernel.retry.policy import RetryInfo
-from plait._kernel.state import RunState
 from plait._naming import publish
 
 from .advice import Former
 from .arguments import check_event, check_wait
-from .children import Finished
 from .collect import shape_of
-from .journals import rename
+from .origin import Origin, restore, written
 from .state.dict_state import DictState
-from .state.parts import parts_of, put_parts
 from .state.state_class import new_state
 from .store import StateStore
 
 if TYPE_CHECKING:
-    from plait._journal.snapshot import Snapshot
-
-    from .checkpointing import CheckpointCallback
     from .serializers import BaseSerializer
     from .workflow import Workflow
 
@@ -79,13 +72,9 @@ class Context(Generic[S]):
 
     __slots__ = (
         "_attempt",
-        "_callbacks",
-        "_children",
-        "_output",
-        "_reader",
+        "_origin",
         "_shapes",
         "_shell",
-        "_snapshot",
         "_store",
         "_without",
         "_workflow",
@@ -111,18 +100,12 @@ class Context(Generic[S]):
         self._attempt: Attempt | None = None
         #: The last `expected` of each buffer, and what it means: reading it again costs O(n).
         self._shapes: dict[tuple[str, str], tuple[object, Shape]] = {}
-        #: What is to go on, and the snapshots of runs inside that.
-        self._snapshot: Snapshot | None = None
-        self._children: dict[RunId, object] = {}
-        self._reader: BaseSerializer | None = None
-        #: For the next run of it: who wants its checkpoints; and what the step returned with which
-        #: the checkpoint was taken that the run goes on from.
-        self._callbacks: list[CheckpointCallback] = []
-        self._output: object = None
+        #: What the next run of it has to begin with.
+        self._origin: Origin = Origin()
         #: Of a checkpoint: the delivery that has returned.
         self._without: DeliveryId | None = None
         if previous_context is not None:
-            self._restore(previous_context, serializer)
+            restore(self, previous_context, serializer)
 
     # ------------------------------------------------------------ the three faces
 
@@ -135,9 +118,7 @@ class Context(Generic[S]):
         self._check_free()
         self._shell = shell
         self._shapes = {}
-        shell.checkpoints[:0] = self._callbacks
-        self._callbacks = []
-        shell.completes, self._output = self._output, None
+        self._origin.bind(shell)
 
     def _check_free(self) -> None:
         """Check that a run may use it. The strand's, not for users.
@@ -161,9 +142,7 @@ class Context(Generic[S]):
         context._shell = attempt.shell
         context._attempt = attempt
         context._shapes = self._shapes
-        context._snapshot = None
-        context._children = self._children
-        context._reader = self._reader
+        context._origin = self._origin
         attempt.context = context
         return context
 
@@ -625,7 +604,7 @@ class Context(Generic[S]):
             )
         if self._without is not None:
             self._check_unrouted(self._without)
-        return self._written(serializer, include_state=include_state, without=self._without)
+        return written(self, serializer, include_state=include_state, without=self._without)
 
     def _check_unrouted(self, number: DeliveryId) -> None:
         state = self._started("to_dict()").state
@@ -633,40 +612,6 @@ class Context(Generic[S]):
             raise ContextStateError(
                 "to_dict() of a checkpoint's context was called after its callback."
             )
-
-    def _written(
-        self,
-        serializer: BaseSerializer | None = None,
-        *,
-        include_state: bool = True,
-        without: DeliveryId | None = None,
-    ) -> dict[str, Any]:
-        """Do as `to_dict`, perhaps without a delivery that has returned. The strand's, not for users."""
-        from plait._journal.snapshot import write  # noqa: PLC0415 - the codec, for who needs it
-
-        shell = self._shell
-        _, plan = self._workflow._compile()
-        state, elapsed = RunState(plan, RunId("")), 0.0
-        children: dict[str, object] = {str(name): child for name, child in self._children.items()}
-        if shell is not None:
-            state, elapsed = self._resumable or shell.state, shell.elapsed
-            for attempt in shell.attempts():
-                if attempt.delivery.number != without:
-                    for run_id, child in attempt.children.items():
-                        if isinstance(child, Context):
-                            children[run_id] = child._written(serializer)
-                        elif isinstance(child, Finished):
-                            children[run_id] = child.written(serializer)
-        elif self._snapshot is not None:
-            state, elapsed = self._snapshot.state, self._snapshot.elapsed
-        return write(
-            state,
-            self._workflow._values(serializer),
-            elapsed=elapsed,
-            store=parts_of(self._store._state) if include_state else None,
-            children=children,
-            without=without,
-        )
 
     @classmethod
     def from_dict(
@@ -695,75 +640,8 @@ class Context(Generic[S]):
             ```
         """
         context = cls(workflow)
-        context._restore(data, serializer)  # `None` too, which is no snapshot
+        restore(context, data, serializer)  # `None` too, which is no snapshot
         return context
-
-    def _restore(self, data: object, serializer: BaseSerializer | None) -> None:
-        from plait._journal.snapshot import read  # noqa: PLC0415 - the codec, for who needs it
-
-        self._reader = serializer  # of the runs inside too
-        workflow = self._workflow
-        if _is_records(data):
-            snapshot = _restored(workflow, cast("Mapping[str, Any]", data))
-        else:
-            _, plan = workflow._compile()
-            snapshot = read(plan, data, workflow._values(serializer))
-        if snapshot.has_store:
-            try:
-                self._store._state = put_parts(self._store._state, snapshot.state.store)
-            except ValueError as error:
-                text = f"Cannot load this context: 1 fault\n  state: {error}"
-                raise ContextSerdeError(text) from error
-        snapshot.state.store = {}
-        self._children = {RunId(name): child for name, child in snapshot.children.items()}
-        if snapshot.state.phase is not Phase.NEW:
-            self._snapshot = snapshot
-
-    def _restore_child(self, parent: Attempt, run_id: RunId) -> None:
-        """Go on where a snapshot of the run around it has this one. The strand's, not for users."""
-        around = parent.shell.context
-        if isinstance(around, Context) and run_id in around._children:
-            self._restore(around._children.pop(run_id), around._reader)
-
-    def _rename(self, state: RunState, run_id: RunId) -> None:
-        """Let a run go on under another name, and the runs inside it under those that follow from it."""
-        rename(state, run_id, self._children)
-
-    @property
-    def _resumable(self) -> RunState | None:
-        """The run of this context as it stood when it was cancelled, if that was its end."""
-        shell = self._shell
-        ended = shell is not None and shell.conclusion is not None and shell.conclusion.cancelled
-        return shell.resumable if shell is not None and ended else None
-
-    @property
-    def _goes_on(self) -> bool:
-        """Is there a run to go on with? The strand's, not for users."""
-        if self._snapshot is not None:
-            return self._snapshot.state.phase is not Phase.OVER
-        return self._resumable is not None
-
-    @property
-    def _origin(self) -> dict[str, Any] | None:
-        """What is to go on, written down, for a journal. The strand's, not for users."""
-        if self._snapshot is None and self._resumable is None:
-            return None
-        return self._written()
-
-    def _take_up(self, *, of_child: bool) -> RunState | None:
-        """Hand out what is to go on, once; of a child what has ended too. The strand's, not for users."""
-        snapshot, self._snapshot = self._snapshot, None
-        if snapshot is None:
-            return None if self._resumable is None else copy_of(self._resumable)
-        if snapshot.state.aside and self._output is None:
-            self._snapshot = snapshot
-            raise ContextStateError(
-                "This context is a checkpoint's, and what its step returned is not in it.\n"
-                "  right:  WorkflowCheckpointer(workflow).run_from(checkpoint)"
-            )
-        if snapshot.state.phase is Phase.OVER and not of_child:
-            return None
-        return snapshot.state
 
     # ------------------------------------------------------------ which face is this?
 
@@ -780,20 +658,6 @@ class Context(Generic[S]):
             text = f"{what} requires a running workflow. Call workflow.run() first."
             raise ContextStateError(text)
         raise ContextStateError(f"{what} is only available from within step functions.")
-
-
-def _is_records(data: object) -> bool:
-    """Is this not a snapshot, but the records of a run inside another one, as `load()` finds them?"""
-    return (
-        isinstance(data, Mapping)
-        and cast("Mapping[str, object]", data).get("format") == "plait.records"
-    )
-
-
-def _restored(workflow: Workflow[Any], data: Mapping[str, Any]) -> Snapshot:
-    from .kept_runs import restored  # noqa: PLC0415 - the codec, and it is about contexts
-
-    return restored(workflow, data)
 
 
 def _retry_info(attempt: Attempt) -> RetryInfo:

@@ -14,6 +14,7 @@ from plait._naming import publish
 
 from .checkpointing import CheckpointCallback
 from .context import Context
+from .origin import keep_children
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
@@ -29,6 +30,12 @@ class Run(EngineRun[R_co]):
     def ctx(self) -> Context[Any]:
         """The run's context, as code outside the steps sees it: `run.ctx.store`, for instance."""
         return self._context
+
+    def cancel(self) -> None:
+        keep_children(self._context)
+        super().cancel()
+
+    cancel.__doc__ = EngineRun.cancel.__doc__
 
     def on_checkpoint(self, callback: CheckpointCallback) -> Self:
         """Have `callback` called whenever a step has returned something, before that is routed.

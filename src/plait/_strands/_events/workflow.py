@@ -41,6 +41,7 @@ from .inheritance import own_steps, steps_of
 from .journals import child_id, journal_around, journal_of
 from .known_classes import known_classes
 from .narrator import Narrator
+from .origin import document, restore_child
 from .places import caller_place, class_place, fault_maker, visible_names
 from .resources.check import check as check_resources
 from .resources.manager import ResourceManager
@@ -348,7 +349,7 @@ class Workflow(Generic[R_co]):
             self._check(graph)
         if ctx is not None:
             _check_context(ctx)
-        if ctx is not None and ctx._goes_on:
+        if ctx is not None and ctx._origin.goes_on(ctx._shell):
             if start_event is not None or start_fields:
                 names = ", ".join(start_fields) or "start_event"
                 text = f"run() got start fields for a context that is already under way: {names}"
@@ -406,12 +407,13 @@ class Workflow(Generic[R_co]):
         if ctx is None:
             ctx = Context(self)
         ctx._check_free()
-        parent = attempt if run_id is None and not ctx._goes_on else None
+        goes_on = ctx._origin.goes_on(ctx._shell)
+        parent = attempt if run_id is None and not goes_on else None
         if parent is not None:
             run_id = child_id(parent)
-            ctx._restore_child(parent, run_id)
-        origin = None if journal is None else ctx._origin
-        state = ctx._take_up(of_child=parent is not None)
+            restore_child(ctx, parent, run_id)
+        origin = None if journal is None else document(ctx)
+        state = ctx._origin.take_up(ctx._shell, of_child=parent is not None)
         if run_id is None and state is not None:
             run_id = state.run_id
         known = run_id is not None
@@ -426,7 +428,7 @@ class Workflow(Generic[R_co]):
                 ),
             )
         elif state is not None:
-            ctx._rename(state, name)
+            ctx._origin.rename(state, name)
             make = partial(Shell, state=state)
         scope = None
         if graph.lends:
