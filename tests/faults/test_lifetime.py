@@ -212,8 +212,8 @@ class Long(Workflow):
         self.see(**{f"item {ev.n}": ev})
         if ev.n == len(self.acts):
             self.at_once = alive(self.refs)
-            self.attempts = sum(type(each) is Attempt for each in gc.get_objects())
-            self.contexts = sum(type(each) is Context for each in gc.get_objects())
+            self.attempts = count(Attempt, ctx._attempt.shell)
+            self.contexts = count(Context, ctx._attempt.shell)
             gc.collect()
             self.collected = alive(self.refs)
             return StopEvent()
@@ -245,6 +245,13 @@ class Long(Workflow):
     async def mend(self, ev: StepFailedEvent) -> Item:
         self.see(failure=ev)
         return Item(n=ev.input_event.n + 1)
+
+
+def count(kind, shell):
+    """Count what the collector knows of a run; what another test has left is not this one's."""
+    slot = "shell" if kind is Attempt else "_shell"
+    alive = [each for each in gc.get_objects() if type(each) is kind]
+    return sum(getattr(each, slot) is shell for each in alive)
 
 
 #: A worker knows what it was given and what it returned last, until it gets the next one: that of
