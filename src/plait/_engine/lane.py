@@ -100,6 +100,8 @@ class Lane:
         #: Offers that lie in the inbox; workers on their way to it.
         self._lying = 0
         self._coming = 0
+        #: How many bodies have begun.
+        self._begun = 0
         #: All that live; a dict, to keep them in order.
         self.workers: dict[Worker, None] = {}
         #: Does nobody have to be cancelled for it to end, if no body runs or waits?
@@ -188,6 +190,7 @@ class Lane:
                         self._limiter.acquire_on_behalf_of_nowait(worker)
                         worker.holds = True
                         budget = self._budget
+                    self._begun = begun = self._begun + 1
                     worker.attempt = attempt = Attempt(shell, running[number], worker)
                     current_attempt.set(attempt)
                     before = variables()
@@ -219,6 +222,8 @@ class Lane:
                         if value is None or now >= shell.deadline or isinstance(value, StopEvent):
                             self._look_up(now, value)
                         budget -= 1
+                        if not budget and begun != self._begun and shared is None:
+                            budget = self._budget  # another body has begun: this one has suspended
                         if budget:
                             number = returned(now, number, value, stays=True)
                         else:
