@@ -453,7 +453,9 @@ class Called:
 
 
 @pytest.mark.parametrize(
-    "thing", [4, "fetch", Called, Called(), functools.partial(curried, 1)], ids=str
+    "thing",
+    [4, "fetch", Called, Called(), pytest.param(functools.partial(curried, 1), id="partial")],
+    ids=str,
 )
 def test_what_is_no_function(thing):
     fault = fault_of(lambda: step(thing))
