@@ -19,6 +19,9 @@ BENCH := .venv-bench
 MUTANTS := .venv-mutants
 MATRIX := 3.11 3.12 3.13
 PYTEST := $(PY) -m pytest
+# On a machine of two cores; `make test JOBS=8` on a larger one.
+JOBS := 2
+SPREAD := --numprocesses $(JOBS) --dist worksteal
 LONG := tests/faults tests/model
 
 # $(call stage,NAME,COMMAND): name it, run it, say how long it took; what it prints is shown if it fails.
@@ -61,8 +64,8 @@ run: $(VENV)/.core
 # What tries everything goes first, by itself: under coverage it would take three times as long.
 # The other tests come last: pytest's summary is the last line, and machines read it.
 test: lint types check
-	$(call stage,faults,$(PYTEST) -q $(LONG))
-	@$(PYTEST) --cov --cov-report=term --cov-fail-under=95 $(LONG:%=--ignore=%)
+	$(call stage,faults,$(PYTEST) -q $(SPREAD) $(LONG))
+	@$(PYTEST) $(SPREAD) --cov --cov-report=term --cov-fail-under=95 $(LONG:%=--ignore=%)
 	@printed=$$($(PY) -m coverage report --include='src/plait/_kernel/*' --fail-under=100) \
 		|| { printf 'The kernel is not covered to the last branch:\n%s\n' "$$printed"; exit 1; }
 
