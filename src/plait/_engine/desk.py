@@ -1,7 +1,9 @@
 """Where the runs of one process share a journal: it is open as long as one of them needs it.
 
-Rule: the first opens it and the last closes it, and nobody uses it before or after. One event loop at
+Rule 1: the first opens it and the last closes it, and nobody uses it before or after. One event loop at
     a time, and one run of a name.
+Rule 2: who only reads opens it to read: another process may be writing to it. Who reads beside runs of
+    this process reads what they have open.
 """
 
 from __future__ import annotations
@@ -60,6 +62,20 @@ class Desk:
                 await self.journal.open(Loop(self._native))
                 self._open = True
 
+    @asynccontextmanager
+    async def to_read(self) -> AsyncGenerator[None]:
+        """Have it open as it is, or else to read. Raises `JournalError`."""
+        async with self._turn:
+            if not self._open:
+                await self.journal.open(Loop(self._native), write=False)
+                try:
+                    yield  # in our turn: a run that begins meanwhile opens it when we have closed it
+                finally:
+                    with self._native.cancel_scope(shield=True):
+                        await self.journal.aclose()
+                return
+        yield
+
     async def leave(self) -> None:
         """Close it, if nobody is left."""
         with self._native.cancel_scope(shield=True):
@@ -86,7 +102,21 @@ _desks: Final[dict[int, Desk]] = {}
 
 @asynccontextmanager
 async def using(journal: Journal, native: Backend) -> AsyncGenerator[Desk]:
-    """Have a journal open. A checkpoint; raises `JournalError`."""
+    """Have a journal open to write to it. A checkpoint; raises `JournalError`."""
+    async with _at_desk(journal, native) as desk:
+        await desk.enter()
+        yield desk
+
+
+@asynccontextmanager
+async def reading(journal: Journal, native: Backend) -> AsyncGenerator[None]:
+    """Have a journal open to read it. A checkpoint; raises `JournalError`."""
+    async with _at_desk(journal, native) as desk, desk.to_read():
+        yield
+
+
+@asynccontextmanager
+async def _at_desk(journal: Journal, native: Backend) -> AsyncGenerator[Desk]:
     desk = _desks.get(id(journal))
     if desk is None:
         desk = _desks[id(journal)] = Desk(journal, native)
@@ -94,7 +124,6 @@ async def using(journal: Journal, native: Backend) -> AsyncGenerator[Desk]:
         raise JournalLockedError(f"{journal!r} is in use in another event loop of this process.")
     desk.users += 1
     try:
-        await desk.enter()
         yield desk
     finally:
         desk.users -= 1
