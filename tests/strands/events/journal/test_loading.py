@@ -14,7 +14,7 @@ from plait import StartEvent, StopEvent, Workflow, WorkflowCheckpointer, step
 from plait.errors import JournalCorruptError, JournalError
 from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A
-from tests.strands.events.journal.lives import Kept, Moment
+from tests.strands.events.journal.lives import Kept, Moment, in_real_time
 
 PROGRAM = """
 import sys
@@ -94,13 +94,6 @@ def owner_of(path):
 
 
 BOTH = pytest.mark.parametrize("backend", ["trio", "asyncio"])
-
-
-def in_real_time(test):
-    """Run a test on both backends, with the clock on the wall: it waits for files, and for no time."""
-    backends = [("trio", {}), ("asyncio", {})]
-    both = pytest.mark.parametrize("anyio_backend", backends, ids=["trio", "asyncio"])
-    return pytest.mark.anyio(both(test))
 
 
 @BOTH
