@@ -2,35 +2,13 @@
 
 import contextlib
 import gc
-import signal
 import warnings
 
 import attrs
-import pytest
 import trio
 import trio.testing
 
 from plait._engine import native
-
-#: Seconds after which a test hangs. The slowest takes a few, on a machine that has time for it.
-PATIENCE = 120
-
-
-@pytest.fixture(autouse=True)
-def no_test_hangs():
-    """Make a failure of what would be a wait for ever: an engine that is wrong likes to wait."""
-
-    def give_up(*_):
-        pytest.fail(f"it hangs: no end after {PATIENCE} s")
-
-    if not hasattr(signal, "SIGALRM"):
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(PATIENCE)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

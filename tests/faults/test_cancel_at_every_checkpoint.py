@@ -14,8 +14,8 @@ import signal
 import pytest
 import trio
 
+from tests.engine.hanging import no_test_hangs as no_test_hangs
 from tests.engine.harness import collect_garbage, one_schedule, recorded, run_fixed
-from tests.engine.harness import no_test_hangs as no_test_hangs
 from tests.faults import owners, ways
 from tests.faults.account import kept_books
 from tests.faults.scenarios import company, gathering, trouble, world

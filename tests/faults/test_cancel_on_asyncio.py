@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from plait.errors import WorkflowCancelledByUser
+from tests.engine.hanging import no_test_hangs as no_test_hangs
 from tests.engine.harness import collect_garbage
-from tests.engine.harness import no_test_hangs as no_test_hangs
 from tests.faults import owners
 from tests.faults.account import check_that_all_is_told, kept_books
 from tests.faults.scenarios import company, gathering, trouble

@@ -31,7 +31,7 @@ from plait.errors import WorkflowCancelledByUser, WorkflowTimeoutError
 from plait.events import StepFailedEvent
 from plait.retry import retry_policy, stop_after_attempt, wait_fixed
 from plait.testing import run as in_virtual_time
-from tests.engine.harness import no_test_hangs as no_test_hangs
+from tests.engine.hanging import no_test_hangs as no_test_hangs
 from tests.faults.census import Census, growth
 
 

@@ -1,6 +1,6 @@
 """The soak, for some seconds: what is held is the same at the end. `python -m tests.faults.soak` is longer."""
 
-from tests.engine.harness import no_test_hangs as no_test_hangs
+from tests.engine.hanging import no_test_hangs as no_test_hangs
 from tests.faults.soak import risen, soak
 
 

@@ -1,3 +1,3 @@
 """What every test of the journals gets: an end."""
 
-from tests.engine.harness import no_test_hangs as no_test_hangs
+from tests.engine.hanging import no_test_hangs as no_test_hangs

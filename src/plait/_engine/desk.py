@@ -1,18 +1,28 @@
 """Where the runs of one process share a journal: it is open as long as one of them needs it.
 
-Rule: the first opens it and the last closes it, and nobody uses it before or after. One event loop at
+Rule 1: the first opens it and the last closes it, and nobody uses it before or after. One event loop at
     a time, and one run of a name.
+Rule 2: when it has failed for one, it has failed for all, and each run on it is told at once: what its
+    bodies do from then on could not be kept.
+Rule 3: who only reads opens it to read: another process may be writing to it. Who reads beside runs of
+    this process reads what they have open.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from plait._abc import Journal
-from plait._errors import JournalLockedError, RunLockedError
+from plait._errors import (
+    JournalError,
+    JournalForkedError,
+    JournalLockedError,
+    RunLockedError,
+)
 from plait._ids import RunId
 
 if TYPE_CHECKING:
@@ -47,8 +57,10 @@ class Desk:
     def __init__(self, journal: Journal, native: Backend) -> None:
         self.journal = journal
         self.loop: object = native.loop()
+        self.pid = os.getpid()
         self.users = 0
         self.runs: set[RunId] = set()
+        self._tell: dict[Callable[[JournalError], object], None] = {}
         self._native = native
         self._turn: Lock = native.lock()
         self._open = False
@@ -59,6 +71,20 @@ class Desk:
             if not self._open:
                 await self.journal.open(Loop(self._native))
                 self._open = True
+
+    @asynccontextmanager
+    async def to_read(self) -> AsyncGenerator[None]:
+        """Have it open as it is, or else to read. Raises `JournalError`."""
+        async with self._turn:
+            if not self._open:
+                await self.journal.open(Loop(self._native), write=False)
+                try:
+                    yield  # in our turn: a run that begins meanwhile opens it when we have closed it
+                finally:
+                    with self._native.cancel_scope(shield=True):
+                        await self.journal.aclose()
+                return
+        yield
 
     async def leave(self) -> None:
         """Close it, if nobody is left."""
@@ -79,6 +105,20 @@ class Desk:
         finally:
             self.runs.remove(run_id)
 
+    @contextmanager
+    def told(self, tell: Callable[[JournalError], object]) -> Generator[None]:
+        """Have `tell` called if the journal fails meanwhile for somebody else."""
+        self._tell[tell] = None
+        try:
+            yield
+        finally:
+            del self._tell[tell]
+
+    def fail(self, error: JournalError) -> None:
+        """Tell all: the journal takes nothing more."""
+        for tell in [*self._tell]:
+            tell(error)
+
 
 #: The journals in use, by identity: a user's journal may be of any class.
 _desks: Final[dict[int, Desk]] = {}
@@ -86,15 +126,33 @@ _desks: Final[dict[int, Desk]] = {}
 
 @asynccontextmanager
 async def using(journal: Journal, native: Backend) -> AsyncGenerator[Desk]:
-    """Have a journal open. A checkpoint; raises `JournalError`."""
+    """Have a journal open to write to it. A checkpoint; raises `JournalError`."""
+    async with _at_desk(journal, native) as desk:
+        await desk.enter()
+        yield desk
+
+
+@asynccontextmanager
+async def reading(journal: Journal, native: Backend) -> AsyncGenerator[None]:
+    """Have a journal open to read it. A checkpoint; raises `JournalError`."""
+    async with _at_desk(journal, native) as desk, desk.to_read():
+        yield
+
+
+@asynccontextmanager
+async def _at_desk(journal: Journal, native: Backend) -> AsyncGenerator[Desk]:
     desk = _desks.get(id(journal))
     if desk is None:
         desk = _desks[id(journal)] = Desk(journal, native)
+    elif desk.pid != (here := os.getpid()):
+        raise JournalForkedError(
+            f"{journal!r} was opened by process {desk.pid}, and this is its forked child {here}. "
+            "Make one in the process that uses it, after the fork."
+        )
     elif desk.loop is not native.loop():
         raise JournalLockedError(f"{journal!r} is in use in another event loop of this process.")
     desk.users += 1
     try:
-        await desk.enter()
         yield desk
     finally:
         desk.users -= 1

@@ -25,8 +25,10 @@ import attrs
 from plait._abc import Entry, Journal
 from plait._errors import (
     ContextSerdeError,
+    JournalError,
     PlaitError,
     RunConflictError,
+    StreamConflictError,
     UnknownRunError,
     UnreadableEntryError,
     WorkflowRuntimeError,
@@ -44,7 +46,7 @@ from plait._kernel.waits import WaitKey
 from plait._show import show
 
 from .attempt import Attempt
-from .desk import using
+from .desk import Desk, using
 from .failure import Conclusion, cancelled_early, unkept
 from .lane import Body, Lane
 from .ledger import Ledger, Scribe
@@ -123,6 +125,7 @@ class JournaledShell(Shell):
         self.archive = archive
         #: Has it come so far that its tasks may run?
         self._hosted = False
+        self._desk: Desk
         self._read: Happening
         #: Does a body's last append wait for its completion? Does any wait for the next round?
         self._sending = self._in_doubt = False
@@ -163,7 +166,9 @@ class JournaledShell(Shell):
                     self._read.set()
                     if self.conclusion is None:
                         self._hosted = True
-                        await super().host()
+                        self._desk = desk
+                        with desk.told(self._fail):
+                            await super().host()
         except PlaitError as error:
             self._unkept(error)
         finally:
@@ -422,8 +427,17 @@ class JournaledShell(Shell):
         with self.native.cancel_scope(shield=True):
             await self._ledger.finish(self.native)
 
+    def _fail(self, error: JournalError) -> None:
+        """Hear that the journal has failed for another run: rule 4 of the ledger, for this one as well."""
+        if self.state.phase is not Phase.OVER:
+            self._ledger.fail(error)
+
     def _cannot_go_on(self) -> None:
         """Rule 4 of the ledger: the run is suspended where the journal has it."""
+        error = self._ledger.error
+        # A conflict refuses one append of one run, see `Journal`.
+        if isinstance(error, JournalError) and not isinstance(error, StreamConflictError):
+            self._desk.fail(error)
         super().hear(stimuli.Abandoned(self.clock()))
         if not self.wound:
             self._perform(Wind())

@@ -189,6 +189,12 @@ class Ledger:
             except Exception as bug:  # noqa: BLE001 - called by the loop: nobody else would hear of it
                 self._break(PlaitInternalError(f"an effect could not be performed: {bug!r}"), bug)
 
+    def fail(self, error: JournalError) -> None:
+        """Hear that the journal takes nothing more, though nothing of this run has been refused yet."""
+        if self.error is None:
+            self._break(error)
+            self._call_next()
+
     def _break(self, error: Exception, cause: BaseException | None = None) -> None:
         if cause is not None:
             error.__cause__ = cause

@@ -96,6 +96,8 @@ class ClosedSet:
         self._others: dict[str, dict[type, None]] = {}
         #: What the fields of a class mention, if the set is open to events.
         self._mentioned: Mentioned | None = None
+        #: Is every class taken in that is to be written?
+        self._all = False
         for kind in (*OWN, *classes):
             self._add(kind)
 
@@ -110,7 +112,14 @@ class ClosedSet:
         """
         self._mentioned = mentioned
 
+    def open_to_all(self) -> None:
+        """Take in every class whose objects are to be written. What is read must be known, as ever."""
+        self._all = True
+
     def _take_in(self, kind: type) -> bool:
+        if self._all:
+            self._add(kind)
+            return True
         if self._mentioned is None or not issubclass(kind, Event):
             return False
         for one in (kind, *self._mentioned([kind])):

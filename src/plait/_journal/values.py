@@ -103,6 +103,10 @@ class Values:
         """
         self._set.open_to_events(mentioned)
 
+    def open_to_all(self) -> None:
+        """Write objects of every class that can be written: for whoever reads them with its own set."""
+        self._set.open_to_all()
+
     def encode(self, value: object, /, at: str = "") -> object:
         """Write a value as JSON values.
 

@@ -31,7 +31,7 @@ from plait import (
 )
 from plait.errors import ContextSerdeError, WorkflowRuntimeError
 from plait.retry import ConstantDelayRetryPolicy
-from tests.engine.harness import no_test_hangs as no_test_hangs
+from tests.engine.hanging import no_test_hangs as no_test_hangs
 from tests.parity.clocks import JumpingLoop
 
 

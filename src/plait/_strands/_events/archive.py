@@ -20,6 +20,7 @@ from plait._kernel.records import Record
 from plait._kernel.state import RunState
 
 from .forks import Fork, children_of, entry_of, fork_of, new_fork, put_state
+from .serializers import are_alike
 from .state.parts import parts_of, put_parts
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ class RunArchive:
         snapshot = fork.restored(shell.plan, self._values)
         origin = self._context._origin
         origin.children = children_of(snapshot)
+        if not are_alike(origin.reader, self._context._workflow._serializer):
+            origin.reader = None  # as they are kept, they are for the workflows' own
         origin.rename(snapshot.state, shell.run_id)
         put_state(shell.state, snapshot.state)
         shell.completes = fork.output

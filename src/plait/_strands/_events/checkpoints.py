@@ -194,12 +194,15 @@ class WorkflowCheckpointer(Generic[R]):
         """Find the checkpoints of all runs of the workflow in its journal, of this process or another.
 
         They are added to `checkpoints`, those of disabled steps left out. A journal has a checkpoint
-        as soon as what the step returned may be seen, whether or not somebody has asked for it. A
-        checkpoint.
+        as soon as what the step returned may be seen, whether or not somebody has asked for it. What
+        it has of a run that cannot be read is logged and left out. A checkpoint.
+
+        It only reads: another process may be running the workflow meanwhile. A run of this process
+        that begins on the same journal object meanwhile waits until it is read.
 
         Raises:
             WorkflowRuntimeError: The workflow has no journal.
-            JournalError: The journal cannot be read, or what it has of a run cannot.
+            JournalError: The journal cannot be read, or there is no such file.
 
         Example:
             ```python

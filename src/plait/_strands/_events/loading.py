@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from plait._abc import Entry, Journal, StreamInfo
 from plait._engine import native
-from plait._engine.desk import using
+from plait._engine.desk import reading
 from plait._errors import PlaitError
 from plait._ids import RunId
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from .serializers import BaseSerializer
     from .workflow import Workflow
 
-#: Entries, and streams, that are read at once.
+#: Entries that are read at once.
 PAGE: Final = 1000
+#: Streams that are listed at once: a list is of one moment, runs with the runs inside them.
+LISTED: Final = 1_000_000
 
 log: Final = logging.getLogger("plait")
 
@@ -34,7 +36,7 @@ async def checkpoints_in(
     Raises:
         JournalError: The journal cannot be read.
     """
-    async with using(journal, native.current()):
+    async with reading(journal, native.current()):
         inside = await _by_parent(journal)
         mine = [
             one for held in inside.values() for one in held if one.target == workflow.workflow_name
@@ -69,7 +71,7 @@ async def _by_parent(journal: Journal) -> Mapping[str | None, list[StreamInfo]]:
     """List the streams of event workflows, by the run that they are inside."""
     found: dict[str | None, list[StreamInfo]] = {}
     after = ""
-    while page := await journal.streams(app_id="", after=after, limit=PAGE):
+    while page := await journal.streams(app_id="", after=after, limit=LISTED):
         after = page[-1].stream
         for one in page:
             found.setdefault(one.parent, []).append(one)
@@ -79,9 +81,14 @@ async def _by_parent(journal: Journal) -> Mapping[str | None, list[StreamInfo]]:
 async def _stream(
     journal: Journal, info: StreamInfo, inside: Mapping[str | None, list[StreamInfo]]
 ) -> Stream:
+    """Read a run up to where it stood in the list: somebody may be writing to it, faster than this reads."""
     entries: list[Entry] = []
-    while page := await journal.read(info.stream, after=len(entries), limit=PAGE):
+    while True:
+        limit = min(PAGE, info.last_n - len(entries))
+        page = await journal.read(info.stream, after=len(entries), limit=limit)
         entries += page
+        if not page or len(entries) >= info.last_n:  # no more: it has been pruned meanwhile
+            break
     children = {
         RunId(child.stream): await _stream(journal, child, inside)
         for child in inside.get(info.stream, ())

@@ -19,6 +19,7 @@ from plait._kernel.state import RunState
 
 from .children import Finished
 from .journals import rename
+from .serializers import are_alike
 from .state.parts import parts_of, put_parts
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def written(
     shell, origin, workflow = context._shell, context._origin, context._workflow
     _, plan = workflow._compile()
     state, elapsed = RunState(plan, RunId("")), 0.0
-    children = {str(name): _readable(child) for name, child in origin.children.items()}
+    children = {
+        str(name): _rewritten(context, child, serializer) for name, child in origin.children.items()
+    }
     if shell is not None:
         state, elapsed = resumable(shell) or shell.state, shell.elapsed
         for attempt in shell.attempts():
@@ -127,6 +130,16 @@ def written(
         children=children,
         without=without,
     )
+
+
+def _rewritten(context: Context[Any], child: object, serializer: BaseSerializer | None) -> object:
+    """A run inside, which no body has made again yet, so that the one who reads all the rest reads it."""
+    document, reader = _readable(child), context._origin.reader
+    if _is_records(document) or are_alike(reader, serializer or context._workflow._serializer):
+        return document
+    from .rewriting import rewritten  # noqa: PLC0415 - the codec, for who needs it
+
+    return rewritten(document, reader, serializer)
 
 
 def _children_of(attempt: Attempt, serializer: BaseSerializer | None) -> dict[str, object]:

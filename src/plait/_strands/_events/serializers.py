@@ -166,6 +166,11 @@ class PickleSerializer:
             raise ContextSerdeError(f"This cannot be unpickled: {error}") from error
 
 
+def are_alike(one: BaseSerializer | None, other: BaseSerializer | None) -> bool:
+    """Does each of them read what the other one writes?"""
+    return one == other or type(one) is type(other) is PickleSerializer
+
+
 def values_for(serializer: BaseSerializer | None, classes: Iterable[type], workflow: str) -> Values:
     """Make the codec of a workflow's values.
 

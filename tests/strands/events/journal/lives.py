@@ -99,6 +99,15 @@ def everywhere(test):
     return pytest.mark.anyio(both(test))
 
 
+REAL = [("trio", {}), ("asyncio", {})]
+
+
+def in_real_time(test):
+    """Run a test on both backends with the clock on the wall: it waits for files, and for no time."""
+    both = pytest.mark.parametrize("anyio_backend", REAL, ids=["trio", "asyncio"])
+    return pytest.mark.anyio(both(test))
+
+
 @pytest.fixture
 def home(on_file, tmp_path):
     return Home(tmp_path / "runs.db" if on_file else None)

@@ -5,7 +5,7 @@ import attrs
 import pytest
 
 from plait import Context, StartEvent, StopEvent, Workflow, step
-from plait.errors import JournalError, JournalFullError, PlaitError
+from plait.errors import JournalError, JournalFullError, PlaitError, StreamConflictError
 from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A
 from tests.strands.events.journal.lives import Kept, entries_of, live_for, outcome_of
@@ -116,6 +116,31 @@ async def test_a_body_that_catches_everything_does_not_go_on():
     journal = Fails(4)
     assert await outcome_of(W(journal=journal).run(run_id="r")) is journal.error
     assert log == ["cancelled"]
+
+
+@in_virtual_time
+async def test_a_conflict_is_one_runs_matter():
+    """It refuses one append; the journal goes on, and so do the other runs on it."""
+
+    class Conflicts(Kept):
+        def append(self, entries, done):
+            if entries and entries[0].stream == "r" and len(entries_of(self, "r")) > 2:
+                self._answers.append((lambda _: done(conflict), None))
+                self._ask(self._backend)
+            else:
+                super().append(entries, done)
+
+    conflict = StreamConflictError("stream 'r': entry 4 came, 3 is due")
+    journal = Conflicts()
+    results = {}
+
+    async def one(name):
+        results[name] = await outcome_of(Two(journal).run(run_id=name))
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("r", "other"):
+            tasks.start_soon(one, name)
+    assert results == {"r": conflict, "other": 1}
 
 
 def damaged(entries, how):
