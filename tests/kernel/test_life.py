@@ -50,6 +50,7 @@ OTHERWISE = {
     records.Collected: {GOING, WINDING_UP},
     records.Repeated: {GOING, WINDING_UP},
     records.Streamed: {GOING, WINDING_UP},
+    records.StreamedBefore: {GOING, WINDING_UP},
     records.Stored: {GOING, WINDING_UP},
     records.Recalled: {GOING, WINDING_UP},
     records.Answered: {GOING, WINDING_UP},
@@ -170,6 +171,17 @@ def reviving(state: RunState) -> Iterator[stimuli.Stimulus]:
         yield stimuli.TakenUp(0.0, 0.0)
 
 
+def rewriting(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """Bodies write to the stream; their process dies, and they do it again, if need be in a drain."""
+    yield from _begins(state)
+    for number in state.running:
+        yield stimuli.Wrote(0.0, number, A())
+    if state.phase is GOING:
+        yield stimuli.Sent(0.0, OUTSIDE, Stop())
+    if not state.reopened:
+        yield stimuli.TakenUp(0.0, 0.0)
+
+
 def _begins(state: RunState) -> Iterator[stimuli.Stimulus]:
     yield stimuli.Opened(0.0, Start())
     for name, of in state.steps.items():
@@ -187,6 +199,7 @@ EXPLORED: tuple[tuple[Plan, Callable[[RunState], Iterator[stimuli.Stimulus]], in
     (CANCELS, stepping, 3),
     (LISTS, listing, 7),
     (DRAINS, reviving, 8),
+    (DRAINS, rewriting, 7),
 )
 
 ERROR = ValueError()

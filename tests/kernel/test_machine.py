@@ -115,7 +115,8 @@ class Machine(RuleBasedStateMachine):
                         step = dice.one_of(["s0", "s1", "nowhere"]) if dice.rarely() else None
                         self._hear(stimuli.Sent(self._now(), number, self._event(dice), step))
                     case 2:
-                        self._hear(stimuli.Wrote(self._now(), number, self._event(dice)))
+                        source = dice.one_of(["", "", "child", "other child"])
+                        self._hear(stimuli.Wrote(self._now(), number, self._event(dice), source))
                     case 3:
                         self._stores(dice, number)
                     case _:
@@ -407,6 +408,13 @@ class Machine(RuleBasedStateMachine):
                 assert known is not None
                 again = copy.copy(known[0])
                 self._hear(stimuli.Sent(self._now(), number, again))
+            elif item.written < len(item.writes) and dice.below(4):
+                again = copy.copy(item.writes[item.written])
+                self._hear(stimuli.Wrote(self._now(), number, again))
+            elif (shown := [*filter(item.shown.get, item.shown)]) and dice.below(4):
+                source = dice.one_of(shown)
+                again = copy.copy(dice.one_of(item.shown[source]))
+                self._hear(stimuli.Wrote(self._now(), number, again, source))
             elif item.owed and dice.below(4):
                 wait = dice.one_of(item.owed)[0]
                 name = None if dice.rarely() else wait.waiter_id

@@ -38,7 +38,8 @@ class Kin:
             if not isinstance(event, ChildEvent):
                 event = ChildEvent(event=event, workflow=name, run_id=shell.run_id, path=path)
             # Like an observable event that is routed, it does not mind the bound of the stream.
-            parent.hear(Wrote(parent.clock(), attempt.delivery.number, event))
+            number = attempt.delivery.number
+            parent.hear(Wrote(parent.clock(), number, event, shell.run_id))
 
         shell.feed.listeners.append(forward)
         parent.kin._children[self] = None

@@ -538,7 +538,7 @@ class Shell:
     def write(self, event: object, sender: DeliveryId = OUTSIDE) -> None:
         """Put an event on the stream. Raises `StreamFullError` if its backlog is full."""
         self.check_thread("write_event_to_stream")
-        if self.feed.bounded:
+        if self.feed.bounded and not self.state.is_on_stream(sender, event):
             self.feed.check_room()
         self.hear(stimuli.Wrote(self.clock(), sender, event))
 

@@ -53,6 +53,7 @@ KINDS: Final = (
     Kind("event.repeated", 1, records.Repeated),
     Kind("event.collected", 1, records.Collected),
     Kind("event.written", 1, records.Streamed),
+    Kind("event.written_before", 1, records.StreamedBefore),
     Kind("store.changed", 1, records.Stored),
     Kind("delivery.started", 1, records.Started),
     Kind("delivery.completed", 1, records.Completed),

@@ -47,8 +47,19 @@ def apply(state: RunState, record: Record) -> None:
             reopen(state, record)
         case records.Idled() | records.Closed():
             _advance(state, record)
-        case records.Streamed():
-            pass  # the stream is an observer's; the run's state does not know its history
+        case records.Streamed():  # the stream itself is an observer's
+            writer = state.running.get(record.cause) or state.suspended.get(record.cause)
+            if writer is not None:
+                if state.remembers:
+                    _remember_write(state, writer, record)
+                if not record.source:
+                    writer.written += 1
+        case records.StreamedBefore():
+            writer = _executing(state, record.cause)
+            if record.source:
+                _remember(writer).shows_again(record.source, record.place)
+            else:
+                writer.written += 1
         case records.Stored():
             _store(state, record)
         case records.Repeated():
@@ -364,6 +375,13 @@ def collect(state: RunState, record: records.Collected) -> None:
         del step.buffers[key]
 
 
+def _remember_write(state: RunState, writer: Delivery, record: records.Streamed) -> None:
+    if not record.source:
+        _remember(writer).wrote(writer.written, record.event, keep=state.folding)
+    elif state.folding:
+        _remember(writer).shows(record.source, record.event)
+
+
 def _store(state: RunState, record: records.Stored) -> None:
     if record.cleared:
         state.store.clear()
@@ -431,7 +449,7 @@ def _retry(state: RunState, record: records.Retrying) -> None:
         due=record.due,
         waits=delivery.waits,
     )
-    delivery.sent, delivery.memory = 0, None
+    delivery.sent, delivery.written, delivery.memory = 0, 0, None
     state.due[delivery.number] = delivery
 
 

@@ -43,6 +43,7 @@ KEEPING: Final[dict[type[records.Record], Keep]] = {
     records.Interrupted: Keep.ORDERED,
     records.Collected: Keep.ORDERED,
     records.Streamed: Keep.ACKNOWLEDGED,
+    records.StreamedBefore: Keep.ORDERED,
     records.Stored: Keep.ORDERED,
     # streams
     records.Fired: Keep.ACKNOWLEDGED,

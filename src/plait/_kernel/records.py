@@ -268,6 +268,19 @@ class Streamed:
     at: float
     cause: DeliveryId
     event: object
+    #: The run inside the body that has shown it; `""`: the body has written it itself.
+    source: str = ""
+
+
+@value
+class StreamedBefore:
+    """A body that runs again wrote what it had written before: it is not shown a second time."""
+
+    at: float
+    cause: DeliveryId
+    source: str = ""
+    #: Which of those that this source has not shown again.
+    place: int = 0
 
 
 @value
@@ -340,6 +353,7 @@ Record: TypeAlias = (
     | Emitted
     | Collected
     | Streamed
+    | StreamedBefore
     | Stored
     | Repeated
     | Failed

@@ -139,11 +139,12 @@ class StepAsked:
 
 @value
 class Wrote:
-    """An event was written to the stream."""
+    """An event was written to the stream; or a run inside a body has shown it: that is its `source`."""
 
     now: float
     sender: DeliveryId
     event: object
+    source: str = ""
 
 
 @value
