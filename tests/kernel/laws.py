@@ -157,6 +157,9 @@ class Laws:
                 writer = ledger.executing(number)
                 before = writer is not None and ledger.is_on_stream(writer, stimulus)
                 return (records.StreamedBefore if before else records.Streamed,)
+            case stimuli.HandedOn(_, letter, _):
+                lies_there = 0 <= letter < len(ledger.at(Place.MAILBOX))
+                return (records.HandedOver,) if going and lies_there else Impossible
             case stimuli.Expired() | stimuli.CancelAsked() | stimuli.Abandoned():
                 return (records.Decided,) if going else () if phase is not Phase.NEW else Impossible
             case stimuli.Ready(_, step):

@@ -330,6 +330,10 @@ class Ledger:
                     item.shown_again.setdefault(source, []).append(known)
                 else:
                     item.written += 1
+            case records.HandedOver(_, place, event, _):
+                letter = self.at(Place.MAILBOX)[place]
+                assert letter.event is event, "law 5: not what lies there"
+                del self.items[letter.number]
             case records.Failed(at, number, error):
                 item = self._ends(number)
                 attempts, elapsed = item.failures + 1, at - item.began

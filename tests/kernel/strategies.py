@@ -343,6 +343,9 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
         stimuli.Contributed, times, numbers, events, shapes, buffer_ids, keys
     ),
     stimuli.Wrote: st.builds(stimuli.Wrote, times, numbers, events, sources),
+    stimuli.HandedOn: st.builds(
+        stimuli.HandedOn, times, st.integers(-1, 3), st.just(RunId("child"))
+    ),
     stimuli.WaitBegan: st.builds(
         stimuli.WaitBegan,
         times,
@@ -421,6 +424,9 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
     records.StreamClosed: st.builds(records.StreamClosed, times, stream_ids),
     records.Waited: st.builds(records.Waited, times, wait_values, st.none() | events),
     records.Answered: st.builds(records.Answered, times, wait_values, st.integers(0, 3), events),
+    records.HandedOver: st.builds(
+        records.HandedOver, times, st.integers(0, 3), events, st.just(RunId("child"))
+    ),
     records.Recalled: st.builds(records.Recalled, times, wait_values, st.integers(0, 3)),
     records.WaitEnded: st.builds(records.WaitEnded, times, wait_keys, st.booleans()),
     records.Resumed: st.builds(records.Resumed, times, wait_keys, st.integers(-1, 3)),

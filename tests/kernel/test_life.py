@@ -14,7 +14,7 @@ from typing import TypeAlias, get_args
 import pytest
 
 from plait._errors import PlaitInternalError
-from plait._ids import OUTSIDE, DeliveryId
+from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import records, stimuli
 from plait._kernel.advance import advance
 from plait._kernel.apply import apply
@@ -54,6 +54,7 @@ OTHERWISE = {
     records.Stored: {GOING, WINDING_UP},
     records.Recalled: {GOING, WINDING_UP},
     records.Answered: {GOING, WINDING_UP},
+    records.HandedOver: {GOING},
     records.WaitEnded: {GOING},
     records.Fired: {GOING},
     records.StreamClosed: {GOING},
@@ -101,6 +102,7 @@ def plain(state: RunState) -> Iterator[stimuli.Stimulus]:
             yield stimuli.Sent(0.0, number, event)
     yield stimuli.Wrote(0.0, OUTSIDE, A())
     yield stimuli.StoreChanged(0.0, OUTSIDE, {"key": 1})
+    yield stimuli.HandedOn(0.0, 0, RunId("child"))
     yield stimuli.TakenUp(0.0, 0.0)
     yield stimuli.Expired(0.0)
     yield stimuli.CancelAsked(0.0)

@@ -22,7 +22,7 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from plait._ids import OUTSIDE, DeliveryId
+from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, records, stimuli
 from plait._kernel.collecting import Shape
 from plait._kernel.life import Phase
@@ -209,6 +209,9 @@ class Machine(RuleBasedStateMachine):
             self._hear(stimuli.Sent(self._now(), sender, event, step))
             if dice.rarely():
                 self._hear(stimuli.Wrote(self._now(), sender, event))
+            if self.state.phase is Phase.GOING and self.state.mailbox and dice.rarely():
+                letter = dice.below(len(self.state.mailbox))
+                self._hear(stimuli.HandedOn(self._now(), letter, RunId("child")))
 
     @rule(chance=chance)
     def the_end_comes(self, chance: bytes) -> None:
@@ -251,6 +254,7 @@ class Machine(RuleBasedStateMachine):
         ]
         if self.state.phase is not Phase.NEW:
             news.append(stimuli.Opened(now, self._made(Start)))
+            news.append(stimuli.HandedOn(now, len(self.state.mailbox), RunId("child")))
         if self.state.phase is not Phase.WINDING_UP:
             news.append(stimuli.Settled(now))
         if self.state.phase in {Phase.NEW, Phase.OVER}:

@@ -750,6 +750,30 @@ def test_a_wait_that_was_answered_is_answered_again_and_its_question_is_not_aske
     assert shell.resumed() == [((2, 1), Answer(6))]
 
 
+def test_a_wait_that_was_open_will_be_begun_again():
+    """Until it has been: then it is open, or over. A letter that lies there for it is enough."""
+    shell = asking()
+    shell.waits(2, Answer)
+    assert not shell.state.will_ask_for(Answer(1))
+    shell.dies()
+    assert shell.state.will_ask_for(Answer(1))
+    assert not shell.state.will_ask_for(B())
+    shell.sends(Answer(5))
+    assert not shell.state.will_ask_for(Answer(6))
+    shell.dies()
+    shell.comes("ask")
+    shell.waits(2, Answer)
+    assert shell.resumed() == [((2, 0), Answer(5))]
+    assert not shell.state.will_ask_for(Answer(6))
+    shell.waits(2, Answer)
+    shell.dies()
+    shell.comes("ask")
+    shell.waits(2, Answer)
+    assert shell.state.will_ask_for(Answer(6))
+    shell.waits(2, Answer)
+    assert not shell.state.will_ask_for(Answer(6))
+
+
 def test_an_answer_is_remembered_as_often_as_processes_die():
     shell = asking()
     shell.waits(2, Answer)

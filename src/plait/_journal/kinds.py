@@ -67,6 +67,7 @@ KINDS: Final = (
     Kind("stream.closed", 1, records.StreamClosed),
     Kind("wait.begun", 1, records.Waited),
     Kind("wait.answered", 1, records.Answered),
+    Kind("event.handed_over", 1, records.HandedOver),
     Kind("wait.recalled", 1, records.Recalled),
     Kind("wait.ended", 1, records.WaitEnded),
     Kind("wait.resumed", 1, records.Resumed),

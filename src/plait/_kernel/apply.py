@@ -108,6 +108,8 @@ def apply(state: RunState, record: Record) -> None:
             _wait(state, record)
         case records.Answered():
             _answer_at_once(state, record)
+        case records.HandedOver():
+            del state.mailbox[record.letter]
         case records.Recalled():
             _recall(state, record)
         case records.WaitEnded():

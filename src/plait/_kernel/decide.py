@@ -80,6 +80,11 @@ def decide(state: RunState, stimulus: News) -> Decision:
             return _wrote(state, stimulus)
         case stimuli.WaitBegan():
             return _wait_began(state, stimulus)
+        case stimuli.HandedOn():
+            if state.phase is not GOING or not 0 <= stimulus.letter < len(state.mailbox):
+                raise ImpossibleStimulus(state, stimulus)
+            _, event = state.mailbox[stimulus.letter]
+            return [records.HandedOver(stimulus.now, stimulus.letter, event, stimulus.run_id)], []
         case stimuli.WaitExpired():
             if stimulus.wait not in state.waits or state.phase is not GOING:
                 return [], []  # it has been answered, or nothing is resumed any more

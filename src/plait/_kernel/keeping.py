@@ -52,6 +52,7 @@ KEEPING: Final[dict[type[records.Record], Keep]] = {
     # waits
     records.Waited: Keep.ACKNOWLEDGED,
     records.Answered: Keep.ACKNOWLEDGED,
+    records.HandedOver: Keep.ACKNOWLEDGED,
     records.Recalled: Keep.ORDERED,
     records.WaitEnded: Keep.ACKNOWLEDGED,
     records.Resumed: Keep.ORDERED,

@@ -15,7 +15,7 @@ Rule 4: all that is of one attempt. After a failure the next one does everything
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -119,6 +119,14 @@ class Memory:
             if reply.answer is UNANSWERED and reply.was(wait):
                 return attrs.evolve(wait, since=reply.wait.since)
         return wait
+
+    def to_begin(self, begun: Iterable[Wait]) -> Iterator[Wait]:
+        """List the waits that an earlier life had open. `begun`: those that are open in this one."""
+        known = {wait.waiter_id for wait in begun}
+        known.update(reply.wait.waiter_id for reply in self.answers.values())
+        for reply in self.owed:
+            if reply.answer is UNANSWERED and reply.wait.waiter_id not in known:
+                yield reply.wait
 
     def move_over(self, shift: float) -> None:
         """Change the times of waits to those of another clock."""

@@ -328,6 +328,16 @@ class Recalled:
 
 
 @value
+class HandedOver:
+    """A letter was taken out of the mailbox, for a run inside that asks for it."""
+
+    at: float
+    letter: int
+    event: object
+    run_id: RunId
+
+
+@value
 class WaitEnded:
     """A wait took too long, or the body was called away from it."""
 
@@ -366,6 +376,7 @@ Record: TypeAlias = (
     | StreamClosed
     | Waited
     | Answered
+    | HandedOver
     | Recalled
     | WaitEnded
     | Resumed

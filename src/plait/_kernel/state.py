@@ -259,6 +259,22 @@ class RunState:
             return False
         return writer.memory.rewrites(writer.written, event)
 
+    def will_ask_for(self, event: object) -> bool:
+        """Does a wait that a dead process had open want an event, and has nothing in the mailbox yet?
+
+        Its body runs again, and has not come to it.
+        """
+        letters = [letter for _, letter in self.mailbox]
+        for delivery in self.live() if self.reopened else ():
+            begun = [wait for wait in self.waits.values() if wait.delivery == delivery.number]
+            for wait in delivery.memory.to_begin(begun) if delivery.memory else ():
+                place = next((n for n, letter in enumerate(letters) if wait.wants(letter)), None)
+                if place is not None:
+                    del letters[place]
+                elif wait.wants(event):
+                    return True
+        return False
+
     def startable(self, step: StepState) -> int:
         """How many queued deliveries of a step may start now. Each is offered to a worker."""
         if self.permits is None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import attrs
 
-from plait._ids import DeliveryId
+from plait._ids import DeliveryId, RunId
 
 from .collecting import Shape
 from .value import value
@@ -148,6 +148,15 @@ class Wrote:
 
 
 @value
+class HandedOn:
+    """A letter of the mailbox was given to a run inside, that asks for it."""
+
+    now: float
+    letter: int
+    run_id: RunId
+
+
+@value
 class StoreChanged:
     """Something was written to the store. What the values are is not the kernel's business."""
 
@@ -194,6 +203,7 @@ News: TypeAlias = (
     | Sent
     | Contributed
     | Wrote
+    | HandedOn
     | StoreChanged
     | WaitBegan
     | WaitExpired

@@ -148,6 +148,8 @@ def waits(story: Story) -> None:
     story.comes("collect")
     story.collects(4, [Done, Done], key=("k", 1))
     story.returns(4, None)
+    story.sends(Answer(to="child-1", yes=True))
+    story.hear(stimuli.HandedOn, 0, RunId("child-1"))
     story.hear(stimuli.CancelAsked)
     story.settles()
 

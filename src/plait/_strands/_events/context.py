@@ -549,7 +549,8 @@ class Context(Generic[S]):
             workflow: The workflow object.
             start_event: Its start event, made by the caller.
             forward_events: Write every event of its stream to this run's, as a `ChildEvent`, and
-                offer it the events from outside that this run has no receiver for.
+                offer it the events from outside that this run has no receiver for, those that lie in
+                the mailbox too.
             **start_fields: Fields of its start event, made here.
 
         Raises:
