@@ -76,12 +76,13 @@ def alike(data: Any) -> Any:
 
 
 def as_remembered(written: dict[str, Any]) -> dict[str, Any]:
-    """What a body has sent is kept with its events while records are folded, and counted live."""
+    """What a body has sent and written is kept with its events while records are folded, and counted live."""
     for step in written["steps"].values():
         for place in ("queue", "running", "suspended", "due"):
             for delivery in step[place]:
                 if (memory := delivery.get("memory")) is not None:
                     memory["sends"] = 0
+                    memory.pop("writes", None)
                     if not (memory["answers"] or memory["owed"]):
                         del delivery["memory"]
     return written

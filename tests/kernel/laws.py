@@ -151,8 +151,15 @@ class Laws:
                 return (records.Closed,) if ends else Impossible
             case stimuli.Wrote() if phase is Phase.OVER:
                 return Refused
-            case stimuli.Wrote():
-                return (records.Streamed,) if phase is not Phase.NEW else Impossible
+            case stimuli.Wrote() if phase is Phase.NEW:
+                return Impossible
+            case stimuli.Wrote(_, number, _, _):
+                writer = ledger.executing(number)
+                before = writer is not None and ledger.is_on_stream(writer, stimulus)
+                return (records.StreamedBefore if before else records.Streamed,)
+            case stimuli.HandedOn(_, letter, _):
+                lies_there = 0 <= letter < len(ledger.at(Place.MAILBOX))
+                return (records.HandedOver,) if going and lies_there else Impossible
             case stimuli.Expired() | stimuli.CancelAsked() | stimuli.Abandoned():
                 return (records.Decided,) if going else () if phase is not Phase.NEW else Impossible
             case stimuli.Ready(_, step):
@@ -506,13 +513,13 @@ def _step(ledger: Ledger, key: WaitKey) -> str:
 
 def _looks(item: Item) -> tuple[object, ...]:
     line = {handler: count for handler, count in item.recovered.items() if count}
-    who = (item.worker, item.failures, item.waits, item.sent)
+    who = (item.worker, item.failures, item.waits, item.sent, item.written)
     return (item.place, item.step, ids(item.event), item.branch, line, *who)
 
 
 def _held(state: RunState) -> Iterator[tuple[int, tuple[object, ...]]]:
     """All that the state holds, by its number."""
-    nobody = (-1, 0, 0, 0)
+    nobody = (-1, 0, 0, 0, 0)
     for number, event in state.mailbox:
         yield number, (Place.MAILBOX, "", ids(event), None, {}, *nobody)
     queued = [delivery for step in state.steps.values() for delivery in step.queue]
@@ -523,7 +530,7 @@ def _held(state: RunState) -> Iterator[tuple[int, tuple[object, ...]]]:
         (Place.DUE, state.due.values()),
     ):
         for d in deliveries:
-            who = (d.worker, d.attempt - 1, d.waits, d.sent)
+            who = (d.worker, d.attempt - 1, d.waits, d.sent, d.written)
             yield d.number, (place, d.step, ids(d.event), d.branch, Counter(d.line), *who)
     for name, step in state.steps.items():
         for slot in (slot for slots in step.joins.values() for slot in slots):
@@ -546,6 +553,9 @@ def _remember_alike(ledger: Ledger, state: RunState) -> None:
         mine = [(wait.key, id(answer), taken) for wait, answer, taken in item.owed]
         assert [*map(_reply, memory.owed)] == mine, "law 14: an answer is not owed"
         assert delivery.sends_on_record == max(len(item.sends), item.sent)
+        assert delivery.writes_on_record == max(len(item.writes), item.written)
+        owed = {source: events for source, events in memory.shown.items() if events}
+        assert owed == {source: events for source, events in item.shown.items() if events}
 
 
 def _reply(reply: Reply) -> tuple[WaitKey, int, bool]:

@@ -77,6 +77,12 @@ class Item:
     #: What the attempt has sent, in all its lives, each with its receivers; how many in this life.
     sends: list[tuple[object, Sequence[str]] | None] = attrs.field(factory=list)
     sent: int = 0
+    #: The same of what it has written to the stream; and what runs inside have shown there, by their
+    #: names: in earlier lives and not in this one, and in this one.
+    writes: list[object] = attrs.field(factory=list)
+    written: int = 0
+    shown: dict[str, list[object]] = attrs.field(factory=dict)
+    shown_again: dict[str, list[object]] = attrs.field(factory=dict)
     #: What became of the waits of this life, by ordinal, and of earlier ones: the wait, its answer or
     #: `None`, and whether the body has gone on with it.
     replies: dict[int, tuple[Wait, object, bool]] = attrs.field(factory=dict)
@@ -306,8 +312,28 @@ class Ledger:
                 self._completed(self._ends(number), event, first, to, resolves)
             case records.Collected():
                 self._collected(record)
-            case records.Streamed(_, _, event):
+            case records.Streamed(_, cause, event, source):
                 self.calls_for.append(effects.Publish(event))
+                writer = self.executing(cause)
+                if writer and source:
+                    writer.shown_again.setdefault(source, []).append(event)
+                elif writer:
+                    writer.writes[writer.written : writer.written + 1] = [event]
+                    writer.written += 1
+            case records.StreamedBefore(_, number, source, place):
+                item = self.items[number]
+                assert isinstance(stimulus, stimuli.Wrote)
+                assert self.is_on_stream(item, stimulus), "law 14: it was never written"
+                if source:
+                    known = item.shown[source].pop(place)
+                    assert same_event(known, stimulus.event), "law 14: it is another"
+                    item.shown_again.setdefault(source, []).append(known)
+                else:
+                    item.written += 1
+            case records.HandedOver(_, place, event, _):
+                letter = self.at(Place.MAILBOX)[place]
+                assert letter.event is event, "law 5: not what lies there"
+                del self.items[letter.number]
             case records.Failed(at, number, error):
                 item = self._ends(number)
                 attempts, elapsed = item.failures + 1, at - item.began
@@ -522,6 +548,7 @@ class Ledger:
         assert record.due == record.at + delay, "law 8: not the delay of the policy"
         item.place, item.worker, item.due = Place.DUE, -1, record.due
         item.sends, item.sent, item.waits_before = [], 0, item.waits
+        item.writes, item.written, item.shown, item.shown_again = [], 0, {}, {}
         item.replies, item.owed = {}, []
         self.items[item.number] = item
         self.calls_for.append(effects.Alarm(record.delivery, record.due))
@@ -708,8 +735,17 @@ class Ledger:
         wanted = self.receivers(event)
         if stimulus.step is not None and not isinstance(event, Stop):
             wanted = (stimulus.step,)
-        same = type(event) is type(stimulus.event) and event == stimulus.event
-        return same and to in {wanted, ()}
+        return same_event(event, stimulus.event) and to in {wanted, ()}
+
+    def is_on_stream(self, item: Item, stimulus: stimuli.Wrote) -> bool:
+        """Law 14: is this the next write on record, or has the same run inside shown such an event?"""
+        event = stimulus.event
+        if stimulus.source:
+            return any(same_event(known, event) for known in item.shown.get(stimulus.source, []))
+        if item.written >= len(item.writes):
+            return False
+        known = item.writes[item.written]
+        return known is None or same_event(known, event)
 
     def _reopened(self, record: records.Reopened) -> None:
         """Bodies are gone, and run again; the times that are pending move over."""
@@ -741,10 +777,14 @@ class Ledger:
             known = [reply for reply in item.owed if not any(same(reply[0], w[0]) for w in latest)]
             item.owed, item.replies = [*latest, *known], {}
             self._waits_no_more(item.number)
-            item.place, item.worker, item.sent = Place.QUEUED, -1, 0
+            item.place, item.worker, item.sent, item.written = Place.QUEUED, -1, 0, 0
+            for source, events in item.shown_again.items():
+                item.shown[source] = [*events, *item.shown.get(source, [])]
+            item.shown_again = {}
             item.waits = item.waits_before
             if not self.has_sends:
                 item.sends = [None] * len(item.sends)
+                item.writes, item.shown = [None] * len(item.writes), {}
         self._again = {*self.streams}
         self._cancels_again()
 
@@ -764,6 +804,11 @@ class Ledger:
                 self._cancels(inside)
                 if self.doomed is not None:
                     return
+
+
+def same_event(one: object, other: object) -> bool:
+    """Are they of one class, and equal?"""
+    return type(one) is type(other) and one == other
 
 
 def takes(step: StepPlan, kind: type) -> bool:

@@ -312,9 +312,9 @@ class Shell:
         self._raise_refusal()
         return next((e.batch for e in self.effects if isinstance(e, effects.Give)), None)
 
-    def writes(self, event: object, *, by: int = OUTSIDE) -> None:
-        """Write an event to the stream."""
-        self.hear(stimuli.Wrote(self.now, DeliveryId(by), event))
+    def writes(self, event: object, *, by: int = OUTSIDE, source: str = "") -> None:
+        """Write an event to the stream; or a run inside shows it."""
+        self.hear(stimuli.Wrote(self.now, DeliveryId(by), event, source))
         self._raise_refusal()
 
     def waits(

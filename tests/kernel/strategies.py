@@ -307,6 +307,8 @@ times = st.integers(0, 9).map(float)
 numbers = st.integers(0, 5).map(DeliveryId)
 names = st.sampled_from(["s0", "s1"])
 receivers = st.lists(names, unique=True).map(tuple)
+#: Who writes to the stream: the body itself, or a run inside.
+sources = st.sampled_from(["", "child"])
 errors: SearchStrategy[Exception] = st.sampled_from([ValueError("one"), KeyError("another")])
 
 wait_keys: SearchStrategy[WaitKey] = st.tuples(numbers, st.integers(0, 2))
@@ -340,7 +342,10 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
     stimuli.Contributed: st.builds(
         stimuli.Contributed, times, numbers, events, shapes, buffer_ids, keys
     ),
-    stimuli.Wrote: st.builds(stimuli.Wrote, times, numbers, events),
+    stimuli.Wrote: st.builds(stimuli.Wrote, times, numbers, events, sources),
+    stimuli.HandedOn: st.builds(
+        stimuli.HandedOn, times, st.integers(-1, 3), st.just(RunId("child"))
+    ),
     stimuli.WaitBegan: st.builds(
         stimuli.WaitBegan,
         times,
@@ -419,11 +424,17 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
     records.StreamClosed: st.builds(records.StreamClosed, times, stream_ids),
     records.Waited: st.builds(records.Waited, times, wait_values, st.none() | events),
     records.Answered: st.builds(records.Answered, times, wait_values, st.integers(0, 3), events),
+    records.HandedOver: st.builds(
+        records.HandedOver, times, st.integers(0, 3), events, st.just(RunId("child"))
+    ),
     records.Recalled: st.builds(records.Recalled, times, wait_values, st.integers(0, 3)),
     records.WaitEnded: st.builds(records.WaitEnded, times, wait_keys, st.booleans()),
     records.Resumed: st.builds(records.Resumed, times, wait_keys, st.integers(-1, 3)),
     records.Permitted: st.builds(records.Permitted, times, st.integers(-1, 2)),
-    records.Streamed: st.builds(records.Streamed, times, numbers, events),
+    records.Streamed: st.builds(records.Streamed, times, numbers, events, sources),
+    records.StreamedBefore: st.builds(
+        records.StreamedBefore, times, numbers, sources, st.integers(0, 3)
+    ),
     records.Stored: st.builds(records.Stored, times, numbers, contents, removed, st.booleans()),
 }
 

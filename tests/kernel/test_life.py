@@ -14,7 +14,7 @@ from typing import TypeAlias, get_args
 import pytest
 
 from plait._errors import PlaitInternalError
-from plait._ids import OUTSIDE, DeliveryId
+from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import records, stimuli
 from plait._kernel.advance import advance
 from plait._kernel.apply import apply
@@ -50,9 +50,11 @@ OTHERWISE = {
     records.Collected: {GOING, WINDING_UP},
     records.Repeated: {GOING, WINDING_UP},
     records.Streamed: {GOING, WINDING_UP},
+    records.StreamedBefore: {GOING, WINDING_UP},
     records.Stored: {GOING, WINDING_UP},
     records.Recalled: {GOING, WINDING_UP},
     records.Answered: {GOING, WINDING_UP},
+    records.HandedOver: {GOING},
     records.WaitEnded: {GOING},
     records.Fired: {GOING},
     records.StreamClosed: {GOING},
@@ -100,6 +102,7 @@ def plain(state: RunState) -> Iterator[stimuli.Stimulus]:
             yield stimuli.Sent(0.0, number, event)
     yield stimuli.Wrote(0.0, OUTSIDE, A())
     yield stimuli.StoreChanged(0.0, OUTSIDE, {"key": 1})
+    yield stimuli.HandedOn(0.0, 0, RunId("child"))
     yield stimuli.TakenUp(0.0, 0.0)
     yield stimuli.Expired(0.0)
     yield stimuli.CancelAsked(0.0)
@@ -170,6 +173,17 @@ def reviving(state: RunState) -> Iterator[stimuli.Stimulus]:
         yield stimuli.TakenUp(0.0, 0.0)
 
 
+def rewriting(state: RunState) -> Iterator[stimuli.Stimulus]:
+    """Bodies write to the stream; their process dies, and they do it again, if need be in a drain."""
+    yield from _begins(state)
+    for number in state.running:
+        yield stimuli.Wrote(0.0, number, A())
+    if state.phase is GOING:
+        yield stimuli.Sent(0.0, OUTSIDE, Stop())
+    if not state.reopened:
+        yield stimuli.TakenUp(0.0, 0.0)
+
+
 def _begins(state: RunState) -> Iterator[stimuli.Stimulus]:
     yield stimuli.Opened(0.0, Start())
     for name, of in state.steps.items():
@@ -187,6 +201,7 @@ EXPLORED: tuple[tuple[Plan, Callable[[RunState], Iterator[stimuli.Stimulus]], in
     (CANCELS, stepping, 3),
     (LISTS, listing, 7),
     (DRAINS, reviving, 8),
+    (DRAINS, rewriting, 7),
 )
 
 ERROR = ValueError()

@@ -22,7 +22,7 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from plait._ids import OUTSIDE, DeliveryId
+from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, records, stimuli
 from plait._kernel.collecting import Shape
 from plait._kernel.life import Phase
@@ -115,7 +115,8 @@ class Machine(RuleBasedStateMachine):
                         step = dice.one_of(["s0", "s1", "nowhere"]) if dice.rarely() else None
                         self._hear(stimuli.Sent(self._now(), number, self._event(dice), step))
                     case 2:
-                        self._hear(stimuli.Wrote(self._now(), number, self._event(dice)))
+                        source = dice.one_of(["", "", "child", "other child"])
+                        self._hear(stimuli.Wrote(self._now(), number, self._event(dice), source))
                     case 3:
                         self._stores(dice, number)
                     case _:
@@ -208,6 +209,9 @@ class Machine(RuleBasedStateMachine):
             self._hear(stimuli.Sent(self._now(), sender, event, step))
             if dice.rarely():
                 self._hear(stimuli.Wrote(self._now(), sender, event))
+            if self.state.phase is Phase.GOING and self.state.mailbox and dice.rarely():
+                letter = dice.below(len(self.state.mailbox))
+                self._hear(stimuli.HandedOn(self._now(), letter, RunId("child")))
 
     @rule(chance=chance)
     def the_end_comes(self, chance: bytes) -> None:
@@ -250,6 +254,7 @@ class Machine(RuleBasedStateMachine):
         ]
         if self.state.phase is not Phase.NEW:
             news.append(stimuli.Opened(now, self._made(Start)))
+            news.append(stimuli.HandedOn(now, len(self.state.mailbox), RunId("child")))
         if self.state.phase is not Phase.WINDING_UP:
             news.append(stimuli.Settled(now))
         if self.state.phase in {Phase.NEW, Phase.OVER}:
@@ -407,6 +412,13 @@ class Machine(RuleBasedStateMachine):
                 assert known is not None
                 again = copy.copy(known[0])
                 self._hear(stimuli.Sent(self._now(), number, again))
+            elif item.written < len(item.writes) and dice.below(4):
+                again = copy.copy(item.writes[item.written])
+                self._hear(stimuli.Wrote(self._now(), number, again))
+            elif (shown := [*filter(item.shown.get, item.shown)]) and dice.below(4):
+                source = dice.one_of(shown)
+                again = copy.copy(dice.one_of(item.shown[source]))
+                self._hear(stimuli.Wrote(self._now(), number, again, source))
             elif item.owed and dice.below(4):
                 wait = dice.one_of(item.owed)[0]
                 name = None if dice.rarely() else wait.waiter_id

@@ -563,6 +563,158 @@ def test_what_a_drain_has_sent_it_does_not_send_again():
     assert shell.latest == [records.Repeated(0.0, DeliveryId(2))]
 
 
+# ---------------------------------------------------------------- what it has written
+
+
+def written(shell: Shell) -> list[str]:
+    """What was put on the stream by writing."""
+    return [r.event.what for r in shell.records if isinstance(r, records.Streamed)]
+
+
+def writes(shell: Shell, text: str, *, source: str = "") -> None:
+    """Let delivery 2 write an event for each letter."""
+    for what in text:
+        shell.writes(Told(what=what), by=2, source=source)
+
+
+def test_what_was_written_is_not_written_again():
+    shell = working()
+    shell.comes("work")
+    writes(shell, "xy")
+    shell.dies()
+    shell.comes("work")
+    writes(shell, "xyz")
+    kinds = [type(record) for record in shell.records[-3:]]
+    assert kinds == [records.StreamedBefore, records.StreamedBefore, records.Streamed]
+    assert written(shell) == [*"xyz"]
+    assert [event.what for event in shell.stream] == [*"xyz"]
+
+
+def test_another_event_is_new_and_from_then_on_it_is_on_record():
+    shell = working()
+    shell.comes("work")
+    writes(shell, "xyz")
+    shell.dies()
+    shell.comes("work")
+    writes(shell, "n")
+    shell.writes(B(), by=2)
+    shell.dies()
+    shell.comes("work")
+    writes(shell, "n")
+    shell.writes(B(), by=2)
+    writes(shell, "z")
+    assert [type(record) for record in shell.records[-3:]] == [records.StreamedBefore] * 3
+
+
+def test_writes_of_process_after_process():
+    shell = working()
+    for life in range(1, 5):
+        shell.comes("work")
+        writes(shell, "wxyz"[:life])
+        shell.dies()
+    assert written(shell) == [*"wxyz"]
+
+
+def test_what_is_written_is_counted_apart_from_what_is_sent():
+    shell = working()
+    shell.comes("work")
+    shell.sends(Told(what="x"), by=2)
+    writes(shell, "x")
+    shell.dies()
+    shell.comes("work")
+    writes(shell, "xx")
+    shell.sends(Told(what="x"), by=2)
+    shell.sends(Told(what="x"), by=2)
+    assert (written(shell), sent(shell)) == (["x", "x"], 2)
+
+
+def test_an_event_that_says_it_is_equal_is_another_if_its_class_is():
+    shell = working()
+    shell.comes("work")
+    shell.writes(Like(), by=2)
+    shell.dies()
+    shell.comes("work")
+    shell.writes(Liker(), by=2)
+    assert isinstance(shell.latest[0], records.Streamed)
+
+
+def test_the_next_attempt_writes_anew():
+    shell = working()
+    shell.comes("work")
+    writes(shell, "x")
+    shell.raises(2, ERROR)
+    shell.rings(2)
+    shell.works("work", None, None)
+    assert shell.comes("work") == 2
+    writes(shell, "x")
+    assert written(shell) == ["x", "x"]
+
+
+def test_a_snapshot_knows_how_many_were_written_and_takes_them_for_equal():
+    shell = working()
+    shell.comes("work")
+    writes(shell, "x")
+    assert shell.body(2).writes_on_record == 1
+    shell.hear(stimuli.TakenUp(0.0, 1000.0))
+    shell.comes("work")
+    assert shell.body(2).writes_on_record == 1
+    writes(shell, "ox")
+    assert (written(shell), shell.body(2).writes_on_record) == (["x", "x"], 2)
+
+
+def test_a_run_that_is_not_recorded_keeps_no_event_that_was_written():
+    shell = working()
+    shell.comes("work")
+    writes(shell, "xyz")
+    writes(shell, "xyz", source="child")
+    assert (shell.body(2).written, shell.body(2).memory) == (3, None)
+
+
+def test_what_is_written_from_elsewhere_is_nobodys():
+    """From outside, and by a task that a body has left behind."""
+    shell = working()
+    shell.comes("work")
+    shell.writes(Told(what="x"))
+    shell.writes(Told(what="x"), by=1)
+    shell.dies()
+    shell.comes("work")
+    shell.writes(Told(what="x"))
+    shell.writes(Told(what="x"), by=1)
+    assert written(shell) == [*"xxxx"]
+
+
+def test_what_a_run_inside_shows_again_is_on_the_stream_once():
+    """In whatever order: a question that is open comes after what had followed it."""
+    shell = working()
+    shell.comes("work")
+    writes(shell, "a?bb", source="child")
+    writes(shell, "x")
+    shell.dies()
+    shell.comes("work")
+    writes(shell, "abb?", source="child")
+    writes(shell, "x")
+    assert written(shell) == [*"a?bbx"]
+    writes(shell, "bc", source="child")
+    assert written(shell) == [*"a?bbxbc"]
+    shell.dies()
+    shell.comes("work")
+    writes(shell, "a?bbbcd", source="child")
+    assert written(shell) == [*"a?bbxbcd"]
+
+
+def test_runs_inside_are_counted_apart():
+    shell = working()
+    shell.comes("work")
+    writes(shell, "a", source="one")
+    shell.dies()
+    shell.comes("work")
+    writes(shell, "a")
+    writes(shell, "a", source="other")
+    writes(shell, "a", source="one")
+    assert written(shell) == [*"aaa"]
+    assert isinstance(shell.latest[0], records.StreamedBefore)
+
+
 # ---------------------------------------------------------------- what it was answered
 
 
@@ -596,6 +748,30 @@ def test_a_wait_that_was_answered_is_answered_again_and_its_question_is_not_aske
     assert len(shell.stream) == 3, "an open question is asked again"
     shell.sends(Answer(6))
     assert shell.resumed() == [((2, 1), Answer(6))]
+
+
+def test_a_wait_that_was_open_will_be_begun_again():
+    """Until it has been: then it is open, or over. A letter that lies there for it is enough."""
+    shell = asking()
+    shell.waits(2, Answer)
+    assert not shell.state.will_ask_for(Answer(1))
+    shell.dies()
+    assert shell.state.will_ask_for(Answer(1))
+    assert not shell.state.will_ask_for(B())
+    shell.sends(Answer(5))
+    assert not shell.state.will_ask_for(Answer(6))
+    shell.dies()
+    shell.comes("ask")
+    shell.waits(2, Answer)
+    assert shell.resumed() == [((2, 0), Answer(5))]
+    assert not shell.state.will_ask_for(Answer(6))
+    shell.waits(2, Answer)
+    shell.dies()
+    shell.comes("ask")
+    shell.waits(2, Answer)
+    assert shell.state.will_ask_for(Answer(6))
+    shell.waits(2, Answer)
+    assert not shell.state.will_ask_for(Answer(6))
 
 
 def test_an_answer_is_remembered_as_often_as_processes_die():

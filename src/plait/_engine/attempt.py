@@ -102,9 +102,17 @@ class Attempt:
 
     async def emit(self, event: object) -> None:
         """Put an event on the stream, when its backlog has room."""
-        shell = self.shell
-        await shell.feed.room(shell.native)
-        shell.hear(stimuli.Wrote(shell.clock(), self.delivery.number, event))
+        shell, number = self.shell, self.delivery.number
+        waits = not shell.state.is_on_stream(number, event)
+        if waits:
+            await shell.feed.room(shell.native)
+        else:
+            await shell.native.checkpoint_if_cancelled()
+        # While it waited another task of the body may have written, and now this is what was next.
+        gives_room_back = waits and shell.state.is_on_stream(number, event)
+        shell.hear(stimuli.Wrote(shell.clock(), number, event))
+        if gives_room_back:
+            shell.feed.admit()
         await shell.native.cancel_shielded_checkpoint()
 
     def collect(

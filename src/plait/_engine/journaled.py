@@ -255,12 +255,25 @@ class JournaledShell(Shell):
 
     def send(self, event: object, step: str | None, sender: DeliveryId = OUTSIDE) -> None:
         """Send an event into the run."""
-        if self.state.phase is Phase.NEW or (self.archive.known and not self._read.is_set()):
+        if self.state.phase is Phase.NEW or self.is_being_read:
             raise WorkflowRuntimeError(
                 f"Run {self.run_id!r} is still being read from its journal.\n"
                 "  right:  async with run: run.send_event(...)"
             )
         super().send(event, step, sender)
+
+    @property
+    def is_being_read(self) -> bool:
+        """Is it not known yet how the run stands?"""
+        return self.archive.known and not self._read.is_set()
+
+    def hand_on(self, letter: int, child: Shell) -> None:
+        """Give a letter of the mailbox to a run inside: one append, if they share a journal."""
+        if isinstance(child, JournaledShell):
+            with child._ledger.together_with(self._ledger):
+                super().hand_on(letter, child)
+        else:
+            super().hand_on(letter, child)
 
     # ------------------------------------------------------------ the ear and the hands
 

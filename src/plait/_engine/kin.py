@@ -2,6 +2,8 @@
 
 Rule 1: an event of a child travels outwards once, wrapped with the way that it came.
 Rule 2: what is sent from outside and nobody takes goes to the oldest child that does.
+Rule 3: what nobody takes yet waits in the mailbox. A child that comes later is given its letters, and
+    the records of both runs say so in one append.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ class Kin:
         self._shell = shell
         #: The names of the workflows and steps around it, its own last.
         self._path: tuple[str, ...] = (shell.plan.name,)
+        self._around: Kin | None = None
         #: The oldest first.
         self._children: dict[Kin, None] = {}
 
@@ -38,9 +41,11 @@ class Kin:
             if not isinstance(event, ChildEvent):
                 event = ChildEvent(event=event, workflow=name, run_id=shell.run_id, path=path)
             # Like an observable event that is routed, it does not mind the bound of the stream.
-            parent.hear(Wrote(parent.clock(), attempt.delivery.number, event))
+            number = attempt.delivery.number
+            parent.hear(Wrote(parent.clock(), number, event, shell.run_id))
 
         shell.feed.listeners.append(forward)
+        self._around = parent.kin
         parent.kin._children[self] = None
         shell.on_end.append(partial(parent.kin._children.pop, self))
 
@@ -48,18 +53,35 @@ class Kin:
         """Find the child that an event from outside goes to, if it is not for the run itself."""
         if not self._children or self._takes(event):
             return None
-        return next((kin._shell for kin in self._children if kin._reaches(event)), None)
+        child = next((kin for kin in self._children if kin._reaches(event)), None)
+        return None if child is None else child.taker_of(event) or child._shell
+
+    def begin(self) -> None:
+        """Rule 3: take the letters that lie in the runs around, now that this one can be sent to."""
+        around = self._around
+        while around is not None:
+            around._hand_on()
+            around = around._around
+
+    def _hand_on(self) -> None:
+        shell, place = self._shell, 0
+        while not shell.winding_up and place < len(shell.state.mailbox):
+            child = self.taker_of(shell.state.mailbox[place][1])
+            if child is None:
+                place += 1
+            else:
+                shell.hand_on(place, child)
 
     def _reaches(self, event: object) -> bool:
         """Would an event find somebody here, or in a run inside?"""
-        if self._shell.winding_up:
+        if self._shell.winding_up or self._shell.is_being_read:
             return False
         return self._takes(event) or any(child._reaches(event) for child in self._children)
 
     def _takes(self, event: object) -> bool:
-        """Would a step or a wait of this very run get an event?"""
+        """Would a step or a wait of this very run get an event, now or when it has come so far again?"""
         state = self._shell.state
         route = state.plan.routes[type(event)]
         if route.to or route.stops or route.observable:
             return True
-        return bool(state.waits.answered_by(event, leaving=OUTSIDE))
+        return bool(state.waits.answered_by(event, leaving=OUTSIDE)) or state.will_ask_for(event)

@@ -14,7 +14,8 @@ Rule 4: after a `JournalError`, nothing of the append that failed is performed, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -156,6 +157,40 @@ class Ledger:
             self._hand_over(lambda: [then() for then in held])
         elif held:
             del self._lazy[self._before :]
+
+    @contextmanager
+    def together_with(self, other: Ledger) -> Generator[None]:
+        """Let what two runs append meanwhile be one append, if they share a journal, and mine come first."""
+        self.hold()
+        other.hold()
+        try:
+            yield
+        finally:
+            if not self._joins(other):
+                self.release()
+                other.release()
+
+    def _joins(self, other: Ledger) -> bool:
+        journal = self._journal
+        shared = journal is other._journal
+        both = self.open and other.open and self._held and other._held
+        if journal is None or not (shared and both and self._holds == other._holds == 1):
+            return False
+        mine, its = self._taken(), other._taken()
+
+        def done(error: JournalError | None) -> None:
+            for ledger, (_, then, beyond) in ((self, mine), (other, its)):
+                ledger._done(then, beyond, error)
+
+        journal.append([*mine[0], *its[0]], done)
+        return True
+
+    def _taken(self) -> Appended:
+        """What was collected; from here on it is as good as appended."""
+        held, self._held, self._holds = self._held or [], None, 0
+        entries, self._lazy = self._lazy, []
+        self._appended += 1
+        return entries, lambda: [then() for then in held], self._state.next_delivery
 
     def _hand_over(self, then: Callable[[], object]) -> None:
         self._appended += 1

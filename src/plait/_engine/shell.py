@@ -219,6 +219,8 @@ class Shell:
 
     async def host(self) -> None:
         """Run to the end. Raises nothing but the backend's `Cancelled`; see `conclusion`."""
+        if self._kin is not None:
+            self._kin.begin()
         if self.state.phase is Phase.OVER:  # so it was when it was written down
             self._conclude(None, disowned=False)
             if self._gate is not None:
@@ -528,6 +530,11 @@ class Shell:
         for event, step in events:
             self.send(event, step, sender)
 
+    def hand_on(self, letter: int, child: Shell) -> None:
+        """Give a letter of the mailbox to a run inside."""
+        child.send(self.state.mailbox[letter][1], None)
+        self.hear(stimuli.HandedOn(self.clock(), letter, child.run_id))
+
     @property
     def kin(self) -> Kin:
         """The forwarding runs around it and inside it; made when there are some."""
@@ -538,7 +545,7 @@ class Shell:
     def write(self, event: object, sender: DeliveryId = OUTSIDE) -> None:
         """Put an event on the stream. Raises `StreamFullError` if its backlog is full."""
         self.check_thread("write_event_to_stream")
-        if self.feed.bounded:
+        if self.feed.bounded and not self.state.is_on_stream(sender, event):
             self.feed.check_room()
         self.hear(stimuli.Wrote(self.clock(), sender, event))
 
@@ -611,6 +618,11 @@ class Shell:
     def wound(self) -> bool:
         """Is the scope about to be cancelled?"""
         return self._wound.is_set()
+
+    @property
+    def is_being_read(self) -> bool:
+        """Is it not known yet how the run stands?"""
+        return False
 
     @property
     def winding_up(self) -> bool:

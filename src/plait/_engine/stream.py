@@ -112,7 +112,7 @@ class Feed:
                 self._blocked.remove(blocked)
             else:  # its turn had come: the next one's, then
                 self._let_in -= 1
-                self._admit()
+                self.admit()
             raise
         self._let_in -= 1
 
@@ -120,7 +120,8 @@ class Feed:
     def _is_full(self) -> bool:
         return self.bounded and self.backlog + self._let_in >= self._buffer
 
-    def _admit(self) -> None:
+    def admit(self) -> None:
+        """Let those write that wait, as many as there is room for."""
         while self._blocked and not self._is_full:
             self._let_in += 1
             self._blocked.popleft().set()
@@ -131,19 +132,19 @@ class Feed:
             self._readers = WeakSet()
         self._readers.add(reader)
         # A collector runs anywhere, in the middle of anything, in any thread.
-        lost = weakref.finalize(reader, _call, reader._backend.caller(), self._admit)
+        lost = weakref.finalize(reader, _call, reader._backend.caller(), self.admit)
         lost.atexit = False
 
     def leave(self, reader: EventStream) -> None:
         """Stop waiting for a reader."""
         assert self._readers is not None
         self._readers.discard(reader)
-        self._admit()
+        self.admit()
 
     def took(self, taken: int) -> None:
         """Hear that a reader has come this far."""
         self._taken = max(self._taken, taken)
-        self._admit()
+        self.admit()
 
 
 @final

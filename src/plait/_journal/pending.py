@@ -99,21 +99,32 @@ ANSWER: Final = Form(_read_answer, _write_answer)
 REPLY: Final = forms.fields(Reply, wait=WAIT, answer=ANSWER, taken=forms.FLAG)
 REPLIES: Final = forms.listing(forms.row(forms.COUNT, REPLY))
 MEMORY: Final = {"sends": forms.whole(0, MANY), "answers": REPLIES, "owed": forms.listing(REPLY)}
+WRITES: Final = {"writes": forms.whole(1, MANY)}
 
 
 def _write_memory(memory: Memory, values: Values) -> JsonDict:
-    """Of what was sent the count is enough: a body that runs again is taken at its word."""
-    return {
+    """Of what was sent the count is enough: a body that runs again is taken at its word.
+
+    What runs inside have shown is left out: taken up from a snapshot they do not show it again.
+    """
+    written: JsonDict = {
         "sends": len(memory.sends),
         "answers": forms.write(REPLIES, memory.answers.items(), values),
         "owed": forms.write(MEMORY["owed"], memory.owed, values),
     }
+    if memory.writes:
+        written["writes"] = len(memory.writes)
+    return written
 
 
 def _read_memory(data: object, values: Values) -> Memory:
-    found = forms.read_fields(data, MEMORY, values)
-    answers: dict[int, Reply] = dict(found["answers"])
-    return Memory([None] * found["sends"], answers, [*found["owed"]])
+    found = forms.read_fields(data, MEMORY, values, WRITES)
+    return Memory(
+        sends=[None] * found["sends"],
+        writes=[None] * found.get("writes", 0),
+        answers=dict[int, Reply](found["answers"]),
+        owed=[*found["owed"]],
+    )
 
 
 # ---------------------------------------------------------------- buffers
@@ -226,6 +237,7 @@ MORE: Final[dict[str, Form]] = {
     "began": forms.SECONDS,
     "waits": forms.NUMBER,
     "sent": forms.whole(1, MANY),
+    "written": forms.whole(1, MANY),
     "memory": Form(_read_memory),
     "answers": Form(_read_answers),
 }
@@ -247,8 +259,10 @@ def write_delivery(delivery: Delivery, values: Values) -> JsonDict:
         written["waits"] = delivery.waits
     if delivery.sent:
         written["sent"] = delivery.sent
+    if delivery.written:
+        written["written"] = delivery.written
     memory = delivery.memory
-    if memory is not None and (memory.sends or memory.answers or memory.owed):
+    if memory is not None and (memory.sends or memory.writes or memory.answers or memory.owed):
         written["memory"] = _write_memory(memory, values)
     if delivery.answers is not None:
         written["answers"] = _write_answers(delivery, values)

@@ -47,8 +47,19 @@ def apply(state: RunState, record: Record) -> None:
             reopen(state, record)
         case records.Idled() | records.Closed():
             _advance(state, record)
-        case records.Streamed():
-            pass  # the stream is an observer's; the run's state does not know its history
+        case records.Streamed():  # the stream itself is an observer's
+            writer = state.running.get(record.cause) or state.suspended.get(record.cause)
+            if writer is not None:
+                if state.remembers:
+                    _remember_write(state, writer, record)
+                if not record.source:
+                    writer.written += 1
+        case records.StreamedBefore():
+            writer = _executing(state, record.cause)
+            if record.source:
+                _remember(writer).shows_again(record.source, record.place)
+            else:
+                writer.written += 1
         case records.Stored():
             _store(state, record)
         case records.Repeated():
@@ -97,6 +108,8 @@ def apply(state: RunState, record: Record) -> None:
             _wait(state, record)
         case records.Answered():
             _answer_at_once(state, record)
+        case records.HandedOver():
+            del state.mailbox[record.letter]
         case records.Recalled():
             _recall(state, record)
         case records.WaitEnded():
@@ -364,6 +377,13 @@ def collect(state: RunState, record: records.Collected) -> None:
         del step.buffers[key]
 
 
+def _remember_write(state: RunState, writer: Delivery, record: records.Streamed) -> None:
+    if not record.source:
+        _remember(writer).wrote(writer.written, record.event, keep=state.folding)
+    elif state.folding:
+        _remember(writer).shows(record.source, record.event)
+
+
 def _store(state: RunState, record: records.Stored) -> None:
     if record.cleared:
         state.store.clear()
@@ -431,7 +451,7 @@ def _retry(state: RunState, record: records.Retrying) -> None:
         due=record.due,
         waits=delivery.waits,
     )
-    delivery.sent, delivery.memory = 0, None
+    delivery.sent, delivery.written, delivery.memory = 0, 0, None
     state.due[delivery.number] = delivery
 
 

@@ -80,6 +80,11 @@ def decide(state: RunState, stimulus: News) -> Decision:
             return _wrote(state, stimulus)
         case stimuli.WaitBegan():
             return _wait_began(state, stimulus)
+        case stimuli.HandedOn():
+            if state.phase is not GOING or not 0 <= stimulus.letter < len(state.mailbox):
+                raise ImpossibleStimulus(state, stimulus)
+            _, event = state.mailbox[stimulus.letter]
+            return [records.HandedOver(stimulus.now, stimulus.letter, event, stimulus.run_id)], []
         case stimuli.WaitExpired():
             if stimulus.wait not in state.waits or state.phase is not GOING:
                 return [], []  # it has been answered, or nothing is resumed any more
@@ -353,8 +358,25 @@ def _wrote(state: RunState, stimulus: stimuli.Wrote) -> Decision:
         raise ImpossibleStimulus(state, stimulus)
     if state.phase is Phase.OVER:
         return [], [effects.Refuse(refusals.over(state, stimulus.event, "written"))]
-    streamed = records.Streamed(stimulus.now, stimulus.sender, stimulus.event)
-    return [streamed], [effects.Publish(stimulus.event)]
+    now, number, event, source = stimulus.now, stimulus.sender, stimulus.event, stimulus.source
+    if state.remembers and (before := _written_before(state, stimulus)) is not None:
+        return [before], []
+    return [records.Streamed(now, number, event, source)], [effects.Publish(event)]
+
+
+def _written_before(state: RunState, stimulus: stimuli.Wrote) -> records.StreamedBefore | None:
+    writer, source = state.executing(stimulus.sender), stimulus.source
+    if writer is None or (memory := writer.memory) is None:
+        return None
+    place = 0
+    if not source:
+        known = memory.rewrites(writer.written, stimulus.event)
+    else:
+        place = memory.place_on_stream(source, stimulus.event)
+        known = place >= 0
+    if not known:
+        return None
+    return records.StreamedBefore(stimulus.now, writer.number, source, place)
 
 
 def _store_changed(state: RunState, stimulus: stimuli.StoreChanged) -> Decision:

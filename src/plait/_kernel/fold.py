@@ -45,8 +45,8 @@ def fold(
 def shown(state: RunState, record: Record) -> object:
     """The event that a record puts on the stream, or `None`. To be asked before it is applied."""
     match record:
-        case records.Streamed(_, _, event):
-            return event
+        case records.Streamed():
+            return record.event
         case records.Waited(_, _, question):
             return question
         case records.Emitted() | records.Completed() if state.phase is GOING:
@@ -79,6 +79,6 @@ def take_out(state: RunState, number: DeliveryId) -> None:
         raise PlaitInternalError(f"delivery {number} is not executing")
     leave(state, number)
     state.touched.clear()
-    delivery.memory, delivery.sent, delivery.waits = None, 0, 0
+    delivery.memory, delivery.sent, delivery.written, delivery.waits = None, 0, 0, 0
     state.aside[number] = delivery
     state.busy += 1

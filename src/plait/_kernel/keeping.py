@@ -43,6 +43,7 @@ KEEPING: Final[dict[type[records.Record], Keep]] = {
     records.Interrupted: Keep.ORDERED,
     records.Collected: Keep.ORDERED,
     records.Streamed: Keep.ACKNOWLEDGED,
+    records.StreamedBefore: Keep.ORDERED,
     records.Stored: Keep.ORDERED,
     # streams
     records.Fired: Keep.ACKNOWLEDGED,
@@ -51,6 +52,7 @@ KEEPING: Final[dict[type[records.Record], Keep]] = {
     # waits
     records.Waited: Keep.ACKNOWLEDGED,
     records.Answered: Keep.ACKNOWLEDGED,
+    records.HandedOver: Keep.ACKNOWLEDGED,
     records.Recalled: Keep.ORDERED,
     records.WaitEnded: Keep.ACKNOWLEDGED,
     records.Resumed: Keep.ORDERED,

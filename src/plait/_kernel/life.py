@@ -3,8 +3,9 @@
 A record that is not in a table's row cannot happen in that phase: `apply` raises. What does not
 fit the tables:
 
-- `Emitted`, `Repeated`, `Collected`, `Streamed` and `Stored` change no phase, and are legal while a
-  run is going or winding up: a body's clean-up may still write, and a draining body may still send.
+- `Emitted`, `Repeated`, `Collected`, `Streamed`, `StreamedBefore` and `Stored` change no phase, and
+  are legal while a run is going or winding up: a body's clean-up may still write, and a draining body
+  may still send. Nor does `HandedOver`, while it is going.
 - What a run was doing when its process died is QUEUED again by `Reopened`. If it was winding up, the
   bodies are `Interrupted`; only those that were left to finish run again.
 - A delivery that is queued, due or waiting when the run is decided never goes on; what it was given

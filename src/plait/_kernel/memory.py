@@ -3,16 +3,19 @@
 Rule 1: *The n-th send of an attempt is emitted once.* A body that runs again sends from its top; what
     equals the n-th send on record is not queued again, what differs is new, and from then on it is
     the n-th. Records tell what was sent; a snapshot has the count only, and so many are taken for
-    equal.
-Rule 2: *An answer is given once more, its question is not asked again.* A wait is known by its
+    equal. So it is with what a body writes to the stream.
+Rule 2: *What a run inside has shown is shown once.* Taken up from its own records it shows everything
+    again, but a question that is open comes later than before: so each event stands for an equal one
+    on record, wherever that is. Taken up from a snapshot it shows what is new.
+Rule 3: *An answer is given once more, its question is not asked again.* A wait is known by its
     waiter id, which is its ordinal unless it was named. Tasks of one body may begin to wait in
     another order than before: then the oldest answer that fits is taken.
-Rule 3: both are of one attempt. After a failure the next one does everything anew.
+Rule 4: all that is of one attempt. After a failure the next one does everything anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -55,6 +58,11 @@ class Memory:
     #: What earlier lives have sent, by ordinal; `None`: whatever it was. While records are folded,
     #: what this one has sent as well.
     sends: list[Emitted | None] = attrs.field(factory=a_list)
+    #: In the same way, the events that they have written to the stream.
+    writes: list[object] = attrs.field(factory=a_list)
+    #: What runs inside have shown in earlier lives, and not in this one; and what they have.
+    shown: dict[str, list[object]] = attrs.field(factory=a_dict)
+    shown_again: dict[str, list[object]] = attrs.field(factory=a_dict)
     #: What this life was answered, by the ordinal of the wait.
     answers: dict[int, Reply] = attrs.field(factory=a_dict)
     #: What came of the waits of earlier lives, and has not been asked for again.
@@ -74,8 +82,36 @@ class Memory:
         known = self.sends[ordinal]
         if known is None:
             return True
-        same = type(known.event) is type(event) and known.to in {to, ()}
-        return same and _equal(known.event, event)
+        return known.to in {to, ()} and _alike(known.event, event)
+
+    def wrote(self, ordinal: int, event: object, *, keep: bool) -> None:
+        """Take note of a write, as `sent` does of a send."""
+        if ordinal < len(self.writes):
+            self.writes[ordinal] = event
+        elif keep:
+            self.writes.append(event)
+
+    def rewrites(self, ordinal: int, event: object) -> bool:
+        """Rule 1: is this write on record?"""
+        if ordinal >= len(self.writes):
+            return False
+        known = self.writes[ordinal]
+        return known is None or _alike(known, event)
+
+    def shows(self, source: str, event: object) -> None:
+        """Take note of what a run inside has shown for the first time."""
+        self.shown_again.setdefault(source, []).append(event)
+
+    def place_on_stream(self, source: str, event: object) -> int:
+        """Rule 2: find what a run inside shows among what it has shown and not again, or -1."""
+        for place, known in enumerate(self.shown.get(source, ())):
+            if _alike(known, event):
+                return place
+        return -1
+
+    def shows_again(self, source: str, place: int) -> None:
+        """Rule 2: this one has been shown again."""
+        self.shows(source, self.shown[source].pop(place))
 
     def begun_before(self, wait: Wait) -> Wait:
         """Let the clock of a wait that an earlier life has begun go on: it does not start again."""
@@ -84,13 +120,21 @@ class Memory:
                 return attrs.evolve(wait, since=reply.wait.since)
         return wait
 
+    def to_begin(self, begun: Iterable[Wait]) -> Iterator[Wait]:
+        """List the waits that an earlier life had open. `begun`: those that are open in this one."""
+        known = {wait.waiter_id for wait in begun}
+        known.update(reply.wait.waiter_id for reply in self.answers.values())
+        for reply in self.owed:
+            if reply.answer is UNANSWERED and reply.wait.waiter_id not in known:
+                yield reply.wait
+
     def move_over(self, shift: float) -> None:
         """Change the times of waits to those of another clock."""
         for reply in self.owed:
             reply.wait = attrs.evolve(reply.wait, since=reply.wait.since + shift)
 
     def place_of(self, wait: Wait) -> int:
-        """Rule 2: where the answer to a wait lies in `owed`, or -1."""
+        """Rule 3: where the answer to a wait lies in `owed`, or -1."""
         for place, reply in enumerate(self.owed):
             if reply.was(wait):
                 return -1 if reply.answer is UNANSWERED else place
@@ -101,13 +145,21 @@ class Memory:
                 return place
         return -1
 
-    def interrupt(self, sent: int, still_open: Iterable[Wait]) -> None:
+    def interrupt(self, sent: int, written: int, still_open: Iterable[Wait]) -> None:
         """The process has died: what this life has done is what the next one does not do again."""
         self.sends.extend([None] * (sent - len(self.sends)))
+        self.writes.extend([None] * (written - len(self.writes)))
+        for source, events in self.shown_again.items():
+            self.shown[source] = [*events, *self.shown.get(source, ())]
+        self.shown_again = {}
         latest = [*self.answers.values(), *(Reply(wait, UNANSWERED) for wait in still_open)]
         older = [reply for reply in self.owed if not any(new.was(reply.wait) for new in latest)]
         self.owed = [*latest, *older]
         self.answers = {}
+
+
+def _alike(known: object, event: object) -> bool:
+    return type(known) is type(event) and _equal(known, event)
 
 
 def _equal(one: object, other: object) -> bool:

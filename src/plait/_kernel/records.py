@@ -268,6 +268,19 @@ class Streamed:
     at: float
     cause: DeliveryId
     event: object
+    #: The run inside the body that has shown it; `""`: the body has written it itself.
+    source: str = ""
+
+
+@value
+class StreamedBefore:
+    """A body that runs again wrote what it had written before: it is not shown a second time."""
+
+    at: float
+    cause: DeliveryId
+    source: str = ""
+    #: Which of those that this source has not shown again.
+    place: int = 0
 
 
 @value
@@ -315,6 +328,16 @@ class Recalled:
 
 
 @value
+class HandedOver:
+    """A letter was taken out of the mailbox, for a run inside that asks for it."""
+
+    at: float
+    letter: int
+    event: object
+    run_id: RunId
+
+
+@value
 class WaitEnded:
     """A wait took too long, or the body was called away from it."""
 
@@ -340,6 +363,7 @@ Record: TypeAlias = (
     | Emitted
     | Collected
     | Streamed
+    | StreamedBefore
     | Stored
     | Repeated
     | Failed
@@ -352,6 +376,7 @@ Record: TypeAlias = (
     | StreamClosed
     | Waited
     | Answered
+    | HandedOver
     | Recalled
     | WaitEnded
     | Resumed

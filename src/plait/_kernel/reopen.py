@@ -94,11 +94,12 @@ def _interrupt(state: RunState, delivery: Delivery) -> None:
         elif key in resuming:
             del resuming[key]
             state.busy -= 1
-    if delivery.sent or still_open or delivery.memory is not None:
+    if delivery.sent or delivery.written or still_open or delivery.memory is not None:
         if delivery.memory is None:
             delivery.memory = Memory()
-        delivery.memory.interrupt(delivery.sent, still_open)
-    delivery.worker, delivery.waits, delivery.sent = -1, first, 0
+        delivery.memory.interrupt(delivery.sent, delivery.written, still_open)
+    delivery.worker, delivery.waits = -1, first
+    delivery.sent = delivery.written = 0
 
 
 def _report(state: RunState) -> None:

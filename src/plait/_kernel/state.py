@@ -77,6 +77,8 @@ class Delivery:
     waits: int = 0
     #: How many events its body has sent, in this attempt and in this process.
     sent: int = 0
+    #: And how many it has written to the stream.
+    written: int = 0
     #: What a body that runs again must not do again.
     memory: Memory | None = attrs.field(default=None, eq=answers_of)
     #: What its calls of `collect_events` were told. A call that is repeated is told the same.
@@ -100,6 +102,11 @@ class Delivery:
     def sends_on_record(self) -> int:
         """How many events this attempt has sent, in all processes."""
         return max(self.sent, len(self.memory.sends)) if self.memory else self.sent
+
+    @property
+    def writes_on_record(self) -> int:
+        """How many events this attempt has written to the stream, in all processes."""
+        return max(self.written, len(self.memory.writes)) if self.memory else self.written
 
     @property
     def attempt(self) -> int:
@@ -240,6 +247,33 @@ class RunState:
     touched: list[StepState] = attrs.field(factory=a_list, eq=False, repr=False)
     loose: list[Stream] = attrs.field(factory=a_list, eq=False, repr=False)
     answered: list[WaitKey] = attrs.field(factory=a_list, eq=False, repr=False)
+
+    def executing(self, number: DeliveryId) -> Delivery | None:
+        """The delivery whose body is executing, with a slot or suspended."""
+        return self.running.get(number) or self.suspended.get(number)
+
+    def is_on_stream(self, number: DeliveryId, event: object) -> bool:
+        """Does a body that runs again write what it has written before? Then it takes no room."""
+        writer = self.executing(number)
+        if writer is None or writer.memory is None:
+            return False
+        return writer.memory.rewrites(writer.written, event)
+
+    def will_ask_for(self, event: object) -> bool:
+        """Does a wait that a dead process had open want an event, and has nothing in the mailbox yet?
+
+        Its body runs again, and has not come to it.
+        """
+        letters = [letter for _, letter in self.mailbox]
+        for delivery in self.live() if self.reopened else ():
+            begun = [wait for wait in self.waits.values() if wait.delivery == delivery.number]
+            for wait in delivery.memory.to_begin(begun) if delivery.memory else ():
+                place = next((n for n, letter in enumerate(letters) if wait.wants(letter)), None)
+                if place is not None:
+                    del letters[place]
+                elif wait.wants(event):
+                    return True
+        return False
 
     def startable(self, step: StepState) -> int:
         """How many queued deliveries of a step may start now. Each is offered to a worker."""

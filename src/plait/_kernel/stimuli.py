@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import attrs
 
-from plait._ids import DeliveryId
+from plait._ids import DeliveryId, RunId
 
 from .collecting import Shape
 from .value import value
@@ -139,11 +139,21 @@ class StepAsked:
 
 @value
 class Wrote:
-    """An event was written to the stream."""
+    """An event was written to the stream; or a run inside a body has shown it: that is its `source`."""
 
     now: float
     sender: DeliveryId
     event: object
+    source: str = ""
+
+
+@value
+class HandedOn:
+    """A letter of the mailbox was given to a run inside, that asks for it."""
+
+    now: float
+    letter: int
+    run_id: RunId
 
 
 @value
@@ -193,6 +203,7 @@ News: TypeAlias = (
     | Sent
     | Contributed
     | Wrote
+    | HandedOn
     | StoreChanged
     | WaitBegan
     | WaitExpired

@@ -9,6 +9,7 @@ from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
 from plait._kernel.advance import advance
 from plait._kernel.collecting import Shape
+from plait._kernel.fold import fold
 from plait._kernel.plan import Plan
 from plait._kernel.records import Record
 from plait._kernel.state import RunState
@@ -43,6 +44,8 @@ class Story:
         self.hear(stimuli.Opened, Begin(topic="gold"), self.epoch, stepwise)
 
     def dies_and_is_taken_up(self, *, elapsed: float) -> None:
+        records = [record for _, append in self.appends for record in append]
+        self.state = fold(RunState(self.state.plan, self.state.run_id), records)
         self.now, self.epoch = 0.0, self.epoch + 3600.5
         self.hear(stimuli.TakenUp, self.epoch, elapsed=elapsed)
 
@@ -57,6 +60,9 @@ class Story:
 
     def sends(self, event: object, *, by: int = OUTSIDE) -> None:
         self.hear(stimuli.Sent, DeliveryId(by), event)
+
+    def writes(self, number: int, event: object, source: str = "") -> None:
+        self.hear(stimuli.Wrote, DeliveryId(number), event, source)
 
     def waits(self, number: int, question: object = None, **requirements: object) -> None:
         delivery = DeliveryId(number)
@@ -123,13 +129,17 @@ def waits(story: Story) -> None:
     story.returns(2, None)
     story.comes("ask")
     story.sends(Done(n=2), by=3)
+    story.writes(3, Noted(text="asking"))
     story.waits(3, Noted(text="may I?"), to="ask")
+    story.writes(3, Noted(text="from inside"), "child-1")
     story.sends(Answer(to="somebody", yes=False))
     story.sends(Answer(to="ask", yes=True))
     story.waits(3)
     story.dies_and_is_taken_up(elapsed=12.5)
     story.comes("ask")
     story.sends(Done(n=2), by=3)
+    story.writes(3, Noted(text="asking"))
+    story.writes(3, Noted(text="from inside"), "child-1")
     story.waits(3, Noted(text="may I?"), to="ask")
     story.waits(3, None, to="nobody")
     story.hear(stimuli.WaitExpired, (DeliveryId(3), 1))
@@ -138,6 +148,8 @@ def waits(story: Story) -> None:
     story.comes("collect")
     story.collects(4, [Done, Done], key=("k", 1))
     story.returns(4, None)
+    story.sends(Answer(to="child-1", yes=True))
+    story.hear(stimuli.HandedOn, 0, RunId("child-1"))
     story.hear(stimuli.CancelAsked)
     story.settles()
 

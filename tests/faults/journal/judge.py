@@ -215,8 +215,11 @@ def _of_streams(story: Story) -> Iterator[str]:
             if last.count(question) != 1:
                 yield f"life {life.number} was asked {question}, and the last told {last}"
     for event in story.case.streams:
-        if not any(event in told for told in last):
+        times = sum(event in told for told in last)
+        if not times:
             yield f"{event} is lost from the stream"
+        elif times > 1:
+            yield f"{event} is on the stream {times} times"
 
 
 def _without_questions(events: Sequence[str]) -> list[str]:

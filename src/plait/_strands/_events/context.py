@@ -549,7 +549,8 @@ class Context(Generic[S]):
             workflow: The workflow object.
             start_event: Its start event, made by the caller.
             forward_events: Write every event of its stream to this run's, as a `ChildEvent`, and
-                offer it the events from outside that this run has no receiver for.
+                offer it the events from outside that this run has no receiver for, those that lie in
+                the mailbox too.
             **start_fields: Fields of its start event, made here.
 
         Raises:
@@ -579,9 +580,9 @@ class Context(Generic[S]):
     ) -> dict[str, Any]:
         """Write down the run as it stands, at any time: JSON values only, which share nothing with it.
 
-        What is queued, collected and waited for is in it, and what the bodies that are executing have
-        sent. `workflow.run(ctx=Context.from_dict(workflow, data))` goes on from there. Not a
-        checkpoint.
+        What is queued, collected and waited for is in it, and how much the bodies that are executing
+        have sent and written to the stream: run again, they do not repeat that.
+        `workflow.run(ctx=Context.from_dict(workflow, data))` goes on from there. Not a checkpoint.
 
         Args:
             serializer: Writes values of fields and of the store; the workflow's by default.

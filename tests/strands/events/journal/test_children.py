@@ -260,9 +260,6 @@ async def test_a_child_that_asks(home):
     assert begun == [1, 1]
 
 
-@pytest.mark.xfail(
-    reason="not mended yet: the parent's mailbox is not offered to a child", strict=False
-)
 @everywhere
 async def test_an_answer_for_a_child_that_is_not_there_yet(home):
     """A question is on the stream before the child is there again: its answer waits for the child."""
