@@ -77,8 +77,8 @@ fix: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(call stage,format,$(PY) -m ruff format --check --quiet .)
 	$(call stage,ruff,$(PY) -m ruff check --quiet --output-format concise .)
-	$(call stage,flake8-async,$(PY) -m flake8_async --enable=ASYNC --disable=ASYNC124 \
-		$$(find src -name '*.py'))
+	$(call stage,flake8-async,find src -name '*.py' -print0 | xargs -0 -P $(JOBS) -n 25 \
+		$(PY) -m flake8_async --enable=ASYNC --disable=ASYNC124)
 	$(call stage,layers,$(VENV)/bin/lint-imports --no-logo --cache-dir $(VENV)/.import-linter)
 
 # The last one looks for the package in the first Python of the PATH: it does not know --pythonpath.
