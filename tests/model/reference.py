@@ -145,6 +145,19 @@ class Run:
             self.deadline = self.now + self.program.timeout
         for step in self.program.takers("Go"):
             self.deliver(step, self.start, None, Line())
+        inside = self
+        while inside.forwards and inside.parent is not None:
+            inside = inside.parent.run
+            inside.hand_on()
+
+    def hand_on(self) -> None:
+        """A run inside that forwards its events begins: letters that it takes have waited for it."""
+        for letter in [*self.mailbox]:
+            _, ev = letter
+            child = next((one for one in self._shown if one.reaches(ev)), None)
+            if self.outcome is None and child is not None and not self.takes(ev):
+                self.mailbox.remove(letter)
+                child.send_in(ev, None)
 
     def decide(self, how: str, what: Any = None) -> None:
         """The first decision stands."""
