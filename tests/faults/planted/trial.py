@@ -29,7 +29,7 @@ from tests.faults.planted.copied import COPY
 #: Trials at a time.
 AT_ONCE: Final = 2
 #: Seconds that no suite needs, on a machine however busy.
-PATIENCE: Final = 60
+PATIENCE: Final = 180
 #: A line of pytest's summary, and its last line if all has passed.
 BAD: Final = re.compile(r"^(?:FAILED|ERROR) (\S+::[^\n]*?)(?: - (.*))?$", re.MULTILINE)
 PASSED: Final = re.compile(r"^\d+ passed[^,]* in ", re.MULTILINE)
