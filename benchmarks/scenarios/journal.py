@@ -1,5 +1,7 @@
 """Journals: what it costs that a step is on disk before anybody sees what it did."""
 
+import atexit
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
@@ -64,7 +66,9 @@ journal_resume = Scenario(
 
 def _file() -> Path:
     """A place on the disk that the machine has, not in memory."""
-    return Path(tempfile.mkdtemp(prefix="plait-bench-", dir=".")) / "bench.db"
+    folder = Path(tempfile.mkdtemp(prefix="plait-bench-", dir="."))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # some are open to the end
+    return folder / "bench.db"
 
 
 def _remove(path: Path) -> None:
