@@ -94,6 +94,8 @@ def apply(state: BodyState, mark: Mark) -> None:
             _drop_stale(state)
         case marks.Resumed():
             _move(state, state.waiting[mark.key], marks.Resumed)
+        case marks.Skipped():
+            state.counts[mark.key[:2]] = mark.key.occurrence + 1
         case marks.Entered():
             _enter(state, mark.key)
         case marks.Left():

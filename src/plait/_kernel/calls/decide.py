@@ -9,8 +9,9 @@ Rule 2: *In replay a call without a memo is held.* It is released when the body 
     is overdue by then ends first, in the order of its due times, and the rest goes on being held.
 Rule 3: *No effect without its record on disk.* An alarm, an event or a child is asked for when the
     record that says so is confirmed; the shell may do at once whatever it is told.
-Rule 4: *What is recorded stands.* A call whose outcome is recorded can no longer be cancelled. One
-    that was cancelled waits, in the same attempt of the body, for the same cancellation.
+Rule 4: *What is recorded stands.* A call whose outcome is recorded can no longer be cancelled, nor
+    raise at once because its scope is: which of the two came first may have been chance. One that
+    was cancelled waits, in the same attempt of the body, for the same cancellation.
 Rule 5: *A stopped body writes nothing.* Being suspended is no outcome of anything.
 """
 
@@ -93,6 +94,8 @@ def _called(state: BodyState, stimulus: stimuli.Called) -> Decision:
     if state.attempt < 0 or key in state.waiting or not _fits(state, stimulus):
         raise ImpossibleStimulus(stimulus)
     if state.stopped:
+        if stimulus.cancelled:
+            return [], [effects.LetGo(key)]
         return [], [effects.Refuse(key, refusals.Suspending(key))]
     past = state.past.get(key)
     if past is not None and not state.accept_changes:
@@ -112,12 +115,28 @@ def _called(state: BodyState, stimulus: stimuli.Called) -> Decision:
         stimulus.undoable,
         stimulus.bounded,
     )
-    if past is not None and (past.ending is not None or past.cancelled_in == state.attempt):
+    if past is not None and past.ending is not None:
+        return [made], []  # in a cancelled scope as well: in the life before it came to its end
+    if stimulus.cancelled:
+        return _skip(state, stimulus, past)
+    if past is not None and past.cancelled_in == state.attempt:
         return [made], []
     if state.replay and key.role != ROLLBACK:
         return [made], []
     changes, todo = _start(made, past, now, state.last_handed)
     return [made, *changes], todo
+
+
+def _skip(state: BodyState, stimulus: stimuli.Called, past: Past | None) -> Decision:
+    """Rule 4: what an earlier process began, and would now be cancelled, is cancelled."""
+    now, key = stimulus.now, stimulus.key
+    todo: list[Effect] = [effects.LetGo(key)]
+    skipped = marks.Skipped(now, key)
+    if past is None or not (past.scheduled or past.failures):
+        return [skipped], todo
+    if past.scheduled is not None and past.scheduled.child is not None:
+        todo.insert(0, effects.CancelChild(key, past.scheduled.child))
+    return [records.CallCancelled(now, key, state.last_handed), skipped], todo
 
 
 def _fits(state: BodyState, stimulus: stimuli.Called) -> bool:
@@ -294,17 +313,14 @@ def _cancelled(state: BodyState, stimulus: stimuli.CallCancelled) -> Decision:
 
 def _give_up(state: BodyState, call: Call) -> Iterator[Effect]:
     """Take back what was asked for a call that waits, all of it."""
-    key = call.made.key
-    if call.stage is not PENDING:
-        return
-    scheduled = _scheduled(state, call)
-    if scheduled is None or scheduled.due_at is not None:
-        yield effects.ClearAlarm(key)
-    if scheduled is not None:
-        if scheduled.event is not None:
+    key, scheduled = call.made.key, _scheduled(state, call)
+    if call.stage is PENDING:
+        if scheduled is None or scheduled.due_at is not None:
+            yield effects.ClearAlarm(key)
+        if scheduled is not None and scheduled.event is not None:
             yield effects.Forget(key)
-        if scheduled.child is not None:
-            yield effects.CancelChild(key, scheduled.child)
+    if call.stage in {PENDING, HELD} and scheduled is not None and scheduled.child is not None:
+        yield effects.CancelChild(key, scheduled.child)
 
 
 def _due(state: BodyState, stimulus: stimuli.Due) -> Decision:

@@ -32,7 +32,7 @@ class SetAlarm:
 
 @value
 class ClearAlarm:
-    """Nobody needs the alarm of this key any more."""
+    """Nobody needs the alarm of this key any more, if it is still set."""
 
     key: Key
 
@@ -62,7 +62,11 @@ class StartChild:
 
 @value
 class CancelChild:
-    """Cancel this child for good. While its call waits, `ChildEnded` is still to be reported."""
+    """Cancel this child for good. While its call waits, `ChildEnded` is still to be reported.
+
+    It may not be running in this process: then its run is to be ended as cancelled all the same. That
+    it is cancelled belongs in one append with the records of this stimulus.
+    """
 
     key: Key
     child: str

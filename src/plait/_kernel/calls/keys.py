@@ -76,7 +76,7 @@ def key_of(text: str) -> Key:
     if len(held) not in {3, 4}:
         raise wrong
     path: list[Any] = held[0]
-    parts = tuple(tuple(part) if isinstance(part, list) else part for part in path)
+    parts = tuple(tuple(part) if type(part) is list else part for part in path)
     step_id, occurrence, *role = held[1:]
     right = all(map(_is_part, parts)) and type(occurrence) is int and role in ([], [ROLLBACK])
     if right and (step_id is None or isinstance(step_id, str)):

@@ -50,6 +50,17 @@ class Made:
 
 
 @value
+class Skipped:
+    """A call was made in a cancelled scope: its key is used up, and nothing begins.
+
+    Whether a cancellation comes just before a call or just after it must not change later keys.
+    """
+
+    at: float
+    key: Key
+
+
+@value
 class Released:
     """Replay is over: what is made from now on starts at once."""
 
@@ -135,6 +146,7 @@ Mark: TypeAlias = (
     | HandedOut
     | Confirmed
     | LetGo
+    | Skipped
     | Entered
     | Left
     | Resumed

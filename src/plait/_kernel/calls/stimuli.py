@@ -27,12 +27,13 @@ class Began:
 
 @value
 class Called:
-    """A task of the body made a call, in a scope that is not cancelled. `key`: `BodyState.next_key`.
+    """A task of the body made a call. `key`: `BodyState.next_key(path, step_id)`.
 
     `due_at`: for a sleep its end; for a wait, and an invoke if it has one, the end of its patience.
     `event`: the name that a wait waits for. `child`: the run id of what is invoked. `retry`: the
     policy of a call with a handler; `None`: it has one attempt. `undoable`: it has a rollback.
-    `bounded`: the task's effective deadline, apart from durable ones, is finite.
+    `bounded`: the task's effective deadline, apart from durable ones, is finite. `cancelled`: it is
+    made in a cancelled scope.
     """
 
     now: float
@@ -46,6 +47,7 @@ class Called:
     retry: AnyRetryPolicy | None = attrs.field(default=None, hash=False)
     undoable: bool = False
     bounded: bool = False
+    cancelled: bool = False
 
 
 @value
