@@ -354,7 +354,7 @@ class Life:
                 self.children[key] = child
                 world.children.setdefault(child, ("running", None))
             case effects.CancelChild(key, child):
-                if world.children[child][0] == "running":
+                if world.children.get(child, ("running", None))[0] == "running":
                     world.children[child] = ("failed", "cancelled")
                 assert self.children.get(key, child) == child
             case effects.HandOut(key, n, outcome):
