@@ -705,7 +705,7 @@ def test_what_a_right_shell_never_says() -> None:
         impossible(desk, stimulus)
     desk.tell(stimuli.RollbackBegan(now))
     impossible(desk, called(now, unknown.rollback, "rollback", "h"))
-    with pytest.raises(ImpossibleStimulus, match="Called.* cannot have happened"):
+    with pytest.raises(ImpossibleStimulus, match=r"Called.* cannot have happened"):
         desk.tell(called(now, key, "run", "h"))
 
 
@@ -719,7 +719,7 @@ def test_a_stream_that_is_not_sound_is_refused() -> None:
     done = records.CallCompleted(1.0, key, "run", "h", (), 1, None)
     state = BodyState()
     fold(state, done, 3)
-    with pytest.raises(PlaitInternalError, match="record 4 ends .* which record 3 has ended"):
+    with pytest.raises(PlaitInternalError, match=r"record 4 ends .* which record 3 has ended"):
         fold(state, done, 4)
     with pytest.raises(PlaitInternalError, match="record 2 after record 4"):
         fold(state, done, 2)

@@ -84,7 +84,7 @@ class Policy:
 POLICY = Policy()
 
 
-class Failed(Exception):
+class Failed(Exception):  # noqa: N818 - says what it is
     """A call failed for good."""
 
 
@@ -92,7 +92,7 @@ class Cancelled(BaseException):
     """A scope was cancelled."""
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - says what it is
     """The kernel refused."""
 
 
@@ -262,7 +262,9 @@ class Life:
 
     world: World
     fate: Fate
-    state: BodyState = attrs.field(default=attrs.Factory(lambda self: self.world.recovered(), takes_self=True))
+    state: BodyState = attrs.field(
+        default=attrs.Factory(lambda self: self.world.recovered(), takes_self=True)
+    )
     tasks: list[Task] = attrs.field(factory=list)
     callers: dict[Key, Task] = attrs.field(factory=dict)
     scopes: dict[Key, Scope] = attrs.field(factory=dict)

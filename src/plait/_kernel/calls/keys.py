@@ -7,7 +7,7 @@ what the journal keeps beside a record.
 
 from __future__ import annotations
 
-from json import JSONDecodeError, JSONEncoder, loads
+from json import JSONEncoder, loads
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 PathPart: TypeAlias = int | tuple[str | int, ...]
@@ -71,17 +71,15 @@ def key_of(text: str) -> Key:
         raise wrong
     try:
         held: list[Any] = loads(text)
-    except JSONDecodeError:
+        path: list[Any] = held[0]
+        parts = tuple(part if isinstance(part, int) else tuple(part) for part in path)
+        step_id, occurrence, *role = held[1:]
+    except (TypeError, ValueError):
         raise wrong from None
-    if len(held) not in {3, 4}:
-        raise wrong
-    path: list[Any] = held[0]
-    parts = tuple(tuple(part) if type(part) is list else part for part in path)
-    step_id, occurrence, *role = held[1:]
     right = all(map(_is_part, parts)) and type(occurrence) is int and role in ([], [ROLLBACK])
     if right and (step_id is None or isinstance(step_id, str)):
         key = Key(parts, step_id, occurrence, *role)
-        if key_text(key) == text:
+        if key_text(key) == text:  # `tuple` takes more than lists
             return key
     raise wrong
 
