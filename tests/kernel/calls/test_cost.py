@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from plait._kernel.calls import stimuli
 from plait._kernel.calls.advance import advance
@@ -26,7 +26,7 @@ class Meter:
             self.lines += 1
         return self
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> Self:
         self.before = sys.gettrace()
         sys.settrace(self)
         return self

@@ -586,7 +586,7 @@ class Life:
         may += [("event", key) for key in waits]
         if world.synced < len(world.log):
             may.append(("sync", None))
-        if not ready and state.may_move:
+        if not ready and (state.may_move or chance.randrange(4) == 0):  # it may be told in vain
             may.append(("rest", None))
         if not may:
             assert self.alarms, "nothing will ever happen"

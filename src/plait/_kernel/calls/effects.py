@@ -65,7 +65,8 @@ class CancelChild:
     """Cancel this child for good. While its call waits, `ChildEnded` is still to be reported.
 
     It may not be running in this process: then its run, if there is one, is to be ended as cancelled
-    all the same, and is not to be started later. That it is cancelled belongs in one append with the records of this stimulus.
+    all the same, and is not to be started later. That it is cancelled belongs in one append with the
+    records of this stimulus.
     """
 
     key: Key
