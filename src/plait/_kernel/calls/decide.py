@@ -99,7 +99,7 @@ def _called(state: BodyState, stimulus: stimuli.Called) -> Decision:
         return [], [effects.Refuse(key, refusals.Suspending(key))]
     past = state.past.get(key)
     if past is not None and not state.accept_changes:
-        differs = _differs(past, stimulus)
+        differs = refusals.differs(past, stimulus)
         if differs is not None:
             return [marks.Stopped(now)], [effects.Refuse(key, differs)]
     made = Made(
@@ -159,23 +159,6 @@ def _fits(state: BodyState, stimulus: stimuli.Called) -> bool:
             return stimulus.child is not None
         case _:
             return True
-
-
-def _differs(past: Past, stimulus: stimuli.Called) -> refusals.Differs | None:
-    """Rule of 5.9: the same key is the same call."""
-    key, ending = stimulus.key, past.ending
-    if ending is not None:
-        if ending.op != stimulus.op:
-            return refusals.Differs(key, "op", ending.op, stimulus.op)
-        if ending.where is None:  # it ended before its task had come to it again
-            return None
-        if ending.handler != stimulus.handler:
-            return refusals.Differs(key, "handler", ending.handler, stimulus.handler)
-        if ending.where != stimulus.where:
-            return refusals.Differs(key, "where", ending.where, stimulus.where)
-    elif past.scheduled is not None and past.scheduled.op != stimulus.op:
-        return refusals.Differs(key, "op", past.scheduled.op, stimulus.op)
-    return None
 
 
 def _start(made: Made, past: Past | None, now: float, cause: int) -> Decision:

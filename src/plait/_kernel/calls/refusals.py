@@ -7,6 +7,8 @@ from typing import TypeAlias
 from plait._kernel.value import value
 
 from .keys import ROLLBACK, Key, path_text
+from .state import Past
+from .stimuli import Called
 
 
 def call_text(key: Key) -> str:
@@ -66,3 +68,20 @@ def _remedy(run_id: str) -> str:
 
 
 Refusal: TypeAlias = Suspending | Differs | NotCancelled
+
+
+def differs(past: Past, stimulus: Called) -> Differs | None:
+    """Compare a call with what the journal has under its key."""
+    key, ending = stimulus.key, past.ending
+    if ending is not None:
+        if ending.op != stimulus.op:
+            return Differs(key, "op", ending.op, stimulus.op)
+        if ending.where is None:  # it ended before its task had come to it again
+            return None
+        if ending.handler != stimulus.handler:
+            return Differs(key, "handler", ending.handler, stimulus.handler)
+        if ending.where != stimulus.where:
+            return Differs(key, "where", ending.where, stimulus.where)
+    elif past.scheduled is not None and past.scheduled.op != stimulus.op:
+        return Differs(key, "op", past.scheduled.op, stimulus.op)
+    return None
