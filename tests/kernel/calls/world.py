@@ -5,7 +5,9 @@ who moves next, when what is appended reaches the disk, what ends first, and whe
 What a handler returns tells how often it has run: a second run would be seen in the result.
 
 Laws, watched all the time:
-1. the outcomes are handed out as they were in the life before, as far as they are on disk;
+1. the outcomes are handed out as they were in the life before, up to the first that came when a
+   record had been appended that is lost now: a call whose end is on its way cannot be cancelled, and
+   if that end is lost the call is cancelled after all. What came of it is lost with it;
 2. a call whose end is on disk never runs again;
 3. a call that was cancelled never runs again in the same attempt of the body, also if the record of
    its cancellation was lost, unless nothing had been handed out before;
@@ -206,6 +208,7 @@ class World:
     children: dict[str, tuple[str, Any]] = attrs.field(factory=dict)
     #: What was handed out in the life before and is on disk: it must come again, in this order.
     expected: list[int] = attrs.field(factory=list)
+    order: list[tuple[int, int]] = attrs.field(factory=list)
     undone: list[Key] = attrs.field(factory=list)
     result: tuple[str, Any] | None = None
     lives: int = 0
@@ -239,20 +242,18 @@ class World:
             life.run()
         except Crash:
             life.audit()
-            left = self.chance.randint(self.synced, len(self.log))
+            left = len(self.log)
+            if self.chance.randrange(2):
+                left = self.chance.randint(self.synced, left)
             self.crash_to(left)
-            last = self.kept()[-1][0] if self.log else 0
-            expected = []
-            for n in life.handed:
-                if n > last:
-                    break
-                expected.append(n)
+            expected = life.handed_by(left)
             began = [r[1] for _, r in self.kept() if isinstance(r, tuple) and r[0] == "began"]
             same = bool(began) and began[-1] == life.state.attempt
             self.expected = expected if same else []
             return False
         life.audit()
-        self.expected = list(life.handed)
+        self.order = list(life.handed)
+        self.expected = life.handed_by(len(self.log))
         return True
 
 
@@ -273,7 +274,8 @@ class Life:
     alarms: dict[Key, float] = attrs.field(factory=dict)
     awaited: dict[Key, str] = attrs.field(factory=dict)
     children: dict[Key, str] = attrs.field(factory=dict)
-    handed: list[int] = attrs.field(factory=list)
+    #: What was handed out, and how many pieces had been appended by then.
+    handed: list[tuple[int, int]] = attrs.field(factory=list)
     end: tuple[str, Any] | None = None
     suspending: bool = False
     moves: int = 0
@@ -301,6 +303,10 @@ class Life:
     def on_disk(self, n: int) -> bool:
         pieces = self.world.log[: self.world.synced]
         return bool(pieces) and pieces[-1][-1][0] >= n
+
+    def handed_by(self, pieces: int) -> list[int]:
+        """What was handed out before any piece but the first ones had been appended."""
+        return [n for n, appended in self.handed if appended <= pieces]
 
     def audit(self) -> None:
         """Law 6."""
@@ -365,7 +371,7 @@ class Life:
                 assert key_of(key_text(key)) == key
                 if self.world.expected:  # law 1
                     assert n == self.world.expected.pop(0), "another order"
-                self.handed.append(n)
+                self.handed.append((n, len(world.log)))
                 assert self.state.last_handed == n
                 if isinstance(outcome, records.DeadlineFired):
                     self.cancel(self.scopes[key])
