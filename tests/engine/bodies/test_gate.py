@@ -34,27 +34,19 @@ async def first_two_of(toy, count=5):
     return won[:2]
 
 
-async def first_two_of_gather(toy):
-    """The same on asyncio, where the calls return through several callbacks of the loop."""
-    won = []
+async def in_gathers(toy):
+    """On asyncio: the end of a task is heard of through several callbacks of the loop."""
+    log = []
 
-    async def branch(k):
-        won.append(await toy.call(f"step {k}"))
-        if len(won) == 2:
-            for task in tasks:
-                task.cancel()
+    async def three(k):
+        inner = asyncio.gather(toy.call(f"step {k}"), toy.call(f"step {k + 1}"))
+        await asyncio.wait_for(asyncio.gather(inner, toy.call(f"step {k + 2}")), 1000)
+        log.append((k, len(toy.handed)))
 
-    async def pair(k):
-        await asyncio.gather(branch(k), branch(k + 1))
-        won.append(k)
-        await toy.call("after")
-
-    tasks = [
-        asyncio.ensure_future(asyncio.wait_for(asyncio.gather(pair(k), branch(k + 2)), 50))
-        for k in (0, 3)
-    ]
-    await asyncio.gather(*tasks, return_exceptions=True)
-    return won
+    async with asyncio.TaskGroup() as group:
+        for k in range(0, 9, 3):
+            group.create_task(three(k))
+    return log
 
 
 async def live_and_recovered(function, seed, *besides):
@@ -102,7 +94,7 @@ def test_the_same_two_win_in_recovery_on_trio_by_chance(besides):
 
 
 @pytest.mark.parametrize("besides", [(), (never_blocks,)], ids=["alone", "busy neighbour"])
-@pytest.mark.parametrize("function", [first_two_of, first_two_of_gather])
+@pytest.mark.parametrize("function", [first_two_of, in_gathers])
 def test_the_same_two_win_in_recovery_on_asyncio(function, besides):
     async def main():
         for seed in range(TRIALS):
@@ -313,10 +305,9 @@ async def test_a_call_whose_outcome_is_recorded_returns_and_the_cancellation_act
 
 
 def test_a_sealed_call_survives_asyncios_own_cancellation_which_acts_later():
-    toy = make()
     log = []
 
-    async def called():
+    async def called(toy):
         try:
             log.append(await toy.call("a"))
             log.append(asyncio.current_task().cancelling())
@@ -325,8 +316,8 @@ def test_a_sealed_call_survives_asyncios_own_cancellation_which_acts_later():
         finally:
             log.append("clean-up")
 
-    async def function():
-        task = asyncio.create_task(called())
+    async def function(toy):
+        task = asyncio.create_task(called(toy))
         await turns(3)
         key = ((0,), "a", 0)
         assert toy.body.gate.seal(key)
@@ -339,12 +330,12 @@ def test_a_sealed_call_survives_asyncios_own_cancellation_which_acts_later():
             await task
         return "goes on"
 
-    assert asyncio.run(toy_of_asyncio(toy, function)) == Returned("goes on")
+    async def main():
+        toy = make()
+        assert await toy.body.run(lambda: function(toy)) == Returned("goes on")
+
+    asyncio.run(main())
     assert log == [((0,), "a", 0), 2, "clean-up"]
-
-
-async def toy_of_asyncio(toy, function):
-    return await toy.body.run(function)
 
 
 @pytest.mark.anyio

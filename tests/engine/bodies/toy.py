@@ -58,7 +58,7 @@ class Toy:
 
     async def call(self, step_id):
         """Make a call: its key is handed back with the number of its record."""
-        place = self.body.place()
+        place = await self.body.begin_call()
         nth = self.occurrences.setdefault((place.path, step_id), itertools.count())
         key = (place.path, step_id, next(nth))
 

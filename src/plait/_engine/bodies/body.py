@@ -115,6 +115,21 @@ class Body:
         """
         return require(self.tree, self.native.current_task())
 
+    async def begin_call(self) -> Place:
+        """Find the place of a task that begins a call, if it may.
+
+        Raises:
+            UntrackedTaskError: The task is not of this body.
+            RunSuspended: The body is being suspended, and the task is under a shield.
+
+        A checkpoint if the task has been cancelled: then it raises at once, and nothing was begun.
+        """
+        place = self.place()
+        await self.native.checkpoint_if_cancelled()
+        if self.suspending:
+            raise RunSuspended
+        return place
+
     def spawn(
         self, start_soon: Callable[..., T], place: Place, fn: Callable[..., Awaitable[object]]
     ) -> T:

@@ -106,7 +106,7 @@ class OutcomeGate:
             call: What the brain knows it by. Nobody else waits for it.
             place: Where the task stands that runs now.
             left: Called when the call is cancelled and gives up; not when the body is suspended.
-                By then, or soon after, the task runs; on Trio it may be called by whoever cancels.
+                On Trio whoever cancels calls it, on asyncio the task itself, one pass later.
             sealed: The outcome is recorded already: the call can no longer be cancelled.
 
         Returns:
@@ -115,12 +115,8 @@ class OutcomeGate:
         Raises:
             RunSuspended: The body is being suspended, and the task is under a shield.
 
-        A checkpoint. Unless it is sealed, it raises at once if the task has been cancelled.
+        A checkpoint.
         """
-        if self._suspending or not sealed:
-            await self._native.checkpoint_if_cancelled()
-        if self._suspending:
-            raise RunSuspended
         if call in self._calls or call in self._targets:
             raise PlaitInternalError(f"two wait for the outcome of {call!r}")
 
@@ -129,7 +125,7 @@ class OutcomeGate:
                 left()
 
         slot = self._native.slot(leave)
-        if sealed:
+        if sealed and not self._suspending:
             slot.seal()
         self._calls[call] = _Call(slot, place)
         self._look()
