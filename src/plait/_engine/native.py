@@ -176,12 +176,12 @@ class AsyncioSlot:
         """Wait until something is handed here. A checkpoint."""
         owed: list[object] = []
         with self._shield:
-            while self._handed is None:
+            while not self._is_handed():
                 self._future = self._new_future()
                 try:
                     await self._future
                 except self._cancelled as cancelled:
-                    if self._handed is None and not self._sealed:
+                    if not self._sealed and not self._is_handed():
                         self._left()
                         raise
                     if not _is_of_a_scope(cancelled):
@@ -195,12 +195,15 @@ class AsyncioSlot:
         value, error = self._handed
         if error is not None:
             raise error
-        return value
+        return value  # noqa: ASYNC910 - nothing can be here before it has waited
+
+    def _is_handed(self) -> bool:
+        return self._handed is not None
 
     @property
     def waits(self) -> bool:
         """Has the task neither been handed anything nor been cancelled?"""
-        if self._handed is not None or self._future is None:
+        if self._is_handed() or self._future is None:
             return False
         return self._sealed or not self._future.cancelled()
 

@@ -12,6 +12,7 @@ from plait._engine.bodies.body import Returned
 from plait._engine.bodies.gate import HandOut
 from plait.errors import PlaitInternalError
 from tests.engine.bodies.toy import live, make, never_blocks, turns
+from tests.parity.clocks import JumpingLoop
 
 TRIALS = 200
 
@@ -421,26 +422,24 @@ async def test_two_cannot_wait_for_one_outcome(anyio_backend):
 
 
 async def test_a_body_that_spins_is_reported_once_on_trio(mock_clock):
-    await spin(lambda seconds: mock_clock.jump(seconds), "tests.engine.bodies.test_gate.")
+    await spin(mock_clock.jump)
     assert trio.current_time() >= 3
 
 
 def test_a_body_that_spins_is_reported_once_on_asyncio():
-    from tests.parity.clocks import JumpingLoop
-
     async def main():
         loop = asyncio.get_running_loop()
 
         def jump(seconds):
             loop.now += seconds
 
-        await spin(jump, "")
+        await spin(jump)
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(main())
 
 
-async def spin(jump, module):
+async def spin(jump):
     toy = make()
     stop = native.current().event()
 
@@ -469,7 +468,7 @@ async def spin(jump, module):
             await turns(5)
         assert len(toy.reports) == 1
         assert [text.replace("spin.<locals>.", "") for text in toy.reports[0]] == [
-            f"{module}spinner (0,)"
+            "tests.engine.bodies.test_gate.spinner (0,)"
         ]
         assert toy.handed == []
         stop.set()

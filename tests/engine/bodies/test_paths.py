@@ -1,6 +1,8 @@
 """A task's path is its place in the program, whatever the scheduler does."""
 
 import asyncio
+import contextvars
+import functools
 import random
 
 import anyio
@@ -44,12 +46,11 @@ async def nested(toy, seen):
         task_status.started()
         await leaf(f"{name} after")
 
-    async with open_nursery() as outer:
-        async with open_nursery() as inner:
-            for k in range(3):
-                inner.start_soon(branch, f"b{k}", outer)
-            await outer.start(starts, "started")
-            outer.start_soon(leaf, "last")
+    async with open_nursery() as outer, open_nursery() as inner:
+        for k in range(3):
+            inner.start_soon(branch, f"b{k}", outer)
+        await outer.start(starts, "started")
+        outer.start_soon(leaf, "last")
     collect(toy, seen, "first")
 
 
@@ -326,8 +327,6 @@ def test_a_callback_of_asyncio_has_no_place():
 
 
 def test_a_context_that_is_given_is_copied_on_asyncio():
-    import contextvars
-
     async def function(toy):
         context = contextvars.copy_context()
 
@@ -474,7 +473,7 @@ def test_a_factory_that_was_put_around_ours_stays():
 
         async def function():
             ours = loop.get_task_factory()
-            loop.set_task_factory(lambda *args, **kwargs: ours(*args, **kwargs))
+            loop.set_task_factory(functools.partial(ours))
             await turns(1)
 
         await toy.body.run(function)

@@ -222,13 +222,13 @@ class Body:
             self.suspend()
             raise
         finally:
-            await block.close()
+            await block.close()  # noqa: ASYNC102 - however long the clean-up takes
 
-    async def _first_task(self, fn: Callable[[], Awaitable[object]]) -> None:
+    async def _first_task(self, fn: Callable[[], Awaitable[object]]) -> None:  # noqa: ASYNC910
         try:
             with self._scope:
                 self._outcome = Returned(await fn())
-        except BaseException as error:  # noqa: BLE001 - `_end` judges it
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - `_end` judges it
             self._outcome = Raised(error)
         finally:
             self._done.set()
@@ -254,7 +254,7 @@ class Body:
         # What is left of a raised outcome was asyncio's own cancellation of the first task.
         return self._outcome if isinstance(self._outcome, Returned) else Suspended()
 
-    async def _attend(self) -> None:
+    async def _attend(self) -> None:  # noqa: ASYNC910 - the first task has just been spawned
         """Wait for the first task's end, outside of the shield. Hears every cancellation from outside."""
         while not self._done.is_set():
             with self.native.cancel_scope() as self._alarm:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import attrs
 
-from plait._errors import PlaitInternalError, RunSuspended
 from plait._engine.native import Slot
+from plait._errors import PlaitInternalError, RunSuspended
 
 from .paths import Place
 
@@ -53,6 +53,7 @@ class Brain(Protocol):
 
     def has_outcomes(self) -> bool:
         """Say whether something would be handed out or released if the body were at rest now."""
+        ...
 
 
 class Target(Protocol):

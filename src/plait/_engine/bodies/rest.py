@@ -104,7 +104,7 @@ class Rest(ABC):
         self.times += 1
         try:
             self._on_rest()
-        except BaseException as error:  # noqa: BLE001 - the hooks of a loop may not raise
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - the hooks of a loop may not raise
             self._fail(error)
 
     @abstractmethod
@@ -236,9 +236,9 @@ class PolledRest(Rest):
         self._polls = False
         try:
             self._look()
-        except BaseException as error:  # noqa: BLE001 - nobody would hear of it
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - nobody would hear of it
             self._fail(error)
-            return
+            return  # noqa: ASYNC104 - no task: a callback of the loop
         if not self._wanted or self._threads:
             return  # `_thread` begins anew
         if self._quiet < QUIET_PASSES:

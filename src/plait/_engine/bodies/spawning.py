@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from plait._engine.native import Backend, TrioBackend
@@ -137,7 +138,7 @@ class TrioInstrument:
             self.places[task] = place
             task.context.run(here.set, place)
             place.tree.rest.joined(place)
-        except BaseException as error:  # noqa: BLE001 - as all hooks here
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - as all hooks here
             place.tree.fail(error)
 
     def _is_within(self, task: trio.lowlevel.Task, tree: Tree) -> bool:
@@ -153,7 +154,7 @@ class TrioInstrument:
             return
         try:
             cast("CountedRest", place.tree.rest).scheduled(place)
-        except BaseException as error:  # noqa: BLE001 - Ctrl-C, if the waker is a user's code
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - Ctrl-C, if the waker is a user's code
             place.tree.fail(error)
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -170,7 +171,7 @@ class TrioInstrument:
                 if ended:
                     rest.left(place)
                 rest.stepped(place)
-        except BaseException as error:  # noqa: BLE001 - as all hooks here
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - as all hooks here
             place.tree.fail(error)
 
 
@@ -214,9 +215,10 @@ class AsyncioWatch(Watch):
     def __init__(self) -> None:
         import asyncio
 
-        super().__init__(asyncio.current_task)
-        self._make = asyncio.Task[Any]
         self._loop = asyncio.get_running_loop()
+        # Of this loop, also while it does not run: its runner makes tasks to close it.
+        super().__init__(partial(asyncio.current_task, self._loop))
+        self._make = asyncio.Task[Any]
         self._loops_own: Any = None
         self._installed: Any = None
 
@@ -263,9 +265,9 @@ class AsyncioWatch(Watch):
         try:
             place.task = task
             if not place.path and not place.aside:
-                task.add_done_callback(lambda _: place.tree.ended())
+                task.add_done_callback(partial(_tell, place.tree))
             place.tree.rest.joined(place)
-        except BaseException as error:  # noqa: BLE001 - a task must come of it
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - a task must come of it
             place.tree.fail(error)
         return task
 
@@ -285,3 +287,7 @@ class AsyncioWatch(Watch):
         if self._loops_own is None:
             return self._make(coro, loop=loop, **options)
         return cast("asyncio.Future[Any]", self._loops_own(loop, coro, **options))
+
+
+def _tell(tree: Tree, _: object) -> None:
+    tree.ended()
