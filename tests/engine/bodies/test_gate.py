@@ -463,6 +463,10 @@ async def spin(jump):
         jump(0.75)
         await turns(5)
         assert toy.reports == []
+        toy.body.look()  # news does not put the alarm off
+        jump(0.5)
+        await turns(5)
+        assert len(toy.reports) == 1
         for _ in range(3):
             jump(0.75)
             await turns(5)
