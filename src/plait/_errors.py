@@ -253,6 +253,18 @@ class UnknownRunError(PlaitError, LookupError):
     """The journal has no run of this id."""
 
 
+class UntrackedTaskError(PlaitError):
+    """A step was called from a task that is not of the run, or whose place in it is not known."""
+
+
+class RunSuspended(BaseException):
+    """A step was called, under a shield, in a run that is being suspended.
+
+    No error, and no subclass of `Exception`: the run goes on later, from the journal, and a step
+    made now would be remembered as done although the function comes to that place again.
+    """
+
+
 class StreamConflictError(PlaitInternalError, JournalError):
     """An entry has a place in its stream that is taken or not yet due, or a step ends twice."""
 
@@ -273,6 +285,8 @@ publish(
     RunConflictError,
     RunLockedError,
     UnknownRunError,
+    UntrackedTaskError,
+    RunSuspended,
     PlaitError,
     WorkflowValidationError,
     WorkflowConfigurationError,

@@ -17,12 +17,14 @@ from plait._errors import PlaitError as PlaitError
 from plait._errors import PlaitInternalError as PlaitInternalError
 from plait._errors import RunConflictError as RunConflictError
 from plait._errors import RunLockedError as RunLockedError
+from plait._errors import RunSuspended as RunSuspended
 from plait._errors import StepTimeoutError as StepTimeoutError
 from plait._errors import StreamConflictError as StreamConflictError
 from plait._errors import StreamFullError as StreamFullError
 from plait._errors import UnknownRunError as UnknownRunError
 from plait._errors import UnreadableEntryError as UnreadableEntryError
 from plait._errors import UnreconstructedException as UnreconstructedException
+from plait._errors import UntrackedTaskError as UntrackedTaskError
 from plait._errors import WorkflowCancelledByUser as WorkflowCancelledByUser
 from plait._errors import WorkflowConfigurationError as WorkflowConfigurationError
 from plait._errors import WorkflowDone as WorkflowDone
