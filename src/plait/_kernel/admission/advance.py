@@ -16,7 +16,7 @@ from .due import let_time_pass
 from .effects import Effect
 from .records import Record
 from .snapshot import picture_of
-from .start import settle
+from .start import park, settle
 from .state import AppState
 from .stimuli import Stimulus
 from .turn import Turn
@@ -70,7 +70,7 @@ def _impossible(state: AppState, stimulus: Stimulus) -> str | None:
     match stimulus:
         case stimuli.Ticked() | stimuli.Invoked() if not state.knows(stimulus.fn_id):
             return "no such function"
-        case stimuli.Ticked() | stimuli.Invoked() if stimulus.run_id in state.runs:
+        case stimuli.Invoked() if stimulus.run_id in state.runs:
             return "its run has not ended"
         case stimuli.Invoked() if stimulus.parent is not None:
             parent = state.runs.get(stimulus.parent)
@@ -122,6 +122,7 @@ def _take_up(turn: Turn) -> None:
 
     Runs with a parent are not started again: their parents do that, when they come to it.
     """
+    park(turn)
     started = [run for run in turn.state.runs.values() if run.started_at is not None]
     for run in sorted(started, key=lambda run: (run.started_at, run.order)):
         if run.parent is None:

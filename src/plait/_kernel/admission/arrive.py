@@ -97,7 +97,7 @@ def _cancel(turn: Turn, fn_id: str, cancels: tuple[Cancel, ...], event: EventRec
     Each is asked about: which runs a callable means, nobody can know without calling it.
     """
     trouble: Trouble | None = None
-    for name in [*turn.state.function(fn_id).runs]:
+    for name in [*turn.state.look(fn_id).runs]:
         run = turn.state.runs[name]
         try:
             meant = any(_is_meant(cancel, run, event, turn.now) for cancel in cancels)

@@ -1,7 +1,8 @@
 """Time passes: what is due happens, in the order of its times, however late the app reports it.
 
 Rule 1: *What is overdue comes before what is new.* Every stimulus first lets time pass.
-Rule 2: *What is due at one moment happens as if at once;* then the best of those in the queue start.
+Rule 2: *What is due at one moment happens as if at once,* the knobs in their order: who may start at
+    the moment at which it has waited too long does start.
 Rule 3: *Nothing is due at a place that nobody knows:* what waits for a function that the running
     code does not have goes on waiting.
 """
@@ -18,7 +19,8 @@ def let_time_pass(turn: Turn) -> None:
     """Do what is due by now, and after each moment start what may start."""
     state = turn.state
     while (moment := state.next_due) is not None and moment <= turn.now:
-        while state.next_due == moment:
+        at_once = state.timers.lowest[:2]
+        while state.timers and state.timers.lowest[:2] == at_once:
             _fire(turn, state.timers.first)
         settle(turn)
 

@@ -20,7 +20,7 @@ Rank: TypeAlias = tuple[float | str, ...]
 
 
 @attrs.define(eq=False, repr=False)
-class Heap(Generic[K]):
+class Heap(Generic[K]):  # noqa: PLW1641 - it changes: no hash
     """Keys, each with a rank; the lowest is first. Equal to another with the same keys and ranks."""
 
     _entries: list[tuple[Rank, K]] = attrs.field(factory=a_list)

@@ -55,7 +55,7 @@ def _dropped_by(turn: Turn, function: FunctionPlan, keys: Keys) -> tuple[Knob, s
     key, limit = keys.rate_limit, function.rate_limit
     if key is None or limit is None:
         return None
-    passed = state.function(fn_id).passed.get(key, deque[float]())
+    passed = state.look(fn_id).passed.get(key, deque[float]())
     if len(passed) < limit.limit or now - passed[-limit.limit] >= limit.period:
         return None
     return "rate_limit", key, f"{limit.limit} have passed within {limit.period:g} s"
@@ -81,7 +81,7 @@ def _debounce(turn: Turn, function: FunctionPlan, held: Held, key: str) -> None:
     limit = function.debounce
     assert limit is not None
     due, because = turn.now + limit.period, "the first of its burst"
-    burst = turn.state.function(function.fn_id).bursts.get(key)
+    burst = turn.state.look(function.fn_id).bursts.get(key)
     began = turn.now if burst is None else burst.began
     if burst is not None:
         because = f"takes the place of event {burst.held.event.number}"
@@ -93,7 +93,7 @@ def _debounce(turn: Turn, function: FunctionPlan, held: Held, key: str) -> None:
 def _gather(turn: Turn, function: FunctionPlan, held: Held, key: str) -> None:
     limit = function.batch
     assert limit is not None
-    batches = turn.state.function(function.fn_id).batches
+    batches = turn.state.look(function.fn_id).batches
     company = batches.get(key)
     due = turn.now + limit.timeout if company is None else company.due
     number = 1 if company is None else len(company.held) + 1
@@ -130,7 +130,7 @@ def hold(
 
 def flush(turn: Turn, function: FunctionPlan, key: str) -> None:
     """Let a batch go, or as much of it as is one batch."""
-    held = turn.state.function(function.fn_id).batches[key].held
+    held = turn.state.look(function.fn_id).batches[key].held
     size = len(held) if function.batch is None else function.batch.max_size
     admit(turn, function, tuple(held[:size]), out_of=("batch_events", key))
 
@@ -148,7 +148,7 @@ def admit(
     run_id, keys = held[0].run_id, held[0].keys
     needs: tuple[Need, ...] = ()
     if (single := keys.singleton) is not None and function.singleton is not None:
-        older = [*state.function(fn_id).singles.get(single, ())]
+        older = [*state.look(fn_id).singles.get(single, ())]
         if function.singleton.mode == "cancel":
             needs = (Need(-1, ("one", fn_id, single)),)
             for name in older:

@@ -10,6 +10,7 @@ Rule 3: *Nobody waits in front of a free slot.* See `lanes` for who comes first.
 from __future__ import annotations
 
 from . import effects, records
+from .lanes import Lane, Place
 from .turn import Turn
 
 
@@ -19,15 +20,28 @@ def settle(turn: Turn) -> None:
     _start_handlers(turn)
 
 
+def park(turn: Turn) -> None:
+    """Let those in the queue of an earlier process wait where they did: its throttles are timers again."""
+    state, queue = turn.state, turn.state.queue
+    for lane in [*queue.loose]:
+        place = state.full(lane, float("-inf"), queue)
+        if place is not None:  # or the limits are others now: it starts with the rest
+            _park(turn, lane, place)
+
+
+def _park(turn: Turn, lane: Lane, place: Place) -> None:
+    turn.state.queue.park(lane, place)
+    turn.state.disarm(lane)
+    if place[0][0] == "throttle":
+        _arm(turn, place[0])
+
+
 def _start_runs(turn: Turn) -> None:
     state, now, queue = turn.state, turn.now, turn.state.queue
     while (lane := queue.next(lambda place: state.has_room(place, now))) is not None:
         place = state.full(lane, now, queue)
         if place is not None:
-            queue.park(lane, place)
-            state.disarm(lane)
-            if place[0][0] == "throttle":
-                _arm(turn, place[0])
+            _park(turn, lane, place)
             continue
         run = state.runs[queue.waiting[lane].first]
         turn.write(records.RunReleased(now, run.run_id))
