@@ -68,6 +68,21 @@ def test_what_a_rate_limit_has_no_more_to_say_about_is_forgotten():
     assert len(app.state.functions["f"].passed) <= 11
 
 
+def test_what_is_over_is_forgotten_two_at_a_time():
+    """Nothing is swept at one go."""
+    app = App(fn(rate_limit=RateLimit(1, 10, by("user"))))
+    app.send(*({"user": user} for user in range(7)))
+    left = []
+    for user in "abcdefgh":
+        app.after(10).send({"user": user})
+        left.append(len(app.state.functions["f"].passed))
+    assert left == [6, 5, 4, 3, 2, 1, 1, 1]
+    app.after(DAY)
+    for count in (14, 13, 12):
+        app.send({"user": "z"})
+        assert len(app.state.ids.marks) == count
+
+
 # ---------------------------------------------------------------- debounce
 
 

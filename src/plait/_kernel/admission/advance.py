@@ -23,8 +23,8 @@ from .turn import Turn
 
 Advance: TypeAlias = tuple[list[Record], list[Effect]]
 
-#: A snapshot follows so many records, or as many as it has entries, if these are more: what it
-#: costs is shared by the records before it, however much is waiting.
+#: A snapshot follows so many records, or half as many as it has entries, if these are more: what
+#: it costs is shared by the records before it, however much is waiting.
 SNAPSHOT_EVERY: Final = 10_000
 
 
@@ -53,7 +53,7 @@ def advance(state: AppState, stimulus: Stimulus) -> Advance:
     if due != state.alarm or isinstance(stimulus, stimuli.TimePassed | stimuli.TakenUp):
         state.alarm = due
         turn.do(effects.Wake(due))
-    if state.since >= max(SNAPSHOT_EVERY, state.size):
+    if state.since >= max(SNAPSHOT_EVERY, state.size // 2):
         turn.write(records.AppSnapshot(turn.now, picture_of(state)))
     return turn.written, [effect for effect in turn.todo if not _is_moot(state, effect)]
 

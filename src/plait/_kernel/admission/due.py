@@ -40,8 +40,10 @@ def _fire(turn: Turn, timer: Timer) -> None:
             state.timers.remove(timer)
             state.queue.open(timer)
         case "start", run_id, _:
-            limit = functions[state.runs[run_id].fn_id].timeouts.start
-            turn.cancel(state.runs[run_id], f"it was {limit:g} s in the queue (timeouts.start)")
-        case _, run_id, _:
-            limit = functions[state.runs[run_id].fn_id].timeouts.finish
-            turn.cancel(state.runs[run_id], f"{limit:g} s from its start (timeouts.finish)")
+            run = state.runs[run_id]
+            limit = functions[run.fn_id].timeouts.start
+            turn.cancel(run, f"it was {limit:g} s in the queue (timeouts.start)")
+        case _:
+            run = state.runs[timer[1]]
+            limit = functions[run.fn_id].timeouts.finish
+            turn.cancel(run, f"{limit:g} s have passed since its start (timeouts.finish)")

@@ -30,9 +30,6 @@ class Heap(Generic[K]):  # noqa: PLW1641 - it changes: no hash
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._places
-
     def __iter__(self) -> Iterator[K]:
         return iter(self._places)
 

@@ -7,6 +7,7 @@ again when that place has some. So a free slot costs the same however many wait 
 Rule 1: *All or nothing.* Slots are looked for in the order of the function's list, and taken
     together: nobody holds one while it waits for another. So two functions that list their limits
     in opposite orders cannot lock each other up, and a noisy key does not fill the common limit.
+    The price: one that needs two slots may be passed by others that need one of them.
 Rule 2: *The lowest rank first*, among all that a free place has room for.
 
 A lane that needs several slots moves from one full place to another; it is the only thing here that

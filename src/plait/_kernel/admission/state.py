@@ -77,11 +77,15 @@ class Run:
     started_at: float | None = None
     #: Why it is to be cancelled.
     cancelled: str | None = None
-
-    @property
-    def lane(self) -> Lane:
-        """Where it waits for its start; the needs are what it holds afterwards."""
-        return Lane(self.fn_id, self.keys.throttle, self.needs)
+    #: Where it waits for its start; the needs are what it holds afterwards.
+    lane: Lane = attrs.field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=attrs.Factory(
+            lambda self: Lane(self.fn_id, self.keys.throttle, self.needs), takes_self=True
+        ),
+    )
 
     @property
     def handlers(self) -> Lane:
