@@ -279,6 +279,6 @@ def most_compared(runs, keys):
 
 
 def test_what_an_event_costs_hardly_grows_with_what_waits():
-    """It may grow as the logarithm does. A hundred times as many: seven more levels of each heap."""
-    few, many = most_compared(200, 20), most_compared(20_000, 2_000)
-    assert many < 2.5 * few
+    """It may grow as the logarithm does. Fifty times as many: six more levels of each heap."""
+    few, many = most_compared(100, 10), most_compared(5_000, 500)
+    assert many < 2 * few
