@@ -160,6 +160,7 @@ def test_a_batch_ends_a_timeout_after_its_first_event():
     app = App(fn(batch=Batch(3, 10)))
     app.send("a")
     app.after(9).send("b")
+    assert [held.due_at for held in app.of(records.EventHeld)] == [1010, 1010]
     app.now += 1  # the batch is due when this event comes
     app.send("c")
     assert app.runs == [["a", "b"]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from plait._kernel.admission import effects
-from plait._kernel.admission.explain import Waiting, waits_for
+from plait._kernel.admission import effects, records
+from plait._kernel.admission.explain import Expected, Waiting, expected, waits_for
 from plait._kernel.admission.plan import (
+    Batch,
     Cancel,
     Concurrency,
     Debounce,
@@ -237,6 +238,17 @@ def test_what_waits_for_another_slot_is_passed_by():
     assert app.running() == ["f-1", "f-6"]
 
 
+@pytest.mark.parametrize("waiting", [["ay", "bx"], ["bx", "ay"]])
+def test_of_two_places_that_come_free_at_once_the_older_run_starts_first(waiting):
+    limits = (runs(1, lambda event: event.data[0]), runs(1, lambda event: event.data[1]))
+    app = App(fn(concurrency=limits))
+    app.send("ax")
+    for data in waiting:
+        app.send(data)
+    app.end("f-1")
+    assert [data for _, data in app.starts] == ["ax", *waiting]
+
+
 def test_a_shared_limit_named_twice_counts_once():
     shared = runs(2, lambda event: "x", "app")
     app = App(fn(concurrency=(shared, shared)))
@@ -335,11 +347,14 @@ def test_limits_of_runs_and_of_steps_do_not_mix():
     def shared(of):
         return Concurrency(1, lambda event: "x", "app", of)
 
-    app = App(fn(concurrency=(shared("runs"), shared("steps"))))
+    app = App(
+        fn(concurrency=(shared("runs"), shared("steps"))), fn("g", concurrency=(shared("steps"),))
+    )
     app.send(1, 2)
+    assert app.running() == ["f-1", "g-1", "g-2"]
     app.ask("f-1", "a")
+    app.ask("g-1", "b")
     assert list(app.slots) == ["a"]
-    assert app.running() == ["f-1"]
 
 
 # ---------------------------------------------------------------- timeouts
@@ -477,9 +492,10 @@ def test_what_is_held_is_no_run_yet():
 def test_a_predicate_that_raises_leaves_its_run_alone_and_is_reported_once():
     cancel = Cancel("stop", lambda run, stop: 1 / run.data)
     app = App(fn(cancels=(cancel,)))
-    app.send(0, 1, 0)
+    app.send(0, 1, "not a number")
     todo = app.send(name="stop")
     [report] = got(todo, effects.Report)
+    assert isinstance(report.error, ZeroDivisionError), "the first of them"
     assert (report.fn_id, report.knob) == ("f", "cancel")
     assert app.cancelled == [(1000, "f-2")]
     assert app.skipped == [("cancel", "")]
@@ -598,3 +614,22 @@ def test_why_a_run_waits():
     }
     assert waits_for(app.state, "t-1") is None
     assert waits_for(app.state, "nobody") is None
+
+
+def test_what_is_not_in_the_queue_yet_is_listed_too():
+    app = App(
+        fn("d", debounce=Debounce(5, lambda event: "k")),
+        fn("b", batch=Batch(9, 7)),
+        fn("l", on="later"),
+    )
+    app.send("x", "y")
+    app.send("z", name="later", ts=1_009_000)
+    x, y, z = app.of(records.EventReceived)
+    assert [*expected(app.state)] == [
+        Expected("l-3", "l", (z,), "ts", "", 1009),
+        Expected("d-2", "d", (y,), "debounce", "k", 1005),
+        Expected("b-1", "b", (x, y), "batch_events", "", 1007),
+    ]
+    app.until(1009)
+    assert [*expected(app.state)] == []
+    assert {*app.given} == {"l-3", "d-2", "b-1"}

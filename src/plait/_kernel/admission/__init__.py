@@ -11,7 +11,7 @@ do once they have started is not its business.
     arrive     an event, knob by knob         due       time passes: what is overdue, in order
     start      the queue: who may start now   lanes     who waits for which slot
     state      the sum of the records         snapshot  the state written out, and back
-    explain    why a run has not started      heap, recent   what the state is made of
+    explain    what waits, and for what      heap, recent   what the state is made of
 
 It imports what the kernel may, and of the rest of the kernel only `value`.
 """
