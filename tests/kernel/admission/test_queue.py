@@ -348,10 +348,11 @@ def test_limits_of_runs_and_of_steps_do_not_mix():
         return Concurrency(1, lambda event: "x", "app", of)
 
     app = App(
-        fn(concurrency=(shared("runs"), shared("steps"))), fn("g", concurrency=(shared("steps"),))
+        fn("g", concurrency=(shared("steps"),)),
+        fn("f", concurrency=(shared("runs"), shared("steps"))),
     )
     app.send(1, 2)
-    assert app.running() == ["f-1", "g-1", "g-2"]
+    assert app.running() == ["g-1", "f-1", "g-2"]
     app.ask("f-1", "a")
     app.ask("g-1", "b")
     assert list(app.slots) == ["a"]
