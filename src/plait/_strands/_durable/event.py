@@ -1,9 +1,9 @@
 """Events of durable functions: a name, what it carries, an id and a time.
 
 A typed event of `plait` needs no envelope: it travels under its wire name, as the data of one.
-"""
 
-from __future__ import annotations
+Annotations are no texts here: whoever reads them would look for their names in `plait.durable`.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeGuard

@@ -54,6 +54,8 @@ def _lines(value: object, depth: int) -> Iterator[str]:
                 continue
             if part == [] or name in ("ctx", "kind", "type_comment"):
                 continue
+            if isinstance(value, ast.JoinedStr):  # Python 3.12 puts an empty text into `{x:{y}}`
+                part = [piece for piece in value.values if not _is_empty(piece)]
             yield f"{indent}.{name}"
             yield from _lines(part, depth + 1)
     elif isinstance(value, list):
@@ -61,3 +63,7 @@ def _lines(value: object, depth: int) -> Iterator[str]:
             yield from _lines(part, depth)  # pyright: ignore[reportUnknownArgumentType]
     else:
         yield f"{indent}{value!r}"
+
+
+def _is_empty(piece: ast.expr) -> bool:
+    return isinstance(piece, ast.Constant) and piece.value == ""

@@ -27,8 +27,9 @@ from plait._journal.values import Values
 #: The largest value, in bytes of JSON.
 MAX_VALUE: Final = 16 * 2**20
 
-#: How many bytes of JSON a character takes at most: half of a pair, written as an escape.
+#: How many bytes of JSON a character takes at most, written as an escape; and what is around a text.
 WIDEST: Final = 6
+FRAME: Final = len('{"$":["str",""]}')
 
 ANNOTATE: Final = "Annotate what is returned, as in `-> {}`, or pass output_type={}."
 
@@ -113,7 +114,7 @@ class Output:
 
     def _is_small(self, value: object) -> bool:
         if type(value) is str:
-            return len(value) * WIDEST < self._max
+            return len(value) * WIDEST + FRAME <= self._max
         if type(value) is int:
             return SMALLEST <= value <= LARGEST
         return is_plain(value)
