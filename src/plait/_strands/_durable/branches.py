@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final
 
 import attrs
@@ -17,11 +17,7 @@ from .event import SHOWN
 
 T_co = TypeVar("T_co", covariant=True)
 
-Mode: TypeAlias = Literal["all", "settled", "race", "any"]
 OnError: TypeAlias = Literal["cancel", "wait"]
-
-#: One branch of a group.
-Branch: TypeAlias = Callable[[], Awaitable[Any]]
 
 MODES: Final = ("all", "settled", "race", "any")
 ON_ERROR: Final = ("cancel", "wait")

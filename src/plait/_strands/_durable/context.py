@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic
+from typing import Generic
 
 import attrs
 
@@ -56,7 +56,5 @@ class SyncContext(Generic[D]):
     step: sync_signatures.RunsSteps
     group: sync_signatures.RunsBranches
 
-
-AnyContext = Context[Any] | SyncContext[Any]
 
 publish("plait.durable", Context, SyncContext)
