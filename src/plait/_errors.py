@@ -225,10 +225,11 @@ class _Entry(Protocol):
 class UnreadableEntryError(PlaitError):
     """One run's stream holds what cannot be read, or what does not follow from what is before it.
 
-    The run is held as it is until somebody mends that; the journal's other runs go on.
+    The run is held as it is until somebody mends that; the journal's other runs go on. An app whose
+    own stream it is cannot be served.
 
     Attributes:
-        stream: The run's id.
+        stream: The run's id, or `"app/<app_id>"`.
         n: The place of the entry.
         kind: Its tag.
         faults: What is wrong, each with its path in the entry's body.
@@ -239,8 +240,17 @@ class UnreadableEntryError(PlaitError):
         self.n: int = entry.n
         self.kind: str = entry.kind
         self.faults: tuple[str, ...] = faults
-        head = f"Run {entry.stream} is held: its record {entry.n} ({entry.kind}) cannot be read."
+        owner = whose(entry.stream)
+        stands = "cannot be served" if owner.startswith("app ") else "is held"
+        record = f"its record {entry.n} ({entry.kind})"
+        head = f"{owner[0].upper()}{owner[1:]} {stands}: {record} cannot be read."
         super().__init__("\n".join([head, *(f"  {fault}" for fault in faults)]))
+
+
+def whose(stream: str) -> str:
+    """Say whose stream it is, for a message."""
+    app = stream.removeprefix("app/")
+    return f"run {stream}" if app == stream else f"app {app}"
 
 
 class RunConflictError(PlaitError):

@@ -14,7 +14,8 @@ from plait._abc import Entry, Opening
 from plait._errors import ContextSerdeError
 from plait._ids import DeliveryId, RunId
 from plait._journal.codec import Codec, UnreadableEntryError, read_run, status_after
-from plait._journal.kinds import KINDS, REGISTRY, Kind, Registry
+from plait._journal.kinds import FORMS, KINDS, REGISTRY
+from plait._journal.registry import Kind, Registry
 from plait._kernel import records
 from plait._kernel.records import Record
 from plait._kernel.state import RunState
@@ -320,6 +321,7 @@ def _rename(body: dict[str, Any]) -> dict[str, Any]:
 NOTED = Registry(
     [Kind("test.noted", 3, Noted)],
     {("test.noted", 1): _rename, ("test.noted", 2): _split},
+    FORMS,
 )
 
 
@@ -357,7 +359,7 @@ def test_a_body_that_is_not_of_its_version_is_told(body: object):
 )
 def test_a_registry_with_a_hole_is_refused_when_it_is_made(kinds: list[Kind], upgrades: Any):
     with pytest.raises(ValueError, match=r"upgrades|registered twice"):
-        Registry(kinds, upgrades)
+        Registry(kinds, upgrades, FORMS)
 
 
 # ---------------------------------------------------------------- a whole run
