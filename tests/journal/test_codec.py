@@ -270,7 +270,7 @@ def test_a_body_that_is_changed_somewhere_is_a_record_or_an_error(record: Record
     """Nearer to real damage: one value in a real body is another, or a key has gone."""
     own = codec()
     entry = own.encode(record, 7)
-    changed = _changed(body_of(entry), data)
+    changed = changed_somewhere(body_of(entry), data)
     try:
         again = own.decode(attrs.evolve(entry, body=json.dumps(changed).encode()))
     except UnreadableEntryError:
@@ -279,7 +279,7 @@ def test_a_body_that_is_changed_somewhere_is_a_record_or_an_error(record: Record
     assert again == own.decode(own.encode(again, 7)), "read, but not to be written again"
 
 
-def _changed(body: Any, data: Any) -> Any:
+def changed_somewhere(body: Any, data: Any) -> Any:
     match body:
         case dict() if body:
             key = data.draw(st.sampled_from(sorted(body)))
@@ -289,10 +289,10 @@ def _changed(body: Any, data: Any) -> Any:
                 case "add":
                     return {**body, data.draw(st.text(max_size=3)): 1}
                 case _:
-                    return {**body, key: _changed(body[key], data)}
+                    return {**body, key: changed_somewhere(body[key], data)}
         case list() if body and data.draw(st.booleans()):
             place = data.draw(st.integers(0, len(body) - 1))
-            return [*body[:place], _changed(body[place], data), *body[place + 1 :]]
+            return [*body[:place], changed_somewhere(body[place], data), *body[place + 1 :]]
         case _:
             return data.draw(json_values)
 
