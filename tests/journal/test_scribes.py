@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plait._abc import Entry, Opening
 from plait._errors import ContextSerdeError, UnreadableEntryError
 from plait._journal import app_kinds, call_kinds, kinds
-from plait._journal.scribes import AppScribe, FunctionScribe
+from plait._journal.scribes import AppScribe, AsTheyCome, FunctionScribe
 from plait._kernel.admission import keeping as app_keeping
 from plait._kernel.admission import records as app_records
 from plait._kernel.admission.records import EventReceived, EventSkipped, Keys, Need, RunAdmitted
@@ -150,6 +150,21 @@ def test_what_belongs_to_users_goes_as_it_comes():
     entry = entry_of(FUNCTION, completed)
     assert json.loads(entry.body)["value"] == value
     assert read(FUNCTION, entry) == completed
+
+
+def test_a_strand_may_have_its_own_manner_of_writing_values_and_errors():
+    class Texts(AsTheyCome):
+        def encode(self, value: object, /) -> object:
+            return {"text": str(value)}
+
+        def decode(self, data: Any, /) -> object:
+            return data["text"]
+
+    calls, shop = FunctionScribe("r1", OPENING, Texts()), AppScribe("shop", Texts())
+    failed = call_records.CallFailed(1.0, KEY, "run", "h", (), 1, ValueError("no"))
+    received = EventReceived(1.0, 1, "e1", "order", 5, 1_000)
+    assert read(calls, entry_of(calls, failed)) == attrs.evolve(failed, error="no")
+    assert read(shop, entry_of(shop, received)) == attrs.evolve(received, data="5")
 
 
 def test_a_stream_begins_with_what_it_is():

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from plait._kernel.admission import records, snapshot
+from plait._kernel.admission.keeping import KEEPING
 from plait._kernel.admission.records import EventReceived, Keys, Knob, Need, Waited
+from plait._kernel.keeping import Keep
 
 from . import forms
 from .forms import Form
@@ -28,6 +30,9 @@ KINDS: Final = (
 )
 
 UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
+
+#: Tags of what recovery does not read.
+NOTES: Final = frozenset(kind.tag for kind in KINDS if KEEPING[kind.cls] is Keep.NOTE)
 
 # ---------------------------------------------------------------- how fields are written
 

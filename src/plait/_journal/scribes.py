@@ -4,7 +4,8 @@ Rule 1: the kernel numbers, the journal checks. A scribe remembers nothing, so t
     it what became of an append.
 Rule 2: recovery does not read notes: their bodies may say anything. A note has its place all the
     same, and one of a kind or version that is not known holds the stream, as any record does.
-Rule 3: what users' values look like is settled before: they come as JSON values, and go as such.
+Rule 3: what users' values and errors look like is the strand's business. By default they come as
+    JSON values, and go as such.
 
 The clock of both streams is the wall's: an entry's time is its record's.
 """
@@ -22,22 +23,25 @@ from plait._kernel.calls import records as call_records
 
 from . import app_kinds, call_kinds
 from .codec import Codec, Dated
+from .forms import Values
 from .registry import Registry
 
 R = TypeVar("R", bound=Dated)
 
 
-class _AsTheyCome:
-    """Rule 3."""
+class AsTheyCome:
+    """Leaves users' values alone: they are JSON values. Whose are not is derived from it."""
 
     def encode(self, value: object, /) -> object:
+        """Give it back."""
         return value
 
     def decode(self, data: object, /) -> object:
+        """Give it back."""
         return data
 
 
-_VALUES: Final = _AsTheyCome()
+AS_THEY_COME: Final = AsTheyCome()
 
 
 class Scribe(Generic[R]):
@@ -49,6 +53,7 @@ class Scribe(Generic[R]):
         begins: The status that it has from its first entry on.
         registry: The kinds of its records.
         notes: The tags of those that are notes.
+        values: Writes and reads users' values and errors.
     """
 
     def __init__(
@@ -57,9 +62,10 @@ class Scribe(Generic[R]):
         opening: Opening,
         begins: Status,
         registry: Registry,
-        notes: frozenset[str] = frozenset(),
+        notes: frozenset[str],
+        values: Values,
     ) -> None:
-        self._codec: Codec[R] = Codec(stream, _VALUES, registry=registry)
+        self._codec: Codec[R] = Codec(stream, values, registry=registry)
         self._opening = opening
         self._begins: Status = begins
         self._notes = notes
@@ -74,7 +80,7 @@ class Scribe(Generic[R]):
             status: What the last of them makes of the stream, if it changes that.
 
         Raises:
-            ContextSerdeError: A value in one of them is not made of JSON values.
+            ContextSerdeError: A value in one of them cannot be written.
         """
         written: list[Entry] = []
         for left, (n, record) in enumerate(records, 1 - len(records)):
@@ -115,6 +121,7 @@ class FunctionScribe(Scribe[call_records.Record]):
     Args:
         run_id: The run's id.
         opening: Of its stream.
+        values: Writes what calls have returned or raised, if it does not come as JSON values.
 
     Example:
         ```python
@@ -123,8 +130,8 @@ class FunctionScribe(Scribe[call_records.Record]):
         ```
     """
 
-    def __init__(self, run_id: str, opening: Opening) -> None:
-        super().__init__(run_id, opening, "queued", call_kinds.REGISTRY, call_kinds.NOTES)
+    def __init__(self, run_id: str, opening: Opening, values: Values = AS_THEY_COME) -> None:
+        super().__init__(run_id, opening, "queued", call_kinds.REGISTRY, call_kinds.NOTES, values)
 
 
 class AppScribe(Scribe[app_records.Record]):
@@ -132,7 +139,9 @@ class AppScribe(Scribe[app_records.Record]):
 
     Args:
         app_id: The app's id.
+        values: Writes the data of events, if they do not come as JSON values.
     """
 
-    def __init__(self, app_id: str) -> None:
-        super().__init__(f"app/{app_id}", Opening(app_id, app_id), "running", app_kinds.REGISTRY)
+    def __init__(self, app_id: str, values: Values = AS_THEY_COME) -> None:
+        stream, opening = f"app/{app_id}", Opening(app_id, app_id)
+        super().__init__(stream, opening, "running", app_kinds.REGISTRY, app_kinds.NOTES, values)
