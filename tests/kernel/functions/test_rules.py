@@ -265,6 +265,9 @@ def test_a_retry_of_a_step_is_no_outcome() -> None:
     key, _ = desk.call(retry=Desk().terms["retry"])
     desk.tell(told.HandlerRaised(desk.now, key, OSError("no")))
     assert desk.waits == [("attempt 1 of step 'a' in the first task", 105.0)]
+    desk.sync()
+    desk.tell(told.Due(105.0, key))
+    assert desk.waits == [], "it runs"
     assert desk.again().start().again().start().state.resumes == 2
 
 
@@ -645,6 +648,8 @@ def test_a_suspended_rollback_goes_on_later() -> None:
     key = desk.step(undoable=True)
     desk.raised(STEP)
     desk.sync()
+    with pytest.raises(ImpossibleStimulus):
+        desk.call(op="rollback", key=key.rollback, cancelled=True)
     desk.call(op="rollback", key=key.rollback)
     with pytest.raises(ImpossibleStimulus):
         desk.let_go(key.rollback)

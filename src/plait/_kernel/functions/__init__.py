@@ -11,4 +11,6 @@ The shell goes through `advance`, whose page says who tells it what, and when.
     life       of a run, as a table               keeping   how each record is kept, as a table
     state      the sum of both                    explain   status, and what a run waits for
     reasons    why a run is held, in words
+
+It imports what the kernel may, and of the rest of the kernel `calls`, `keeping`, `retry` and `value`.
 """

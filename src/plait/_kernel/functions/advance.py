@@ -23,10 +23,10 @@ stream, taken up once, and thrown away when the run is suspended or held.
   stimuli of calls (but `Began` and `RollbackBegan`, which this kernel says by itself), `AtRest` while
   `state.may_move`. Then, with all its calls over, one of `BodyReturned`, `BodyRaised` (with what came
   out, as it is), `BodyCancelled` (it went with a cancellation that it was told of).
-- `CancelAsked`: admission said `CancelRun`, after `TakenUp` if the run has started. Nothing is recorded
-  of it here: the app's stream has it, and admission says it again in the next process. `CancelBody`
-  follows, in a replay when there is nothing left to replay: cancel the body's scope, and report the
-  calls.
+- `CancelAsked`: admission said `CancelRun`, and its record is on disk. Nothing is recorded of it here:
+  admission says it again in the next process, and there, for a run that has started, it must be told
+  right after `TakenUp`, or the calls that it had cancelled wait in vain. `CancelBody` follows, in a
+  replay when there is nothing left to replay: cancel the body's scope, and report the calls.
 - `Cancel`, from the calls: the same, in a replay for the sake of rollbacks.
 - `StopBody`: the code and the journal do not fit. Cancel the body's scope as in a suspension, and
   report the calls. `Hold` follows when the body is over: throw the state away. The body's end is none

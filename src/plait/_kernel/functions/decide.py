@@ -188,7 +188,8 @@ def _about_calls(state: FunctionState, stimulus: of_calls.Stimulus) -> Decision:
     """Hand it on, if it can be: each call has a body, and each rollback its turn."""
     match stimulus:
         case of_calls.Called(key=key) if key.role == ROLLBACK:
-            possible = state.undoing == key.undone
+            out_of_reach = state.calls.stopped or not stimulus.cancelled
+            possible = state.undoing == key.undone and out_of_reach
         case of_calls.CallCancelled(key=key) if key.role == ROLLBACK:
             possible = state.calls.stopped
         case of_calls.Called() | of_calls.DeadlineEntered() | of_calls.PatchAsked():
@@ -248,8 +249,8 @@ def _judge(state: FunctionState, stimulus: stimuli.BodyOver) -> Decision:
             return _completed(state, stimulus)
         case stimuli.BodyRaised():
             return _raised(state, stimulus)
-        case stimuli.BodyCancelled():
-            raise ImpossibleStimulus(stimulus)  # nobody has told it to
+        case _:
+            raise ImpossibleStimulus(stimulus)  # cancelled, and nobody has told it to be
 
 
 def _completed(state: FunctionState, stimulus: stimuli.BodyReturned) -> Decision:

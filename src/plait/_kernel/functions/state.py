@@ -56,13 +56,9 @@ class FunctionState:
     @property
     def may_move(self) -> bool:
         """Is it worth while to report `AtRest`? If not, the run waits for the world."""
-        match self.body:
-            case Body.AHEAD:
-                return False
-            case Body.ALIVE:
-                return self.calls.may_move or self.cancel_waits
-            case Body.ENDED:
-                return bool(self.calls.ready) and self.calls.may_move
+        if self.body is Body.ALIVE:
+            return self.calls.may_move or self.cancel_waits
+        return bool(self.calls.ready) and self.calls.may_move
 
     @property
     def cancel_waits(self) -> bool:
@@ -79,16 +75,14 @@ class FunctionState:
     @property
     def to_undo(self) -> tuple[Key, ...]:
         """The steps that are still to be undone, in order."""
-        if self.verdict is None:
-            return ()
-        return tuple(key for key in self.verdict.keys if self.calls.outcome(key.rollback) is None)
+        keys = () if self.verdict is None else self.verdict.keys
+        return tuple(key for key in keys if self.calls.outcome(key.rollback) is None)
 
     @property
     def not_undone(self) -> tuple[CallFailed, ...]:
         """The rollbacks that failed for good, in order."""
-        if self.verdict is None:
-            return ()
-        ends = [self.calls.outcome(key.rollback) for key in self.verdict.keys]
+        keys = () if self.verdict is None else self.verdict.keys
+        ends = [self.calls.outcome(key.rollback) for key in keys]
         return tuple(end for end in ends if isinstance(end, CallFailed))
 
     def check(self) -> None:
