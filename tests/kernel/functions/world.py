@@ -6,8 +6,8 @@ run for good, and where the process dies or suspends it.
 
 Laws, watched all the time:
 1. what is recorded never runs again: neither a step nor a rollback;
-2. the attempt of each start is the number of attempts that failed before it, whatever crashed; its
-   resumes are the starts since the last news;
+2. the attempt of each start is the number of attempts that failed before it, whatever crashed, or for
+   the sake of rollbacks that of the last start; its resumes are the starts since the last news;
 3. nothing starts, wakes, is undone or told before what it follows from is on disk;
 4. there is one end, the last record, and with it its events, once;
 5. a cancellation that came before the end was settled is how it ends; else the script says it;
@@ -190,21 +190,22 @@ class World:
         """Laws 2, 4, 5 and 6."""
         kept = self.kept()
         failures = starts = 0
+        last = 0
+        rolling_back = False
         for _, record in kept:
             match record:
                 case records.FunctionStarted():
-                    assert record.attempt == failures
+                    assert record.attempt == (last if rolling_back else failures)
+                    last = record.attempt
                     assert record.resumes == starts
                     starts += 1
                 case records.FunctionRetrying():
                     failures += 1
                     starts = 0
-                case (
-                    of_calls.CallCompleted()
-                    | of_calls.CallFailed()
-                    | of_calls.DeadlineFired()
-                    | records.RollbackBegun()
-                ):
+                case records.RollbackBegun():
+                    rolling_back = True
+                    starts = 1
+                case of_calls.CallCompleted() | of_calls.CallFailed():
                     starts = min(starts, 1)
                 case _:
                     pass
