@@ -47,7 +47,9 @@ def test_a_run_is_queued_starts_and_completes() -> None:
     assert (desk.status, desk.waits) == ("completed", [])
     assert desk.sync() == [effects.Finish(end, ())]
     assert desk.sync() == []
-    assert desk.again().take() == [effects.Finish(end, ())]
+    again = desk.again()
+    assert again.take() == [effects.Finish(end, ())]
+    assert again.sync() == []
 
 
 def test_seed_and_source_are_those_of_the_queue() -> None:
@@ -209,6 +211,8 @@ def test_the_rest_of_a_delay_is_waited_for_after_a_crash() -> None:
     again.now = 103.0
     assert again.take() == [effects.Wake(105.0)]
     assert again.kinds() == desk.kinds()
+    again.tell(stimuli.RetryDue(105.0))
+    assert again.last.attempt == 1
     late = desk.again()
     late.now = 200.0
     assert late.take() == []
@@ -261,14 +265,14 @@ def test_a_new_outcome_begins_the_count_anew(how: str) -> None:
 
 
 def test_a_retry_of_a_step_is_no_outcome() -> None:
-    desk = Desk().start()
+    desk = Desk().start().again().start()
     key, _ = desk.call(retry=Desk().terms["retry"])
     desk.tell(told.HandlerRaised(desk.now, key, OSError("no")))
     assert desk.waits == [("attempt 1 of step 'a' in the first task", 105.0)]
     desk.sync()
     desk.tell(told.Due(105.0, key))
     assert desk.waits == [], "it runs"
-    assert desk.again().start().again().start().state.resumes == 2
+    assert desk.again().start().state.resumes == 2
 
 
 def test_another_attempt_is_no_resume() -> None:
@@ -615,6 +619,7 @@ def test_after_a_crash_the_body_is_replayed_and_the_remaining_ones_run() -> None
     desk.undo(b)
     again = desk.again().start()
     assert again.last == records.FunctionStarted(again.now, 0, 1, "s1", again.last.cause)
+    assert again.cancel("too late") == []
     again.step("a", undoable=True)
     again.step("b", undoable=True)
     again.call("held")
@@ -624,7 +629,7 @@ def test_after_a_crash_the_body_is_replayed_and_the_remaining_ones_run() -> None
     assert {key.step_id for key in cancel.keys} == {"held", "new"}
     for key in cancel.keys:
         again.let_go(key)
-    assert again.cancel("too late") == []
+    assert again.cancel("later still") == []
     assert again.returned("another end") == [effects.Undo(a)]
     again.undo(a)
     assert again.last.error is STEP

@@ -154,9 +154,7 @@ def _acknowledged(state: FunctionState, stimulus: of_calls.Acknowledged) -> Deci
         accept = state.terms.accept_changes
         changes += [
             calls_marks.Began(now, state.attempt, accept),
-            calls_marks.Confirmed(
-                now, stimulus.n
-            ),  # an event may have come since, and be on its way
+            calls_marks.Confirmed(now, stimulus.n),  # an event may be on its way
             marks.BodyBegan(now),
         ]
         todo.append(effects.StartBody(state.attempt))
