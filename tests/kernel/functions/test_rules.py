@@ -748,6 +748,17 @@ def test_an_event_that_comes_before_the_body_is_handed_out_when_it_is_on_disk() 
     assert [out.key for out in again.rest()] == [key]
 
 
+def test_an_event_that_comes_before_the_run_is_taken_up_starts_nothing() -> None:
+    desk = Desk().start()
+    key, _ = desk.call(op="wait", due_at=200.0, event="news")
+    desk = desk.again().start()
+    desk.raised(ValueError("before it waits again"))
+    again = desk.again()
+    again.tell(told.EventArrived(again.now, key, "event"))
+    assert again.sync() == []
+    assert again.take() == [effects.Wake(105.0)]
+
+
 def test_a_stream_that_is_not_sound_is_refused() -> None:
     desk = Desk()
     desk.queue()

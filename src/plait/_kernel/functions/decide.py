@@ -140,20 +140,20 @@ def _acknowledged(state: FunctionState, stimulus: of_calls.Acknowledged) -> Deci
     if not state.pending or stimulus.n < state.n:
         return changes, todo
     changes.append(marks.Performed(now))
+    terms = state.terms
     if state.end is not None:
         todo.append(effects.Finish(state.end, state.not_undone))
-    elif state.calls.stopped:
-        pass  # it goes on in another process
+    elif state.calls.stopped or terms is None:
+        pass  # it goes on in another process, or when it is taken up
     elif state.phase is Phase.RETRYING:
         todo.append(effects.Wake(state.due_at))
     elif state.body is Body.ENDED:
         more, follow = _undo_next(state, now)
         changes += more
         todo += follow
-    elif state.terms is not None:
-        accept = state.terms.accept_changes
+    else:
         changes += [
-            calls_marks.Began(now, state.attempt, accept),
+            calls_marks.Began(now, state.attempt, terms.accept_changes),
             calls_marks.Confirmed(now, stimulus.n),  # an event may be on its way
             marks.BodyBegan(now),
         ]
