@@ -9,7 +9,8 @@ goes on to `plait._kernel.calls`, as its `advance` page says, and all records ar
     # perform the rest of `todo`, in its order, at once: none of it needs the disk any more
 
 **Who says what when.** `now` is the wall clock. A state is for one process: it is folded from the
-stream, taken up once, and thrown away when the run is suspended or held.
+stream, taken up once, and thrown away when the run is suspended. Of a run that is held it is kept, for
+`status`, events and `CancelAsked`; `app.resume()` folds the stream anew.
 
 - Recovery: `fold(FunctionState(), record, n)` for each record of the stream that is in
   `keeping.KEEPING`. Notes may be left out; for one that is, and for a tag that is not of this table,
@@ -29,8 +30,8 @@ stream, taken up once, and thrown away when the run is suspended or held.
   replay when there is nothing left to replay: cancel the body's scope, and report the calls.
 - `Cancel`, from the calls: the same, in a replay for the sake of rollbacks.
 - `StopBody`: the code and the journal do not fit. Cancel the body's scope as in a suspension, and
-  report the calls. `Hold` follows when the body is over: throw the state away. The body's end is none
-  of the run, here as after `Suspended`.
+  report the calls. `Hold` follows when the body is over. The body's end is none of the run, here as
+  after `Suspended`.
 - `Undo(key)`: the body is over; make the call `key.rollback`, op `rollback`, in a task of its own that
   no deadline reaches, with the callable that the body's call brought. Report its handler as any
   other's, and `AtRest` while `state.may_move`. After its `HandOut` comes the next `Undo`, or the end: a
