@@ -156,14 +156,18 @@ class Body:
         """Name the task that has a place, the same in every life of its run."""
         return self._live_watch().name_of(place.task)
 
-    def look(self) -> None:
+    def look(self, *, cancelling: bool = False) -> None:
         """Ask the brain as soon as the body is at rest: there is news for it. Not a checkpoint.
 
-        It may be asked before this returns.
+        It may be asked before this returns; not if it is called in the midst of `cancelling` a
+        task of the body, which goes on before the body rests.
         """
         if self.tree.over:
             return
-        self.rest.want()
+        if cancelling:
+            self.rest.want_after_a_step()
+        else:
+            self.rest.want()
         if self.rest.wanted:
             self._set_the_alarm()
 

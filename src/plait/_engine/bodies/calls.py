@@ -541,7 +541,7 @@ class Calls:
             for effect in todo:
                 self._perform(effect)
             if self.state.may_move:
-                self.body.look()
+                self.body.look(cancelling=isinstance(stimulus, stimuli.CallCancelled))
         except BaseException as error:
             self.body.fail(error)
             raise
