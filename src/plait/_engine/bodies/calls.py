@@ -72,7 +72,8 @@ class _Deadline:
         self.scope = scope
         self.due_at = due_at
 
-    def hand(self, _: object) -> None:
+    def hand(self, outcome: object) -> None:  # noqa: ARG002 - as others are handed theirs
+        """Cancel what is inside."""
         self.scope.cancel()
 
 
@@ -437,7 +438,7 @@ class Calls:
             if key in self.state.waiting:  # the body is being suspended
                 self.hear(stimuli.CallCancelled(self.now(), key))
 
-    async def _run(
+    async def _run(  # noqa: ASYNC910 - the wait for its outcome follows
         self,
         place: Place,
         key: Key,

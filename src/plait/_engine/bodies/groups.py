@@ -181,10 +181,13 @@ class _Group:
                 self._raise_failures()  # the clean-up of who was cancelled from outside has failed
             raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104 - out of its group
 
-    async def room(self, limit: int | Limiter | None, k: int) -> Callable[[], object]:  # noqa: ASYNC910
-        """Wait until one more may exist. Gives what is to be called when it has ended."""
+    async def room(self, limit: int | Limiter | None, k: int) -> Callable[[], object]:
+        """Wait until one more may exist. Gives what is to be called when it has ended.
+
+        A checkpoint if it waits, or if somebody else has the limiter as well.
+        """
         if limit is None:
-            return _nothing
+            return _nothing  # noqa: ASYNC910 - the nursery's end is one
         if not isinstance(limit, int):
             borrower = (self, k)
             await limit.acquire_on_behalf_of(borrower)
@@ -192,7 +195,7 @@ class _Group:
         while self._running >= limit:
             self._room = self._native.event()
             await self._room.wait()
-        return _nothing
+        return _nothing  # noqa: ASYNC910
 
     def spawn(
         self,
@@ -226,7 +229,7 @@ class _Group:
         """Note the failure of a branch; let out what is none."""
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103 - a failure is kept, for the end of the group
             cancelled, rest = split(error, self._native.cancelled)
             if rest is None and not self._native.is_cancelled():
                 rest = RuntimeError("A branch raised a cancellation, and nobody had cancelled it")
