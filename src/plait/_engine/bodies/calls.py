@@ -1,14 +1,8 @@
-"""The calls of one body: what joins the kernel, which decides, and the body, whose tasks wait.
+"""The calls of one body, and its deadlines: each waits in its own task, and its handler runs there.
 
-`Calls` hears what happens, keeps the records that come of it, and does what the kernel says; for the
-gate it is the brain. A call waits in its own task, and its handler runs there.
-
-Rule 1: *What the kernel has decided is kept before anything is done.* An effect may lead to the next
-    stimulus at once: a scope that is cancelled asks each of its calls whether it may leave.
-Rule 2: *Who may leave is the kernel's decision*, on either backend: without `LetGo` a call stays, and
+Rule 1: *Who may leave is the kernel's decision*, on either backend: without `LetGo` a call stays, and
     the cancellation acts at the task's next checkpoint.
-Rule 3: *Plait's own failures suspend the body*, and come out of `start`: those of the journal, of a
-    port, and of code that does not fit the journal. None of them is an outcome.
+Rule 2: *A handler makes no calls.* Whoever does so inside one fails it, whatever is caught there.
 """
 
 from __future__ import annotations
@@ -24,37 +18,30 @@ import attrs
 
 from plait._engine.failure import split
 from plait._errors import (
-    DeterminismError,
-    JournalError,
     NestedStepError,
     NonRetriableError,
     PlaitInternalError,
     RetryAfterError,
     RunSuspended,
 )
-from plait._kernel.calls import effects, refusals, stimuli
-from plait._kernel.calls.advance import advance
-from plait._kernel.calls.effects import Effect
+from plait._kernel.calls import effects, stimuli
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import CallCompleted, CallFailed, Op, Where
 from plait._kernel.calls.state import BodyState
-from plait._kernel.calls.stimuli import Stimulus
 from plait._kernel.retry.ask import AnyRetryPolicy
 
-from .body import Body, Ending
+from .body import Ending
+from .brain import Deadline, KernelsBrain
 from .current import CurrentStep, current_step
-from .gate import RELEASED, HandOut, Move, Release
+from .gate import RELEASED
 from .paths import Path, Place
 from .ports import Append, Children, ErrorOf, Output, Unchanged, Waits
-from .timers import Alarm, Timers
+from .timers import Timers
 
 if TYPE_CHECKING:
     from plait._engine.native import CancelScope
 
 UNCHANGED: Final = Unchanged()
-
-#: Why a body is cancelled that was only replayed to be rolled back.
-REPLAYED: Final = "replayed"
 
 
 @attrs.define(eq=False)
@@ -65,19 +52,7 @@ class _Inside:
     nested: NestedStepError | None = None
 
 
-class _Deadline:
-    """A durable deadline whose scope is open."""
-
-    def __init__(self, scope: CancelScope, due_at: float) -> None:
-        self.scope = scope
-        self.due_at = due_at
-
-    def hand(self, outcome: object) -> None:  # noqa: ARG002 - as others are handed theirs
-        """Cancel what is inside."""
-        self.scope.cancel()
-
-
-class Calls:
+class Calls(KernelsBrain):
     """The calls of one start of a body. Made where an event loop runs.
 
     Args:
@@ -101,28 +76,12 @@ class Calls:
         report: Callable[[list[str]], object],
         warn: Callable[[Key], object],
     ) -> None:
-        self.run_id: Final = run_id
-        self.state: Final = state
-        self.body: Final = Body(run_id, self, report)
-        self.now: Final = timers.now
-        self._append = append
-        self._timers = timers
+        super().__init__(run_id, state, append=append, timers=timers, report=report, warn=warn)
         self._error_of = error_of
-        self._warn = warn
-        self._native = self.body.native
-        self._native.protect(Calls.hear)  # Ctrl-C must not fall between a decision and its effects
-        self._alarms: dict[Key, Alarm] = {}
-        #: The attempts of handlers that are to run, until their tasks take them.
-        self._attempts: dict[Key, int] = {}
         #: Live values of calls that have completed, until they are handed out.
         self._live: dict[Key, object] = {}
-        self._waits: dict[Key, Waits] = {}
-        self._children: dict[Key, Children] = {}
         self._inside: dict[Path, _Inside] = {}
-        self._deadlines: dict[Key, _Deadline] = {}
         self._wheres: dict[Path, Where] = {(): ()}
-        #: What is to be decided before the next outcome is handed out, with its rank.
-        self._decisions: dict[Callable[[], object], str] = {}
 
     async def start(
         self,
@@ -325,11 +284,11 @@ class Calls:
         self.hear(stimuli.DeadlineEntered(now, key, now + seconds))
         known = self.state.deadlines.get(key)
         with self._native.cancel_scope() as scope:
-            deadline = _Deadline(scope, now + seconds if known is None else known.due_at)
+            deadline = Deadline(scope, now + seconds if known is None else known.due_at)
             self.body.gate.expect(key, deadline)
             self._deadlines[key] = deadline
             if self.body.suspending:
-                self._fall_back(deadline)
+                self.fall_back(deadline)
             try:
                 yield scope
             finally:
@@ -344,11 +303,6 @@ class Calls:
             yield scope
         if scope.cancelled_caught:
             raise TimeoutError(f"It took longer than {seconds} s")
-
-    def _fall_back(self, deadline: _Deadline) -> None:
-        # No outcome is handed out any more, and clean-up under a shield must end in time.
-        left = max(0.0, deadline.due_at - self.now())
-        deadline.scope.deadline = self._native.clock()() + left
 
     def patched(self, patch: str) -> bool:
         """Say whether a patch is on: whether the run was live when it first asked. Not a checkpoint.
@@ -419,7 +373,7 @@ class Calls:
                     await self._native.checkpoint()
                     raise PlaitInternalError(f"{key} was let go, and nobody has cancelled it")
                 case effects.Refuse():
-                    raise self._refused(effect.why)
+                    raise self.refused(effect.why)
                 case _:
                     pass
         try:
@@ -514,7 +468,7 @@ class Calls:
         return past is not None and past.ending is not None
 
     def _may_not_leave(self, key: Key) -> bool:
-        todo = self._hear_in_hook(stimuli.CallCancelled(self.now(), key))
+        todo = self.hear_in_hook(stimuli.CallCancelled(self.now(), key))
         return not any(isinstance(effect, effects.LetGo) and effect.key == key for effect in todo)
 
     def _open(self, handed: object, output: Output) -> object:
@@ -525,135 +479,3 @@ class Calls:
             return self._live.pop(handed.key)
         # What a sleep or a wait came to when its time was over was never an output.
         return None if handed.value is None else output.read(handed.value)
-
-    # ------------------------------------------------------------ what happens
-
-    def hear(self, stimulus: Stimulus) -> list[Effect]:
-        """Take in what has happened, and do what follows. Not a checkpoint.
-
-        Returns:
-            What followed.
-
-        Raises:
-            BaseException: What is our own failure, or a port's; the body is suspended.
-        """
-        try:
-            todo = self._take(stimulus)
-            for effect in todo:
-                self._perform(effect)
-            if self.state.may_move:
-                self.body.look(cancelling=isinstance(stimulus, stimuli.CallCancelled))
-        except BaseException as error:
-            self.body.fail(error)
-            raise
-        return todo
-
-    def _hear_in_hook(self, stimulus: Stimulus) -> list[Effect]:
-        """Hear it where nobody could take an error: the body is failed by then."""
-        try:
-            return self.hear(stimulus)
-        except BaseException:  # noqa: BLE001, ASYNC103
-            return []  # noqa: ASYNC104
-
-    def _take(self, stimulus: Stimulus) -> list[Effect]:
-        """Rule 1."""
-        kept, todo = advance(self.state, stimulus)
-        if kept:
-            last, _ = kept[-1]
-            self._append(kept, partial(self._is_kept, last))
-            for _, record in kept:
-                if isinstance(record, CallCompleted | CallFailed):
-                    self.body.gate.seal(record.key)
-        return todo
-
-    def _is_kept(self, n: int, error: JournalError | None) -> None:
-        if error is not None:
-            self.body.fail(error)
-        else:
-            self._hear_in_hook(stimuli.Acknowledged(self.now(), n))
-
-    def _ring(self, key: Key) -> None:
-        self._alarms.pop(key, None)
-        self._hear_in_hook(stimuli.Due(self.now(), key))
-
-    def _perform(self, effect: Effect) -> None:
-        match effect:
-            case effects.RunHandler(key, attempt):
-                self._attempts[key] = attempt
-                self.body.gate.release(key)
-            case effects.SetAlarm(key, at):
-                self._alarms[key] = self._timers.set(at, partial(self._ring, key))
-            case effects.ClearAlarm(key):
-                if (alarm := self._alarms.pop(key, None)) is not None:
-                    alarm.clear()
-            case effects.Await(key, event):
-                self._waits[key].look_out(key, event)
-            case effects.Forget(key):
-                self._waits[key].forget(key)
-            case effects.StartChild(key, child):
-                self._children[key].start(key, child)
-            case effects.CancelChild(key, child):
-                self._children[key].cancel(key, child)
-            case effects.Cancel():
-                self.body.end(REPLAYED)
-            case effects.Refuse(key, why):
-                error = self._refused(why)
-                self.body.gate.throw(key, error)
-                if isinstance(error, DeterminismError):
-                    self.body.fail(error)
-            case effects.Warn(key):
-                self._warn(key)
-            case effects.LetGo() | effects.Answer() | effects.HandOut():
-                pass  # whoever has told of the stimulus sees to them
-
-    def _refused(self, why: refusals.Refusal) -> BaseException:
-        text = why.text(self.run_id)
-        return (
-            RunSuspended(text) if isinstance(why, refusals.Suspending) else DeterminismError(text)
-        )
-
-    # ------------------------------------------------------------ the brain of the gate
-
-    def at_rest(self) -> Move | None:
-        """Say what to do, now that the body is at rest."""
-        if self._decisions:
-            self._decide()
-            return Release(())
-        released: list[Key] = []
-        for effect in self._take(stimuli.AtRest(self.now())):
-            match effect:
-                case effects.HandOut(key, _, outcome):
-                    return HandOut(key, outcome)
-                case effects.RunHandler(key, attempt):
-                    self._attempts[key] = attempt
-                    released.append(key)
-                case _:
-                    self._perform(effect)
-        return Release(tuple(released)) if released else None
-
-    def has_outcomes(self) -> bool:
-        """Say whether something would be handed out or released if the body were at rest now."""
-        return bool(self._decisions) or self.state.may_move
-
-    def suspended(self) -> None:
-        """Hear that the body is stopped from outside."""
-        self._take(stimuli.Suspended(self.now()))
-        self._decide()
-        for deadline in self._deadlines.values():
-            self._fall_back(deadline)
-
-    def at_next_rest(self, decide: Callable[[], object], rank: str) -> None:
-        """Have something decided once, before the next outcome is handed out; the lowest rank first.
-
-        At once if the body is being suspended: then no outcome comes any more.
-        """
-        if self.body.suspending:
-            decide()
-            return
-        self._decisions[decide] = rank
-        self.body.look()
-
-    def _decide(self) -> None:
-        decisions, self._decisions = self._decisions, {}
-        for decide in sorted(decisions, key=decisions.__getitem__):
-            decide()
