@@ -150,11 +150,14 @@ def test_the_first_two_win_again_in_any_schedule():
 
 @in_virtual_time
 async def test_a_value_is_given_as_recovery_would_give_it():
+    read = []
+
     class AsText:
         def settle(self, value):
             return repr(value), [value]
 
         def read(self, data):
+            read.append(data)
             return [int(data)]
 
     async def function(t):
@@ -162,6 +165,9 @@ async def test_a_value_is_given_as_recovery_would_give_it():
 
     life = await lives(function)
     assert life.result == [3]
+    read.clear()
+    await Life().live(function)
+    assert read == [], "what is settled is not read once more"
     assert of(life, CallCompleted)[0].value == "3"
 
 
