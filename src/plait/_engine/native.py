@@ -101,7 +101,8 @@ Seats: TypeAlias = TrioSeats | AsyncioSeats
 class TrioSlot:
     """Where one task waits for what it is handed. Once sealed, it cannot be cancelled there.
 
-    `left` is called when the task is cancelled instead.
+    `left` is called when the task is cancelled instead. If it says so, the task must stay all the same,
+    and is sealed.
     """
 
     def __init__(self, left: Callable[[], object]) -> None:
@@ -121,10 +122,9 @@ class TrioSlot:
         return await self._lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
-        if self._sealed:
+        if self._sealed or self._left():
             return self._lowlevel.Abort.FAILED
         self._task = None
-        self._left()
         return self._lowlevel.Abort.SUCCEEDED
 
     @property
@@ -182,8 +182,9 @@ class AsyncioSlot:
                     await self._future
                 except self._cancelled as cancelled:
                     if not self._sealed and not self._is_handed():
-                        self._left()
-                        raise
+                        if not self._left():
+                            raise
+                        self._sealed = self._shield.shield = True
                     if not _is_of_a_scope(cancelled):
                         owed.append(cancelled.args[0] if cancelled.args else None)
         task = self._current_task()
@@ -276,6 +277,10 @@ class TrioBackend:
         """Have Ctrl-C wait until `fn` is over: it must not fall between two statements of it."""
         self._protect(fn)
 
+    def is_cancelled(self) -> bool:
+        """Say whether a scope around the task that runs now, and not shielded off, is cancelled."""
+        return self.deadline() == -math.inf
+
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock: half the price of looking it up at each reading."""
         return self._current_clock().current_time
@@ -348,11 +353,17 @@ class AnyioBackend:
         self._to_thread = anyio.to_thread
         self._from_thread = anyio.from_thread
         self.current_task: Callable[[], object] = asyncio.current_task
+        self._this_task = asyncio.current_task
         self._sleep = anyio.sleep
         self._running_loop = asyncio.get_running_loop
 
     def protect(self, fn: Callable[..., object]) -> None:
         """Do nothing: asyncio turns Ctrl-C into a cancellation of the main task."""
+
+    def is_cancelled(self) -> bool:
+        """Say the same; or the task was cancelled by itself, and nobody has taken that back."""
+        task = self._this_task()
+        return self.deadline() == -math.inf or (task is not None and task.cancelling() > 0)
 
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock."""

@@ -152,14 +152,22 @@ class Body:
         with watch.starting(place):
             return await start(_placed(watch, place, fn))
 
-    def look(self) -> None:
+    def name_of(self, place: Place) -> str:
+        """Name the task that has a place, the same in every life of its run."""
+        return self._live_watch().name_of(place.task)
+
+    def look(self, *, cancelling: bool = False) -> None:
         """Ask the brain as soon as the body is at rest: there is news for it. Not a checkpoint.
 
-        It may be asked before this returns.
+        It may be asked before this returns; not if it is called in the midst of `cancelling` a
+        task of the body, which goes on before the body rests.
         """
         if self.tree.over:
             return
-        self.rest.want()
+        if cancelling:
+            self.rest.want_after_a_step()
+        else:
+            self.rest.want()
         if self.rest.wanted:
             self._set_the_alarm()
 
@@ -168,6 +176,7 @@ class Body:
         if self.suspending or self.tree.over:
             return
         self.suspending = True
+        self._brain.suspended()
         self.gate.suspend()
         self._scope.cancel()
         self.look()
@@ -277,8 +286,7 @@ class Body:
         if self.rest.times == self._rests_before_alarm and self._brain.has_outcomes():
             self._reported = True
             spinning = self.rest.spinning()
-            name_of = self._live_watch().name_of
-            self._report([f"{name_of(each.task)} {each.path!r}" for each in spinning])
+            self._report([f"{self.name_of(each)} {each.path!r}" for each in spinning])
 
 
 def _placed(

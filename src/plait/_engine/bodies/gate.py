@@ -33,7 +33,10 @@ class HandOut:
 
 @attrs.frozen
 class Release:
-    """Let these calls go on, all of them at once: their `wait` returns `RELEASED`."""
+    """Let these calls go on, all of them at once: their `wait` returns `RELEASED`.
+
+    If there are none, the brain did something else, and is to be asked again.
+    """
 
     calls: tuple[Hashable, ...]
 
@@ -53,6 +56,10 @@ class Brain(Protocol):
 
     def has_outcomes(self) -> bool:
         """Say whether something would be handed out or released if the body were at rest now."""
+        ...
+
+    def suspended(self) -> None:
+        """Hear that the body is stopped from outside, before any task of it is cancelled."""
         ...
 
 
@@ -107,7 +114,8 @@ class OutcomeGate:
             call: What the brain knows it by. Nobody else waits for it.
             place: Where the task stands that runs now.
             left: Called when the call is cancelled and gives up; not when the body is suspended.
-                On Trio whoever cancels calls it, on asyncio the task itself, one pass later.
+                On Trio whoever cancels calls it, on asyncio the task itself, one pass later. If it
+                returns a true value, the call stays: its outcome has been recorded meanwhile.
             sealed: The outcome is recorded already: the call can no longer be cancelled.
 
         Returns:
@@ -121,9 +129,8 @@ class OutcomeGate:
         if call in self._calls or call in self._targets:
             raise PlaitInternalError(f"two wait for the outcome of {call!r}")
 
-        def leave() -> None:
-            if not self._suspending:
-                left()
+        def leave() -> object:
+            return False if self._suspending else left()
 
         slot = self._native.slot(leave)
         if sealed and not self._suspending:
@@ -151,6 +158,16 @@ class OutcomeGate:
         """
         waiting = self._calls.get(call)
         return waiting is not None and waiting.slot.seal()
+
+    def release(self, call: Hashable) -> None:
+        """Let a call that waits, if it does, go on at once: its `wait` returns `RELEASED`."""
+        if (waiting := self._calls.get(call)) is not None:
+            waiting.hand(RELEASED)
+
+    def throw(self, call: Hashable, error: BaseException) -> None:
+        """Have a call that waits, if it does, raise this."""
+        if (waiting := self._calls.get(call)) is not None:
+            waiting.throw(error)
 
     def suspend(self) -> None:
         """Hand out nothing any more. Not a checkpoint.

@@ -48,6 +48,8 @@ class Place:
 
     tree: Tree
     path: Path
+    #: The place of whose task this one is, by the path.
+    above: Place | None = None
     #: The task is inside a handler, or was spawned there: it does not count for the body's rest.
     aside: bool = False
     task: object = None
@@ -72,7 +74,7 @@ class Place:
 
     def child(self, part: Part) -> Place:
         """Make the place of a task that a group of this task spawns."""
-        return Place(self.tree, (*self.path, part))
+        return Place(self.tree, (*self.path, part), self)
 
     def next_group(self) -> int:
         """Count a group: the j of `("g", j, k)`."""

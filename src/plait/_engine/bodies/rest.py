@@ -57,6 +57,15 @@ class Rest(ABC):
         self._wanted = True
         self._seek()
 
+    def want_after_a_step(self) -> None:
+        """Do so at the first rest after a step of the body that is to come. Not a checkpoint.
+
+        For who is asked in the midst of a cancellation: the task that is cancelled is not runnable yet,
+        and others of the same scope have not heard of it.
+        """
+        self._wanted = True
+        self._seek_after_a_step()
+
     def stop(self) -> None:
         """Call nobody any more: the body is over."""
         self._wanted = False
@@ -122,6 +131,8 @@ class Rest(ABC):
     @abstractmethod
     def _seek(self) -> None: ...
     @abstractmethod
+    def _seek_after_a_step(self) -> None: ...
+    @abstractmethod
     def _gone_aside(self, place: Place) -> None: ...
     @abstractmethod
     def _come_back(self, place: Place) -> None: ...
@@ -177,6 +188,9 @@ class CountedRest(Rest):
         if self._runnable == 0:
             self._settle()
 
+    def _seek_after_a_step(self) -> None:
+        """Do nothing: `stepped` looks."""
+
     def _gone_aside(self, place: Place) -> None:
         # It runs, so its step is not over: `stepped` will not be called for a task that is aside.
         place.runnable -= 1
@@ -231,6 +245,9 @@ class PolledRest(Rest):
         if not self._polls and not self._threads:
             self._polls = True
             self._loop.call_soon(self._poll)
+
+    def _seek_after_a_step(self) -> None:
+        self._seek()  # a task hears of its cancellation itself, in a step
 
     def _poll(self) -> None:
         self._polls = False
