@@ -23,6 +23,7 @@ from plait import (
     Event,
     HumanResponseEvent,
     InputRequiredEvent,
+    JsonSerializer,
     Resource,
     ResourceConfig,
     Run,
@@ -34,6 +35,7 @@ from plait import (
     catch_error,
     step,
 )
+from plait.durable import MemoryJournal
 from plait.errors import (
     ContextSerdeError,
     ContextStateError,
@@ -362,6 +364,12 @@ for options, text in (
     ({"stream_buffer": 0}, "stream_buffer must be an integer greater than 0 or math.inf"),
     ({"stream_buffer": 1.5}, "stream_buffer must be an integer greater than 0 or math.inf"),
     ({"on_stop": "wait"}, "on_stop must be 'cancel' or 'drain'"),
+    ({"journal": 3}, "journal must be a path, a journal or None"),
+    ({"journal": MemoryJournal}, "journal must be a path, a journal or None"),
+    (
+        {"serializer": JsonSerializer},
+        "serializer must be an object with serialize() and deserialize(), or None",
+    ),
     ({"skip_graph_checks": ["foo"]}, UNKNOWN_CHECK),
 ):
 

@@ -26,6 +26,14 @@ def journal_of(given: Journal | str | PathLike[str] | None) -> Journal | None:
     return given
 
 
+def is_journal(given: object) -> bool:
+    """Say whether it can be asked what a journal is asked: users' journals derive from nothing."""
+    asked = ("open", "aclose", "append", "read", "streams")
+    return not isinstance(given, type) and all(
+        callable(getattr(given, name, None)) for name in asked
+    )
+
+
 def journal_around(attempt: Attempt | None) -> Journal | None:
     """The journal of the run in which a child would run."""
     shell = None if attempt is None else attempt.shell

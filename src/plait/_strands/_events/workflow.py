@@ -38,7 +38,7 @@ from .compile import make_plan, work_of
 from .context import Context
 from .graph import Graph, read_steps
 from .inheritance import own_steps, steps_of
-from .journals import child_id, journal_around, journal_of
+from .journals import child_id, is_journal, journal_around, journal_of
 from .known_classes import known_classes
 from .narrator import Narrator
 from .origin import document, restore_child
@@ -142,6 +142,12 @@ class Workflow(Generic[R_co]):
         if stream_buffer != math.inf and not is_count(stream_buffer):
             text = "stream_buffer must be an integer greater than 0 or math.inf"
             wrong.append((text, was(stream_buffer)))
+        if not (journal is None or isinstance(journal, str | PathLike) or is_journal(journal)):
+            wrong.append(("journal must be a path, a journal or None", was(journal)))
+        writer = cast("object", serializer)
+        if isinstance(writer, type) or not isinstance(writer, BaseSerializer | None):
+            text = "serializer must be an object with serialize() and deserialize(), or None"
+            wrong.append((text, was(serializer)))
         if unknown := unknown_checks(skip_graph_checks):
             wrong.append((unknown, None))
         if wrong:
