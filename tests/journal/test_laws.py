@@ -4,6 +4,7 @@ import itertools
 import math
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
@@ -213,11 +214,17 @@ def test_a_clock_that_jumps_is_not_asked(monkeypatch):
 
 
 class SlowToAnswer(MemoryJournal):
-    """It asks a thread, of which a clock that jumps knows nothing."""
+    """It asks a thread, of which a clock that jumps knows nothing. One thread: answers have an order."""
+
+    def __init__(self):
+        super().__init__()
+        self._thread = ThreadPoolExecutor(max_workers=1)
 
     def append(self, entries, done):
-        def late(error):
-            soon = self._backend.run_sync_soon
-            threading.Timer(0.02, soon, args=(done, error)).start()
+        soon = self._backend.run_sync_soon
 
-        super().append(entries, late)
+        def answer(error):
+            threading.Event().wait(0.02)
+            soon(done, error)
+
+        super().append(entries, lambda error: self._thread.submit(answer, error))
