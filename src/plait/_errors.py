@@ -4,12 +4,14 @@ Three kinds of fault, three kinds of class. What the user wrote cannot work: `Wo
 raised before anything runs and with every fault at once. What happened while running:
 `WorkflowRuntimeError`, `WorkflowTimeoutError`, `WorkflowCancelledByUser`. Our own bug:
 `PlaitInternalError`, which says so and asks for a report. A step's own exception is none of these:
-it comes out as it was raised, with notes.
+it comes out as it was raised, with notes. A durable function is told of a step's failure by a `StepError`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, final
 
 import attrs
@@ -223,10 +225,11 @@ class _Entry(Protocol):
 class UnreadableEntryError(PlaitError):
     """One run's stream holds what cannot be read, or what does not follow from what is before it.
 
-    The run is held as it is until somebody mends that; the journal's other runs go on.
+    The run is held as it is until somebody mends that; the journal's other runs go on. An app whose
+    own stream it is cannot be served.
 
     Attributes:
-        stream: The run's id.
+        stream: The run's id, or `"app/<app_id>"`.
         n: The place of the entry.
         kind: Its tag.
         faults: What is wrong, each with its path in the entry's body.
@@ -237,8 +240,17 @@ class UnreadableEntryError(PlaitError):
         self.n: int = entry.n
         self.kind: str = entry.kind
         self.faults: tuple[str, ...] = faults
-        head = f"Run {entry.stream} is held: its record {entry.n} ({entry.kind}) cannot be read."
+        owner = whose(entry.stream)
+        stands = "cannot be served" if owner.startswith("app ") else "is held"
+        record = f"its record {entry.n} ({entry.kind})"
+        head = f"{owner[0].upper()}{owner[1:]} {stands}: {record} cannot be read."
         super().__init__("\n".join([head, *(f"  {fault}" for fault in faults)]))
+
+
+def whose(stream: str) -> str:
+    """Say whose stream it is, for a message."""
+    app = stream.removeprefix("app/")
+    return f"run {stream}" if app == stream else f"app {app}"
 
 
 class RunConflictError(PlaitError):
@@ -251,6 +263,18 @@ class RunLockedError(PlaitError):
 
 class UnknownRunError(PlaitError, LookupError):
     """The journal has no run of this id."""
+
+
+class UntrackedTaskError(PlaitError):
+    """A step was called from a task that is not of the run, or whose place in it is not known."""
+
+
+class RunSuspended(BaseException):
+    """A step was called, under a shield, in a run that is being suspended.
+
+    No error, and no subclass of `Exception`: the run goes on later, from the journal, and a step
+    made now would be remembered as done although the function comes to that place again.
+    """
 
 
 class StreamConflictError(PlaitInternalError, JournalError):
@@ -273,6 +297,8 @@ publish(
     RunConflictError,
     RunLockedError,
     UnknownRunError,
+    UntrackedTaskError,
+    RunSuspended,
     PlaitError,
     WorkflowValidationError,
     WorkflowConfigurationError,
@@ -289,4 +315,179 @@ publish(
     UnreconstructedException,
     MissingExtra,
     PlaitInternalError,
+)
+
+
+# ---------------------------------------------------------------- durable functions
+
+
+class ConfigError(PlaitError):
+    """A durable function, or an option of one, cannot work as it is written.
+
+    Attributes:
+        faults: Every mistake of one decoration, each with text, file and line.
+    """
+
+    def __init__(self, *faults: Fault | str, function: str | None = None) -> None:
+        self.faults: tuple[Fault, ...] = tuple(
+            Fault(f) if isinstance(f, str) else f for f in faults
+        )
+        texts = [f.text if f.hint is None else f"{f.text}\n  {f.hint}" for f in self.faults]
+        whose = f" in function {function!r}" if function else ""
+        if len(texts) == 1:
+            text = f"A mistake{whose}: {texts[0]}" if whose else texts[0]
+        else:
+            text = "\n  - ".join([f"{len(texts)} mistakes{whose}:", *texts])
+        place = next((f"{f.file}:{f.line}" for f in self.faults if f.file is not None), None)
+        super().__init__(text if place is None else f"{text}\n    at {place}")
+
+
+class NonRetriableError(PlaitError):
+    """For you to raise: another attempt would fail as this one did, so there shall be none."""
+
+
+class RetryAfterError(PlaitError):
+    """For you to raise: the next attempt shall begin then, and not when the policy has it.
+
+    Attributes:
+        after: Seconds from the failure on, or a moment that has a time zone.
+    """
+
+    def __init__(self, message: str, after: float | timedelta | datetime) -> None:
+        super().__init__(message)
+        self.after: float | datetime = _seconds_or_moment(after)
+
+    def delay(self, now: float) -> float:
+        """Say how long the next attempt waits, in seconds, from `now` in Unix seconds on."""
+        if isinstance(self.after, datetime):
+            return max(0.0, self.after.timestamp() - now)
+        return max(0.0, self.after)
+
+
+def _seconds_or_moment(given: Any) -> float | datetime:
+    if isinstance(given, timedelta):
+        return given.total_seconds()
+    if isinstance(given, datetime):
+        if given.tzinfo is None:
+            raise ValueError(
+                f"RetryAfterError() takes a moment that has a time zone, not {given!r}\n"
+                "  write datetime.now(UTC) + ..., or the seconds"
+            )
+        return given
+    if not isinstance(given, int | float) or isinstance(given, bool):
+        raise TypeError(
+            f"RetryAfterError() takes seconds, a timedelta or a datetime, not {given!r}"
+        )
+    if not math.isfinite(given):
+        raise ValueError(f"RetryAfterError() takes a finite number of seconds, not {given!r}")
+    return float(given)
+
+
+class StepError(PlaitError):
+    """A call on `ctx.step` failed for good. Its `__cause__` is what its handler raised.
+
+    Attributes:
+        step_id: The id of the call.
+        key: Its key in the journal, as text.
+        attempts: How many attempts failed.
+        name: The name of the class of the last attempt's exception.
+        message: Its text.
+        stack: Its traceback, as text.
+    """
+
+    def __init__(
+        self, step_id: str, key: str, attempts: int, name: str, message: str, stack: str
+    ) -> None:
+        self.step_id: str = step_id
+        self.key: str = key
+        self.attempts: int = attempts
+        self.name: str = name
+        self.message: str = message
+        self.stack: str = stack
+        often = f" after {attempts} attempts" if attempts > 1 else ""
+        said = f"{name}: {message}" if message else name
+        super().__init__(f"Step {step_id!r} failed{often}: {said}")
+
+
+class InvokeTimeoutError(StepError):
+    """An invoked function did not end in time. It has been cancelled, and its clean-up is over."""
+
+
+class NonRetriableStepError(StepError, NonRetriableError):
+    """A call failed at once: its handler raised a `NonRetriableError`, or it could never succeed."""
+
+
+class NestedStepError(NonRetriableStepError):
+    """A handler made a call on `ctx.step`. Nothing of the inner call was recorded or started."""
+
+
+class StepOutputError(NonRetriableStepError):
+    """What a handler returned cannot be recorded. The handler has run, and will not run again."""
+
+
+class RecordedError(PlaitError):
+    """Stands in for a recorded exception whose class is not loaded, or makes another text of it.
+
+    Attributes:
+        name: The name of the exception's class.
+        message: Its text.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        self.name: str = name
+        self.message: str = message
+        super().__init__(f"{name}: {message}" if message else name)
+
+
+class DeterminismError(PlaitError):
+    """A function's code and its run's journal do not fit: the run is held, and has not failed."""
+
+
+class RunCancelledError(PlaitError):
+    """A run was cancelled for good.
+
+    Attributes:
+        run_id: The run.
+        reason: Why, if that was told.
+    """
+
+    def __init__(self, run_id: str, reason: str = "") -> None:
+        self.run_id: str = run_id
+        self.reason: str = reason
+        super().__init__(f"Run {run_id} was cancelled" + (f": {reason}" if reason else ""))
+
+
+class RunSkippedError(PlaitError):
+    """Flow control dropped a run that was invoked.
+
+    Attributes:
+        knob: The option that dropped it, as `"rate_limit"`.
+        key: What that option's key function made of the event; `None` if it has none.
+    """
+
+    def __init__(self, knob: str, key: str | None = None) -> None:
+        self.knob: str = knob
+        self.key: str | None = key
+        super().__init__(f"The run was dropped by {knob}" + (f" for key {key!r}" if key else ""))
+
+
+class NobodyAccepts(PlaitError):  # noqa: N818 - reads as what it says
+    """An event was sent that no function has as a trigger, and no run can be waiting for."""
+
+
+publish(
+    "plait.errors",
+    ConfigError,
+    NonRetriableError,
+    RetryAfterError,
+    StepError,
+    InvokeTimeoutError,
+    NonRetriableStepError,
+    NestedStepError,
+    StepOutputError,
+    RecordedError,
+    DeterminismError,
+    RunCancelledError,
+    RunSkippedError,
+    NobodyAccepts,
 )

@@ -1,8 +1,11 @@
 """Every error class of plait."""
 
+from plait._errors import ConfigError as ConfigError
 from plait._errors import ContextSerdeError as ContextSerdeError
 from plait._errors import ContextStateError as ContextStateError
+from plait._errors import DeterminismError as DeterminismError
 from plait._errors import Fault as Fault
+from plait._errors import InvokeTimeoutError as InvokeTimeoutError
 from plait._errors import JournalBusyError as JournalBusyError
 from plait._errors import JournalCorruptError as JournalCorruptError
 from plait._errors import JournalError as JournalError
@@ -13,16 +16,28 @@ from plait._errors import JournalLockedError as JournalLockedError
 from plait._errors import JournalTooNewError as JournalTooNewError
 from plait._errors import JournalUnsupportedError as JournalUnsupportedError
 from plait._errors import MissingExtra as MissingExtra
+from plait._errors import NestedStepError as NestedStepError
+from plait._errors import NobodyAccepts as NobodyAccepts
+from plait._errors import NonRetriableError as NonRetriableError
+from plait._errors import NonRetriableStepError as NonRetriableStepError
 from plait._errors import PlaitError as PlaitError
 from plait._errors import PlaitInternalError as PlaitInternalError
+from plait._errors import RecordedError as RecordedError
+from plait._errors import RetryAfterError as RetryAfterError
+from plait._errors import RunCancelledError as RunCancelledError
 from plait._errors import RunConflictError as RunConflictError
 from plait._errors import RunLockedError as RunLockedError
+from plait._errors import RunSkippedError as RunSkippedError
+from plait._errors import RunSuspended as RunSuspended
+from plait._errors import StepError as StepError
+from plait._errors import StepOutputError as StepOutputError
 from plait._errors import StepTimeoutError as StepTimeoutError
 from plait._errors import StreamConflictError as StreamConflictError
 from plait._errors import StreamFullError as StreamFullError
 from plait._errors import UnknownRunError as UnknownRunError
 from plait._errors import UnreadableEntryError as UnreadableEntryError
 from plait._errors import UnreconstructedException as UnreconstructedException
+from plait._errors import UntrackedTaskError as UntrackedTaskError
 from plait._errors import WorkflowCancelledByUser as WorkflowCancelledByUser
 from plait._errors import WorkflowConfigurationError as WorkflowConfigurationError
 from plait._errors import WorkflowDone as WorkflowDone

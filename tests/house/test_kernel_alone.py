@@ -11,7 +11,7 @@ KERNEL = Path(plait._kernel.__file__).parent
 # Data modules: nothing here has a clock, a thread, a file or a random number. Think before you add one.
 MAY_IMPORT = {
     "__future__", "attrs", "bisect", "collections", "copy", "dataclasses", "datetime", "difflib",
-    "enum", "fractions", "functools", "graphlib", "heapq", "itertools", "keyword", "math",
+    "enum", "fractions", "functools", "graphlib", "heapq", "itertools", "json", "keyword", "math",
     "operator", "random", "re", "string", "textwrap", "types", "typing", "typing_extensions",
     "zlib",
     "plait._errors", "plait._ids", "plait._kernel", "plait._naming",

@@ -14,7 +14,8 @@ from plait._abc import Entry, Opening
 from plait._errors import ContextSerdeError
 from plait._ids import DeliveryId, RunId
 from plait._journal.codec import Codec, UnreadableEntryError, read_run, status_after
-from plait._journal.kinds import KINDS, REGISTRY, Kind, Registry
+from plait._journal.kinds import FORMS, KINDS, REGISTRY
+from plait._journal.registry import Kind, Registry
 from plait._kernel import records
 from plait._kernel.records import Record
 from plait._kernel.state import RunState
@@ -269,7 +270,7 @@ def test_a_body_that_is_changed_somewhere_is_a_record_or_an_error(record: Record
     """Nearer to real damage: one value in a real body is another, or a key has gone."""
     own = codec()
     entry = own.encode(record, 7)
-    changed = _changed(body_of(entry), data)
+    changed = changed_somewhere(body_of(entry), data)
     try:
         again = own.decode(attrs.evolve(entry, body=json.dumps(changed).encode()))
     except UnreadableEntryError:
@@ -278,7 +279,7 @@ def test_a_body_that_is_changed_somewhere_is_a_record_or_an_error(record: Record
     assert again == own.decode(own.encode(again, 7)), "read, but not to be written again"
 
 
-def _changed(body: Any, data: Any) -> Any:
+def changed_somewhere(body: Any, data: Any) -> Any:
     match body:
         case dict() if body:
             key = data.draw(st.sampled_from(sorted(body)))
@@ -288,10 +289,10 @@ def _changed(body: Any, data: Any) -> Any:
                 case "add":
                     return {**body, data.draw(st.text(max_size=3)): 1}
                 case _:
-                    return {**body, key: _changed(body[key], data)}
+                    return {**body, key: changed_somewhere(body[key], data)}
         case list() if body and data.draw(st.booleans()):
             place = data.draw(st.integers(0, len(body) - 1))
-            return [*body[:place], _changed(body[place], data), *body[place + 1 :]]
+            return [*body[:place], changed_somewhere(body[place], data), *body[place + 1 :]]
         case _:
             return data.draw(json_values)
 
@@ -320,6 +321,7 @@ def _rename(body: dict[str, Any]) -> dict[str, Any]:
 NOTED = Registry(
     [Kind("test.noted", 3, Noted)],
     {("test.noted", 1): _rename, ("test.noted", 2): _split},
+    FORMS,
 )
 
 
@@ -357,7 +359,7 @@ def test_a_body_that_is_not_of_its_version_is_told(body: object):
 )
 def test_a_registry_with_a_hole_is_refused_when_it_is_made(kinds: list[Kind], upgrades: Any):
     with pytest.raises(ValueError, match=r"upgrades|registered twice"):
-        Registry(kinds, upgrades)
+        Registry(kinds, upgrades, FORMS)
 
 
 # ---------------------------------------------------------------- a whole run

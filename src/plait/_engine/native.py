@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import anyio
     import anyio.abc
+    import outcome
     import trio
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -97,6 +98,152 @@ class AsyncioSeats:
 Seats: TypeAlias = TrioSeats | AsyncioSeats
 
 
+class TrioSlot:
+    """Where one task waits for what it is handed. Once sealed, it cannot be cancelled there.
+
+    `left` is called when the task is cancelled instead. If it says so, the task must stay all the same,
+    and is sealed.
+    """
+
+    def __init__(self, left: Callable[[], object]) -> None:
+        import outcome
+        import trio
+
+        self._left = left
+        self._sealed = False
+        self._lowlevel = trio.lowlevel
+        self._value: Final = outcome.Value[object]
+        self._error: Final = outcome.Error
+        self._task: trio.lowlevel.Task | None = None
+
+    async def wait(self) -> object:
+        """Wait until something is handed here. A checkpoint."""
+        self._task = self._lowlevel.current_task()
+        return await self._lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        if self._sealed or self._left():
+            return self._lowlevel.Abort.FAILED
+        self._task = None
+        return self._lowlevel.Abort.SUCCEEDED
+
+    @property
+    def waits(self) -> bool:
+        """Has the task neither been handed anything nor been cancelled?"""
+        return self._task is not None
+
+    def seal(self) -> bool:
+        """Refuse cancellations from now on; too late if the task is being cancelled."""
+        self._sealed = True
+        return self._task is not None
+
+    def unseal(self) -> None:
+        """Take that back."""
+        self._sealed = False
+
+    def hand(self, value: object) -> None:
+        """Let `wait` return this."""
+        self._wake(self._value(value))
+
+    def throw(self, error: BaseException) -> None:
+        """Let `wait` raise this."""
+        self._wake(self._error(error))
+
+    def _wake(self, what: outcome.Outcome[object]) -> None:
+        task, self._task = self._task, None
+        assert task is not None, "nobody waits"
+        self._lowlevel.reschedule(task, what)
+
+
+class AsyncioSlot:
+    """The same on asyncio, where a task may also be cancelled by itself, past any shield."""
+
+    def __init__(self, left: Callable[[], object]) -> None:
+        import asyncio
+
+        import anyio
+
+        self._left = left
+        self._current_task = asyncio.current_task
+        self._cancelled: Final = asyncio.CancelledError
+        self._new_future = asyncio.get_running_loop().create_future
+        self._future: asyncio.Future[None] | None = None
+        self._shield = anyio.CancelScope()
+        self._sealed = False
+        self._handed: tuple[object, BaseException | None] | None = None
+
+    async def wait(self) -> object:
+        """Wait until something is handed here. A checkpoint."""
+        owed: list[object] = []
+        with self._shield:
+            while not self._is_handed():
+                self._future = self._new_future()
+                try:
+                    await self._future
+                except self._cancelled as cancelled:
+                    if not self._sealed and not self._is_handed():
+                        if not self._left():
+                            raise
+                        self._sealed = self._shield.shield = True
+                    if not _is_of_a_scope(cancelled):
+                        owed.append(cancelled.args[0] if cancelled.args else None)
+        task = self._current_task()
+        assert task is not None
+        for message in owed:  # to act at the next checkpoint, and to be counted once
+            task.uncancel()
+            task.cancel(message)
+        assert self._handed is not None
+        value, error = self._handed
+        if error is not None:
+            raise error
+        return value  # noqa: ASYNC910 - nothing can be here before it has waited
+
+    def _is_handed(self) -> bool:
+        return self._handed is not None
+
+    @property
+    def waits(self) -> bool:
+        """Has the task neither been handed anything nor been cancelled?"""
+        if self._is_handed() or self._future is None:
+            return False
+        return self._sealed or not self._future.cancelled()
+
+    def seal(self) -> bool:
+        """Refuse cancellations from now on; too late if the task is being cancelled."""
+        if self._future is not None and not self.waits:
+            return False
+        self._sealed = self._shield.shield = True
+        return self._future is not None
+
+    def unseal(self) -> None:
+        """Take that back."""
+        self._sealed = self._shield.shield = False
+
+    def hand(self, value: object) -> None:
+        """Let `wait` return this."""
+        self._wake(value, None)
+
+    def throw(self, error: BaseException) -> None:
+        """Let `wait` raise this."""
+        self._wake(None, error)
+
+    def _wake(self, value: object, error: BaseException | None) -> None:
+        assert self._handed is None, "it was handed something before"
+        assert self._future is not None, "nobody waits"
+        self._handed = (value, error)
+        if not self._future.done():  # else the task was cancelled and has not run since
+            self._future.set_result(None)
+
+
+def _is_of_a_scope(cancelled: BaseException) -> bool:
+    """Say whether a cancellation is AnyIO's: its scopes repeat it by themselves."""
+    text = cancelled.args[0] if cancelled.args else None
+    return isinstance(text, str) and text.startswith("Cancelled via cancel scope ")
+
+
+Slot: TypeAlias = TrioSlot | AsyncioSlot
+
+
 class TrioBackend:
     """Trio's own objects. The reference."""
 
@@ -113,6 +260,7 @@ class TrioBackend:
         self.limiter: Final = trio.CapacityLimiter
         self.open_channel: Final = functools.partial(trio.open_memory_channel[None], math.inf)
         self.seats: Final = TrioSeats
+        self.slot: Final = TrioSlot
         self.checkpoint: Final = trio.lowlevel.checkpoint
         self.checkpoint_if_cancelled: Final = trio.lowlevel.checkpoint_if_cancelled
         self.cancel_shielded_checkpoint: Final = trio.lowlevel.cancel_shielded_checkpoint
@@ -128,6 +276,10 @@ class TrioBackend:
     def protect(self, fn: Callable[..., object]) -> None:
         """Have Ctrl-C wait until `fn` is over: it must not fall between two statements of it."""
         self._protect(fn)
+
+    def is_cancelled(self) -> bool:
+        """Say whether a scope around the task that runs now, and not shielded off, is cancelled."""
+        return self.deadline() == -math.inf
 
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock: half the price of looking it up at each reading."""
@@ -193,6 +345,7 @@ class AnyioBackend:
             anyio.create_memory_object_stream[None], max_buffer_size=math.inf
         )
         self.seats: Final = AsyncioSeats
+        self.slot: Final = AsyncioSlot
         self.checkpoint: Final = anyio.lowlevel.checkpoint
         self.checkpoint_if_cancelled: Final = anyio.lowlevel.checkpoint_if_cancelled
         self.cancel_shielded_checkpoint: Final = anyio.lowlevel.cancel_shielded_checkpoint
@@ -200,11 +353,17 @@ class AnyioBackend:
         self._to_thread = anyio.to_thread
         self._from_thread = anyio.from_thread
         self.current_task: Callable[[], object] = asyncio.current_task
+        self._this_task = asyncio.current_task
         self._sleep = anyio.sleep
         self._running_loop = asyncio.get_running_loop
 
     def protect(self, fn: Callable[..., object]) -> None:
         """Do nothing: asyncio turns Ctrl-C into a cancellation of the main task."""
+
+    def is_cancelled(self) -> bool:
+        """Say the same; or the task was cancelled by itself, and nobody has taken that back."""
+        task = self._this_task()
+        return self.deadline() == -math.inf or (task is not None and task.cancelling() > 0)
 
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock."""

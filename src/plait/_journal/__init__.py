@@ -10,4 +10,7 @@ kernel and the leaves; no event loop library. `import plait` loads none of SQLit
     schema     the layout and its versions     verify     what is wrong with a file
     reading    entries and streams             faults     what SQLite's errors mean
     world      connections, clocks: the seam   codec      records as entries
+    registry   what a table of kinds is        kinds      those of event workflows
+    call_kinds those of functions' calls       app_kinds  those of an app's stream
+    scribes    functions and apps, written and read
 """

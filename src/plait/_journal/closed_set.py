@@ -70,6 +70,9 @@ PLAIN: Final[dict[str, type]] = {
 }
 
 
+#: How a class gets into the set of a workflow whose annotations do not mention it.
+BY_A_SERIALIZER: Final = "Pass JsonSerializer(allowed_types=[{}])."
+
 #: Lists the classes that the fields of some classes mention.
 Mentioned: TypeAlias = Callable[[Iterable[type]], Iterable[type]]
 
@@ -87,10 +90,14 @@ class ClosedSet:
     Args:
         classes: The classes.
         owner: Who knows them, for the texts of errors: `"workflow 'W'"`.
+        advice: What to write if a class is not among them, with `{}` for its name.
     """
 
-    def __init__(self, classes: Iterable[type], owner: str | None) -> None:
+    def __init__(
+        self, classes: Iterable[type], owner: str | None, advice: str = BY_A_SERIALIZER
+    ) -> None:
         self._to = f" to {owner}" if owner else ""
+        self._advice = advice
         #: By name; with more than one class, if they claim it.
         self._events: dict[str, dict[type, None]] = {}
         self._others: dict[str, dict[type, None]] = {}
@@ -176,9 +183,7 @@ class ClosedSet:
     def unknown(self, name: str) -> Refused:
         """Say that a class is not known, and what to do about it."""
         short = name.rpartition(".")[2]
-        return Refused(
-            f"Class {name} is not known{self._to}. Pass JsonSerializer(allowed_types=[{short}])."
-        )
+        return Refused(f"Class {name} is not known{self._to}. {self._advice.format(short)}")
 
     def _one_of(self, claimants: dict[type, None], name: str) -> type:
         if not claimants:

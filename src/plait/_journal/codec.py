@@ -1,4 +1,4 @@
-"""The codec: a run's records as entries of a journal, and back.
+"""The codec: the records of a stream as entries of a journal, and back.
 
 Rule 1: what was encoded is decoded as an equal record, in any process: times are those of the clock
     of their own life of the run, and only the entry has the Unix time as well.
@@ -6,23 +6,39 @@ Rule 2: the same record gives the same bytes: JSON with sorted keys, without spa
 Rule 3: whatever bytes there are, decoding gives a record or an `UnreadableEntryError`, and what is
     wrong with one run is that run's matter alone: it is held, and the others go on.
 
-`kinds` has the table of tags, `forms` how each field is written.
+`registry` says what a table of tags is, `forms` how each field is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from json import JSONDecoder, JSONEncoder
-from typing import Final, NoReturn, cast
+from typing import Final, Generic, NoReturn, Protocol, cast
+
+from typing_extensions import TypeVar
 
 from plait._abc import Entry, Opening, Status
-from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError
+from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
 from plait._kernel.fold import fold
 from plait._kernel.records import Cancelled, Closed, Record, RunStarted, Stopped
 from plait._kernel.state import RunState
 
+from . import forms
 from .forms import Misfit, Values, a_mapping
-from .kinds import REGISTRY, Registry, UnknownKind
+from .kinds import REGISTRY
+from .registry import Registry, UnknownKind
+
+
+class Dated(Protocol):
+    """A record."""
+
+    @property
+    def at(self) -> float:
+        """When it was made, on the clock of its stream."""
+        ...
+
+
+R = TypeVar("R", bound=Dated, default=Record)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -65,14 +81,14 @@ def from_bytes(body: bytes) -> object:
     return cast("object", _from_text(str(body, "utf-8")))
 
 
-class Codec:
-    """Encodes and decodes one run's records.
+class Codec(Generic[R]):
+    """Encodes and decodes one stream's records, by default those of a run of an event workflow.
 
     Args:
-        stream: The run's id.
+        stream: Its name: the run's id.
         values: Writes and reads users' values.
-        epoch: The Unix time of the 0 of the run's clock, in this life of it. Only `encode` needs it.
-        registry: The kinds of records there are.
+        epoch: The Unix time of the 0 of the stream's clock, in this life of it. Only `encode` needs it.
+        registry: The kinds of records there are: all those that `R` stands for.
 
     Example:
         ```python
@@ -92,7 +108,7 @@ class Codec:
 
     def encode(
         self,
-        record: Record,
+        record: R,
         n: int,
         *,
         status: Status | None = None,
@@ -101,7 +117,7 @@ class Codec:
         """Make an entry of a record.
 
         Args:
-            record: A record of this run.
+            record: A record of this stream.
             n: Its place in the stream, from 1.
             status: The stream's new status, see `status_after`.
             opening: What the stream is, if this is its first entry.
@@ -110,17 +126,20 @@ class Codec:
             ContextSerdeError: A value of a user's in it cannot be written.
         """
         kind, form = self._by_class[type(record)]
-        assert form.write is not None
+        key: str | None = None
         try:
-            body = to_bytes(form.write(record, self.values))
+            fields = forms.write(form, record, self.values)
+            if kind.keyed:
+                key = cast("dict[str, str]", fields).pop("key")
+            body = to_bytes(fields)
         except (ValueError, TypeError, RecursionError) as error:
             if isinstance(error, ContextSerdeError):
                 raise
             raise ContextSerdeError(f"Cannot write {kind.tag}: {error}") from error
         at = record.at + self.epoch
-        return Entry(self.stream, n, kind.tag, kind.version, at, None, body, status, opening)
+        return Entry(self.stream, n, kind.tag, kind.version, at, key, body, status, opening)
 
-    def decode(self, entry: Entry) -> Record:
+    def decode(self, entry: Entry) -> R:
         """Make a record of an entry.
 
         Raises:
@@ -132,23 +151,50 @@ class Codec:
             body = from_bytes(entry.body)
             if entry.version < kind.version:
                 body = registry.upgraded(entry.kind, entry.version, a_mapping(body))
-            return cast("Record", form.read(body, self.values))
+            if kind.keyed:
+                _give_key(a_mapping(body), entry.key)
+            return cast("R", form.read(body, self.values))
         except Misfit as misfit:
             raise UnreadableEntryError(entry, *misfit.lines) from misfit
         except (UnknownKind, ValueError, RecursionError) as error:
             raise UnreadableEntryError(entry, str(error)) from error
 
-    def records(self, entries: Iterable[Entry], *, after: int = 0) -> Iterator[Record]:
+    def check(self, entry: Entry) -> None:
+        """See that an entry's kind and version are known, and look no further.
+
+        Raises:
+            UnreadableEntryError: They are not.
+        """
+        try:
+            self._registry.of(entry.kind, entry.version)
+        except UnknownKind as error:
+            raise UnreadableEntryError(entry, str(error)) from error
+
+    def in_order(self, entries: Iterable[Entry], *, after: int = 0) -> Iterator[Entry]:
+        """See that entries follow one another, from the one after `after` on.
+
+        Raises:
+            UnreadableEntryError: One is missing, or another stream's.
+        """
+        for n, entry in enumerate(entries, after + 1):
+            if entry.n != n or entry.stream != self.stream:
+                text = f"it is not record {n} of {whose(self.stream)}, which should follow"
+                raise UnreadableEntryError(entry, text)
+            yield entry
+
+    def records(self, entries: Iterable[Entry], *, after: int = 0) -> Iterator[R]:
         """Decode entries that follow one another, from the one after `after` on.
 
         Raises:
             UnreadableEntryError: One is missing, or cannot be read.
         """
-        for n, entry in enumerate(entries, after + 1):
-            if entry.n != n or entry.stream != self.stream:
-                text = f"it is not record {n} of run {self.stream}, which should follow"
-                raise UnreadableEntryError(entry, text)
-            yield self.decode(entry)
+        yield from map(self.decode, self.in_order(entries, after=after))
+
+
+def _give_key(body: dict[str, object], key: str | None) -> None:
+    if "key" in body:
+        raise Misfit(faults=[("key", "is in the body, and belongs to the entry")])
+    body["key"] = key
 
 
 # ---------------------------------------------------------------- a whole run

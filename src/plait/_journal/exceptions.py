@@ -27,6 +27,7 @@ from .refused import Refused
 
 Write: TypeAlias = Callable[[Any, int], object]
 Read: TypeAlias = Callable[[object, int], Any]
+StandIn: TypeAlias = Callable[[str, str], Exception]
 
 #: What may stand beside name, text and arguments.
 EXTRAS: Final = frozenset({"attributes", "bare", "cause", "members", "notes"})
@@ -116,7 +117,14 @@ def clean(text: str) -> str:
 
 
 def read_exception(
-    name: object, text: object, args: object, more: object = None, *, depth: int, read: Read
+    name: object,
+    text: object,
+    args: object,
+    more: object = None,
+    *,
+    depth: int,
+    read: Read,
+    stand_in: StandIn,
 ) -> BaseException:
     """Build an exception, or what stands in for it."""
     name, text = is_str(name), is_str(text)
@@ -130,9 +138,7 @@ def read_exception(
     group = [is_exception(read(member, depth)) for member in members]
     error = _built(name, text, arguments, attributes, group)
     if error is None:
-        short = name.removeprefix("builtins.")
-        said = f"{short}: {text}" if text else short
-        error = ExceptionGroup(said, group) if group else UnreconstructedException(said)
+        error = ExceptionGroup(_said(name, text), group) if group else stand_in(name, text)
     for note in notes:
         error.add_note(note)
     if "cause" in extras:
@@ -140,6 +146,16 @@ def read_exception(
     elif extras.get("bare"):
         error.__suppress_context__ = True
     return error
+
+
+def unreconstructed(name: str, text: str) -> Exception:
+    """Make what stands in for an exception that cannot be built: of its full name and its text."""
+    return UnreconstructedException(_said(name, text))
+
+
+def _said(name: str, text: str) -> str:
+    short = name.removeprefix("builtins.")
+    return f"{short}: {text}" if text else short
 
 
 def _built(

@@ -1,7 +1,6 @@
 """Pydantic models and msgspec structs, taken apart and put together again.
 
-The two libraries are looked up in `sys.modules`, never imported: whoever has such a class has
-imported its library.
+The two libraries are looked up in `sys.modules`, never imported, see `loaded`.
 """
 
 from __future__ import annotations
@@ -15,18 +14,6 @@ from typing import Any
 from .arguments import is_dict, is_list, is_str
 from .fields import Default, Fields
 from .refused import Refused
-
-
-def is_pydantic(kind: type) -> bool:
-    """Say whether a class is a pydantic model."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
-
-
-def is_struct(kind: type) -> bool:
-    """Say whether a class is a msgspec struct."""
-    msgspec = sys.modules.get("msgspec")
-    return msgspec is not None and issubclass(kind, msgspec.Struct)
 
 
 class Model(Fields):

@@ -169,6 +169,17 @@ def _read_key(data: object, values: Values) -> object:
     return key
 
 
+def word(*words: str) -> Form:
+    """One of these texts."""
+
+    def read(data: object, _: Values) -> str:
+        if type(data) is str and data in words:
+            return data
+        raise Misfit(f"{show(data, 40)} is none of {', '.join(words)}")
+
+    return Form(read)
+
+
 TEXT: Final = _exactly(str, "text")
 FLAG: Final = _exactly(bool, "true or false")
 COUNT: Final = whole(0)

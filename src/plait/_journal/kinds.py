@@ -1,22 +1,13 @@
-"""The kinds of records that a journal may hold: each has a tag, a version and a form. For ever.
+"""The kinds of records of event workflows and flows: each has a tag, a version and a form. For ever.
 
-Rule 1: a tag, once used, means the same for ever. A class may be renamed; its tag may not.
-Rule 2: fields that change are a new version, with an upgrade from the one before. The files of
-    `tests/conformance/golden` hold each version to its word.
-Rule 3: a kind that is not in the table is refused. Nothing is imported by a name in a journal.
-
-How a field is written follows from what it is annotated with; what does not is in `EXCEPTIONS`.
-Times are written as they are, on the clock of the life of the run in which they were recorded.
-Functions have tags of their own, among them `run.started`.
+`registry` has the rules. Times are written as they are, on the clock of the life of the run in which
+they were recorded. Functions and apps have tags of their own: `call_kinds`, `app_kinds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import partial
-from typing import Any, Final, TypeAlias, get_type_hints
-
-import attrs
+from collections.abc import Hashable, Mapping
+from typing import Final
 
 from plait._ids import DeliveryId, RunId
 from plait._kernel import records
@@ -28,19 +19,7 @@ from plait._show import show
 
 from . import forms
 from .forms import Form, Misfit, Values
-
-Body: TypeAlias = dict[str, Any]
-Upgrade: TypeAlias = Callable[[Body], Body]
-
-
-@attrs.frozen
-class Kind:
-    """One kind of record: its tag, the version of its fields, and its class."""
-
-    tag: str
-    version: int
-    cls: type
-
+from .registry import Forms, Kind, Registry, Upgrade
 
 KINDS: Final = (
     Kind("run.opened", 1, records.RunStarted),
@@ -73,7 +52,6 @@ KINDS: Final = (
     Kind("wait.resumed", 1, records.Resumed),
 )
 
-#: From this version of a tag to the next one: a body as it was written, yours to change and return.
 UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
 
 # ---------------------------------------------------------------- how fields are written
@@ -139,7 +117,6 @@ def _read_returned(data: object, values: Values) -> object:
         raise Misfit(faults=misfit.under(name)) from None
 
 
-#: By what a field is annotated with.
 BY_ANNOTATION: Final[dict[object, Form]] = {
     float: forms.SECONDS,
     int: forms.INTEGER,
@@ -166,85 +143,10 @@ BY_ANNOTATION: Final[dict[object, Form]] = {
     Mapping[str, object]: forms.table(forms.VALUE),
 }
 
-#: `None`: it is not written, and read as `None`.
 EXCEPTIONS: Final[dict[tuple[type, str], Form | None]] = {
     (records.Completed, "event"): Form(_read_returned, _write_returned),
     (records.Collected, "event"): None,  # an input of the delivery; `place` says which
 }
 
-
-def form_of(cls: type) -> Form:
-    """Make the form of a record's class, of its fields."""
-    hints = get_type_hints(cls)
-    found: dict[str, Form] = {}
-    for field in attrs.fields(cls):
-        place = cls, field.name
-        form = EXCEPTIONS[place] if place in EXCEPTIONS else BY_ANNOTATION[hints[field.name]]
-        if form is not None:
-            found[field.name] = form
-    left_out = dict.fromkeys(hints.keys() - found.keys())
-    return forms.fields(partial(cls, **left_out), **found)
-
-
-# ---------------------------------------------------------------- the registry
-
-
-class UnknownKind(LookupError):  # noqa: N818 - says what it is
-    """There is no such kind, or no such version of it."""
-
-
-class Registry:
-    """Which kinds there are, by class and by tag. Closed once it is made.
-
-    Raises:
-        ValueError: A tag or a class is there twice, or a version cannot be upgraded to today's.
-    """
-
-    def __init__(
-        self, kinds: Iterable[Kind], upgrades: Mapping[tuple[str, int], Upgrade] = UPGRADES
-    ) -> None:
-        self.kinds: tuple[Kind, ...] = tuple(kinds)
-        self._by_tag = {kind.tag: kind for kind in self.kinds}
-        self.by_class: dict[type, tuple[Kind, Form]] = {
-            kind.cls: (kind, form_of(kind.cls)) for kind in self.kinds
-        }
-        self._upgrades = dict(upgrades)
-        if len(self._by_tag) < len(self.kinds) or len(self.by_class) < len(self.kinds):
-            raise ValueError("a tag or a class is registered twice")
-        needed = {(k.tag, version) for k in self.kinds for version in range(1, k.version)}
-        if needed != self._upgrades.keys():
-            raise ValueError(f"upgrades: {sorted(needed ^ self._upgrades.keys())}")
-
-    def of(self, tag: str, version: int) -> tuple[Kind, Form]:
-        """Find a kind.
-
-        Raises:
-            UnknownKind: There is none; the message says why.
-        """
-        kind = self._by_tag.get(tag)
-        if kind is None:
-            raise UnknownKind(f"no record of this kind is known; known are {self.known}")
-        if not 1 <= version <= kind.version:
-            raise UnknownKind(f"version {version} is not known, the newest known is {kind.version}")
-        return self.by_class[kind.cls]
-
-    @property
-    def known(self) -> str:
-        """The tags, as a text."""
-        return ", ".join(sorted(self._by_tag))
-
-    def upgraded(self, tag: str, version: int, body: Body) -> Body:
-        """Turn a body of any known version into one of today's.
-
-        Raises:
-            Misfit: It is not a body of its version.
-        """
-        for older in range(version, self._by_tag[tag].version):
-            try:
-                body = self._upgrades[tag, older](body)
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise Misfit(f"it is not of version {older}: {error!r}") from error
-        return body
-
-
-REGISTRY: Final = Registry(KINDS)
+FORMS: Final = Forms(BY_ANNOTATION, EXCEPTIONS)
+REGISTRY: Final = Registry(KINDS, UPGRADES, FORMS)

@@ -18,8 +18,9 @@ from plait._show import show
 
 from .arguments import is_dict
 from .fields import EventFields, Fields, NamedTuple, attrs_defaults, dataclass_defaults
-from .foreign import Model, Struct, is_pydantic, is_struct
+from .foreign import Model, Struct
 from .leaves import LARGEST, SMALLEST, has_surrogates
+from .loaded import is_pydantic, is_struct
 from .refused import Refused
 
 Write: TypeAlias = Callable[[Any, int], object]

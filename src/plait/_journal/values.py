@@ -29,9 +29,17 @@ from plait._event import Event
 from plait._show import show
 
 from .arguments import is_int, is_list, is_str
-from .closed_set import MADE_BY_PLAIT, PLAIN, ClosedSet, Mentioned, full_name, short_name
+from .closed_set import (
+    BY_A_SERIALIZER,
+    MADE_BY_PLAIT,
+    PLAIN,
+    ClosedSet,
+    Mentioned,
+    full_name,
+    short_name,
+)
 from .containers import container_readers, container_writers, read_items, read_mapping
-from .exceptions import loaded_exception, read_exception, write_exception
+from .exceptions import StandIn, loaded_exception, read_exception, unreconstructed, write_exception
 from .fields import Fields
 from .foreign import is_unset, read_unset
 from .leaves import LARGEST, LEAVES, SMALLEST, Leaf, has_surrogates, is_zone
@@ -67,6 +75,7 @@ class Values:
         classes: The classes whose objects may be written and read, beside those of Python, of plait
             and all exceptions.
         owner: Who knows them, for the texts of errors: `"workflow 'W'"`.
+        advice: What to write if a class is not among them, with `{}` for its name.
 
     Example:
         >>> values = Values([])
@@ -76,8 +85,16 @@ class Values:
         {'when': (1, 2)}
     """
 
-    def __init__(self, classes: Iterable[type] = (), owner: str | None = None) -> None:
-        self._set = ClosedSet(classes, owner)
+    #: Makes what an exception becomes that cannot be built again.
+    stand_in: StandIn = staticmethod(unreconstructed)
+
+    def __init__(
+        self,
+        classes: Iterable[type] = (),
+        owner: str | None = None,
+        advice: str = BY_A_SERIALIZER,
+    ) -> None:
+        self._set = ClosedSet(classes, owner, advice)
         self._writers = _Writers(self._writer_of)
         self._writers.update(self._first_writers())
         self._fields: dict[type, Fields] = {}
@@ -278,7 +295,7 @@ class Values:
     def _read_error(self, parts: list[Any], depth: int) -> BaseException:
         if depth > DEEPEST:  # the last of a chain is written without its parts
             raise too_deep()
-        return read_exception(*parts, depth=depth + 1, read=self._read)
+        return read_exception(*parts, depth=depth + 1, read=self._read, stand_in=self.stand_in)
 
 
 class TextValues(Values):

@@ -12,4 +12,5 @@ stimulus. It imports the standard library's data modules, attrs, and plait's lea
     fold, reopen, memory: a run outlives its process    waits, streams, collecting: what is pending
     explain    who waits for what, in words      refusals   what cannot be done, in words
     retry/     what a failure leads to           value      what all these are made of
+    admission/ a kernel of its own: which events lead to which runs of an app, and when
 """

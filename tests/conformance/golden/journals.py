@@ -1,13 +1,14 @@
-"""Golden journals as files: one entry a line, and the run's state after some of them.
+"""Golden journals as files: one entry a line, and the state after some of them.
 
 `NAME.jsonl` has the entries as a journal would keep them. `NAME.states.jsonl` has, for the end of each
-append, the place of its last entry and the run's snapshot.
+append, the place of its last entry, and what the state is then: of a run of a workflow (`stories`)
+and of an app (`apps`) its snapshot, of a function's calls (`bodies`) what is known of each.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from plait._journal.codec import Codec, read_run, status_after
 from plait._journal.snapshot import write
 from plait._kernel.state import RunState
 
+from . import apps, bodies
 from .plans import VALUES
 from .stories import STORIES, Story, told
 
@@ -59,23 +61,37 @@ def from_line(line: str) -> Entry:
 
 
 def save(release: str) -> None:
-    """Write the journals of a release, which must not be there yet.
-
-    Raises:
-        FileExistsError: They are there, and stay.
-    """
+    """Write the journals of a release. What is there stays."""
     folder = HERE / release
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name in STORIES:
         story = told(name)
         appends = [*entries_of(story)]
-        lines = [as_line(entry) for entries in appends for entry in entries]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        states = [
-            json.dumps({"n": entries[-1].n, "document": document(state)}, ensure_ascii=False)
-            for entries, state in zip(appends, after_each(name, story, appends), strict=True)
-        ]
-        (folder / f"{name}.states.jsonl").write_text("\n".join(states) + "\n", encoding="utf-8")
+        _save(folder, name, appends, map(document, after_each(name, story, appends)))
+    for durable in (bodies, apps):
+        for name in durable.STORIES:
+            appends = durable.appends_of(name)
+            _save(folder, name, appends, documents(durable.Reader(name), appends))
+
+
+def _save(folder: Path, name: str, appends: list[list[Entry]], documents: Iterable[Any]) -> None:
+    path = folder / f"{name}.jsonl"
+    if path.exists():
+        return
+    lines = [as_line(entry) for entries in appends for entry in entries]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    states = [
+        json.dumps({"n": entries[-1].n, "document": found}, ensure_ascii=False)
+        for entries, found in zip(appends, documents, strict=True)
+    ]
+    path.with_suffix(".states.jsonl").write_text("\n".join(states) + "\n", encoding="utf-8")
+
+
+def documents(reader: bodies.Reader | apps.Reader, appends: list[list[Entry]]) -> Iterator[Any]:
+    """What the state is after each append."""
+    for entries in appends:
+        reader.read(entries)
+        yield reader.document()
 
 
 def after_each(name: str, story: Story, appends: list[list[Entry]]) -> Iterator[RunState]:

@@ -25,7 +25,7 @@ JOURNALS = [
     pytest.param(path, id=f"{release.name}-{path.stem}")
     for release in releases()
     for path in sorted(release.glob("*.jsonl"))
-    if ".states" not in path.name
+    if path.stem in STORIES
 ]
 
 

@@ -13,8 +13,8 @@ import pytest
 
 import plait.events
 from plait import Event, JsonSerializer, StopEvent
+from plait._journal.known_classes import known_classes
 from plait._journal.values import Values
-from plait._strands._events.known_classes import known_classes
 from plait._strands._events.serializers import values_for
 from plait.errors import ContextSerdeError
 from plait.events import (

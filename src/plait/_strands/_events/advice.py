@@ -8,9 +8,10 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
+from plait._annotations import NOT_GIVEN, members_of
 from plait._event import Event
 
-from .annotations import NOT_GIVEN, event_classes, events_of, is_event_class, members_of
+from .annotations import event_classes, events_of, is_event_class
 from .places import is_method
 from .resources.marker import Resource, ResourceConfig
 

@@ -14,9 +14,9 @@ import attrs
 
 from plait._errors import ContextSerdeError
 from plait._event import Event
+from plait._journal.known_classes import known_classes
 from plait._naming import publish
 
-from .known_classes import known_classes
 from .serializers import BaseSerializer, values_for
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import attrs
 
+from plait._annotations import UnresolvedAnnotation
 from plait._errors import Fault, WorkflowValidationError
 from plait._event import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from plait._journal.known_classes import known_classes
 
-from .annotations import UnresolvedAnnotation
-from .known_classes import known_classes
 from .signature import Signature
 from .state.state_class import choose_state_class
 from .step import StepSpec

@@ -8,9 +8,9 @@ from typing import Any, Generic
 
 import attrs
 
+from plait._annotations import UnresolvedAnnotation
 from plait._errors import Fault, WorkflowValidationError
 
-from .annotations import UnresolvedAnnotation
 from .places import class_place, place
 from .step import StepSpec, spec_of
 

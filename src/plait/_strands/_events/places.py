@@ -60,18 +60,3 @@ def is_method(func: Callable[..., Any]) -> bool:
     """Say whether a function is defined in the body of a class."""
     parent = func.__qualname__.rpartition(".")[0]
     return bool(parent) and not parent.endswith("<locals>")
-
-
-def visible_names(depth: int) -> dict[str, Any]:
-    """Collect the local names that an annotation may use: of the class, and of what encloses it."""
-    names: dict[str, Any] = {}
-    frames: list[types.FrameType] = []
-    frame = inspect.currentframe()
-    for _ in range(depth + 1):
-        frame = frame and frame.f_back
-    while frame and frame.f_code.co_name != "<module>" and len(frames) < 3:
-        frames.append(frame)
-        frame = frame.f_back
-    for each in reversed(frames):
-        names.update(each.f_locals)
-    return names

@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from plait._errors import ContextSerdeError
+from plait._journal.known_classes import known_classes
 from plait._naming import publish
-
-from .known_classes import known_classes
 
 if TYPE_CHECKING:
     from plait._journal.values import Values

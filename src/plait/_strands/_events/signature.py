@@ -21,10 +21,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_orig
 
 import attrs
 
+from plait._annotations import NOT_GIVEN, members_of, resolve
 from plait._event import Event
 
 from .advice import for_no_event, for_parameter, said
-from .annotations import NOT_GIVEN, event_classes, events_of, members_of, resolve, without_arguments
+from .annotations import event_classes, events_of, without_arguments
 from .collect import All, Cardinality, Collect, Take
 from .context import Context
 from .places import FaultMaker, is_method

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import attrs
 
+from plait._annotations import UnresolvedAnnotation, visible_names
 from plait._engine.worker import SharedLimiter
 from plait._errors import Fault, WorkflowValidationError
 from plait._event import StepFailedEvent
 from plait._kernel.retry.ask import AnyRetryPolicy
 
 from .advice import was
-from .annotations import UnresolvedAnnotation
 from .arguments import are_names, check_names, has_method, is_count, is_positive, unknown_checks
 from .places import (
     FaultMaker,
@@ -23,7 +23,6 @@ from .places import (
     fault_maker,
     is_method,
     place,
-    visible_names,
 )
 from .signature import Signature, read
 

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from plait._annotations import UnresolvedAnnotation
 from plait._errors import Fault, WorkflowValidationError
 from plait._event import (
     Event,
@@ -20,7 +21,7 @@ from plait._event import (
 )
 
 from .advice import for_no_stop, for_orphan, for_unmarked
-from .annotations import UnresolvedAnnotation, is_event_class
+from .annotations import is_event_class
 from .graph import Graph, Streams
 from .places import class_place, fault_maker
 from .signature import Signature, read

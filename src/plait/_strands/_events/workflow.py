@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from typing_extensions import TypeVar
 
 from plait._abc import Journal, Opening
+from plait._annotations import visible_names
 from plait._engine.attempt import Attempt, current_attempt
 from plait._engine.gate import Gate
 from plait._engine.journaled import Archive, JournaledShell
@@ -28,6 +29,7 @@ from plait._errors import (
 )
 from plait._event import Event, StartEvent, StopEvent
 from plait._ids import RunId
+from plait._journal.known_classes import known_classes
 from plait._kernel.plan import Plan
 from plait._naming import publish
 
@@ -39,10 +41,9 @@ from .context import Context
 from .graph import Graph, read_steps
 from .inheritance import own_steps, steps_of
 from .journals import child_id, is_journal, journal_around, journal_of
-from .known_classes import known_classes
 from .narrator import Narrator
 from .origin import document, restore_child
-from .places import caller_place, class_place, fault_maker, visible_names
+from .places import caller_place, class_place, fault_maker
 from .resources.check import check as check_resources
 from .resources.manager import ResourceManager
 from .resources.run_scope import RunScope

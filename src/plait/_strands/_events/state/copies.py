@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from plait._journal.loaded import is_pydantic, is_struct
+
 from .dict_state import DictState
-from .state_class import class_of, declared_fields, is_pydantic, is_struct
+from .state_class import class_of, declared_fields
 
 S = TypeVar("S")
 

@@ -18,6 +18,8 @@ from typing import Any, TypeVar, cast, get_origin
 
 import attrs
 
+from plait._journal.loaded import is_pydantic, is_struct
+
 from .dict_state import DictState
 
 S = TypeVar("S")
@@ -130,18 +132,6 @@ def hints_of(kind: type) -> Mapping[str, Any]:
             except Exception:  # noqa: BLE001 - as above
                 found[name] = Any
     return found
-
-
-def is_pydantic(kind: type) -> bool:
-    """Say whether a class is a pydantic model."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
-
-
-def is_struct(kind: type) -> bool:
-    """Say whether a class is a msgspec struct."""
-    msgspec = sys.modules.get("msgspec")
-    return msgspec is not None and issubclass(kind, msgspec.Struct)
 
 
 def changes_what_it_is_given(kind: type, name: str) -> bool:

@@ -17,8 +17,9 @@ from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
 import attrs
 
-from .annotations import members_of
-from .state.state_class import is_pydantic
+from plait._annotations import members_of
+
+from .loaded import is_pydantic
 
 #: They say nothing about classes beside what is in their arguments.
 BUILTIN: Final = frozenset({"builtins", "typing", "types", "collections.abc", "typing_extensions"})

@@ -15,7 +15,7 @@ import pytest
 import typing_extensions
 
 from plait import Event, StopEvent
-from plait._strands._events.known_classes import known_classes
+from plait._journal.known_classes import known_classes
 
 T = TypeVar("T")
 

@@ -1,0 +1,86 @@
+"""The ports of a body's calls: what they ask of whoever keeps records, events and other runs.
+
+None of them may report back before it has returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from plait._errors import JournalError
+from plait._kernel.calls.keys import Key
+from plait._kernel.calls.records import CallFailed, Record
+
+
+class Append(Protocol):
+    """Keeps records, all or none; calls `done` when they are on disk, in the order of the appends.
+
+    Whoever wants them in one append with something else collects meanwhile: it is called within the
+    stimulus that they come of.
+    """
+
+    def __call__(
+        self,
+        records: Sequence[tuple[int, Record]],
+        done: Callable[[JournalError | None], object],
+        /,
+    ) -> object:
+        """Keep these records, each with its number. Not a checkpoint."""
+        ...
+
+
+class Output(Protocol):
+    """Makes of a value what is recorded, and of that what the body gets."""
+
+    def settle(self, value: object) -> tuple[object, object]:
+        """Give what is recorded, and what recovery would read of it. What it raises fails the call."""
+        ...
+
+    def read(self, data: object) -> object:
+        """Read what was recorded."""
+        ...
+
+
+class Unchanged:
+    """An output that is recorded as it is."""
+
+    def settle(self, value: object) -> tuple[object, object]:
+        """Give the value, twice."""
+        return value, value
+
+    def read(self, data: object) -> object:
+        """Give it back."""
+        return data
+
+
+class ErrorOf(Protocol):
+    """Makes the exception that a call raises of what is recorded of its failure."""
+
+    def __call__(self, failed: CallFailed, /) -> BaseException:
+        """Make it. Live, `failed.error` is what the handler raised; else what was read of it."""
+        ...
+
+
+class Waits(Protocol):
+    """Looks out for events; tells `Calls.event_arrived` of the first that a wait accepts."""
+
+    def look_out(self, key: Key, event: str) -> object:
+        """Begin to."""
+        ...
+
+    def forget(self, key: Key) -> object:
+        """Do so no longer."""
+        ...
+
+
+class Children(Protocol):
+    """Runs what is invoked; tells `Calls.child_ended` of its end."""
+
+    def start(self, key: Key, child: str) -> object:
+        """Run it, or enter it again, or look up how it ended."""
+        ...
+
+    def cancel(self, key: Key, child: str) -> object:
+        """Cancel it for good, also if it does not run here."""
+        ...

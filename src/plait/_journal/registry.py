@@ -1,0 +1,128 @@
+"""Tables of kinds: which records a stream may hold, under which tags, and how their fields are written.
+
+Rule 1: a tag, once used, means the same for ever. A class may be renamed; its tag may not.
+Rule 2: fields that change are a new version, with an upgrade from the one before. The files of
+    `tests/conformance/golden` hold each version to its word.
+Rule 3: a kind that is not in the table is refused. Nothing is imported by a name in a journal.
+
+How a field is written follows from what it is annotated with; each table says how, and names the
+exceptions. There are three: `kinds` of event workflows and flows, `call_kinds`, `app_kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeAlias, get_type_hints
+
+import attrs
+
+from . import forms
+from .forms import Form, Misfit
+
+Body: TypeAlias = dict[str, Any]
+#: From a version of a tag to the next one: a body as it was written, yours to change and return.
+Upgrade: TypeAlias = Callable[[Body], Body]
+
+
+@attrs.frozen
+class Kind:
+    """One kind of record: its tag, the version of its fields, and its class.
+
+    `keyed`: its field `key` is written as the key of the entry, and not into the body. So a journal
+    sees which step it is of, and there is one truth about that.
+    """
+
+    tag: str
+    version: int
+    cls: type
+    keyed: bool = False
+
+
+@attrs.frozen
+class Forms:
+    """How the fields of a table's classes are written.
+
+    Args:
+        by_annotation: By what a field is annotated with.
+        exceptions: Of single fields. `None`: it is not written, and read as `None`.
+    """
+
+    by_annotation: Mapping[object, Form]
+    exceptions: Mapping[tuple[type, str], Form | None]
+
+    def of(self, cls: type) -> Form:
+        """Make the form of a class, of its fields."""
+        hints = get_type_hints(cls)
+        found: dict[str, Form] = {}
+        for field in attrs.fields(cls):
+            place = cls, field.name
+            known = place in self.exceptions
+            form = self.exceptions[place] if known else self.by_annotation[hints[field.name]]
+            if form is not None:
+                found[field.name] = form
+        left_out = dict.fromkeys(hints.keys() - found.keys())
+        return forms.fields(partial(cls, **left_out) if left_out else cls, **found)
+
+
+class UnknownKind(LookupError):  # noqa: N818 - says what it is
+    """There is no such kind, or no such version of it."""
+
+
+class Registry:
+    """Which kinds there are, by class and by tag. Closed once it is made.
+
+    Args:
+        kinds: All there are.
+        upgrades: From each version of a tag but the newest to the next one.
+        written: How the fields of their classes are written.
+
+    Raises:
+        ValueError: A tag or a class is there twice, or a version cannot be upgraded to today's.
+    """
+
+    def __init__(
+        self, kinds: Iterable[Kind], upgrades: Mapping[tuple[str, int], Upgrade], written: Forms
+    ) -> None:
+        self.kinds: tuple[Kind, ...] = tuple(kinds)
+        self._by_tag = {kind.tag: kind for kind in self.kinds}
+        self.by_class: dict[type, tuple[Kind, Form]] = {
+            kind.cls: (kind, written.of(kind.cls)) for kind in self.kinds
+        }
+        self._upgrades = dict(upgrades)
+        if len(self._by_tag) < len(self.kinds) or len(self.by_class) < len(self.kinds):
+            raise ValueError("a tag or a class is registered twice")
+        needed = {(k.tag, version) for k in self.kinds for version in range(1, k.version)}
+        if needed != self._upgrades.keys():
+            raise ValueError(f"upgrades: {sorted(needed ^ self._upgrades.keys())}")
+
+    def of(self, tag: str, version: int) -> tuple[Kind, Form]:
+        """Find a kind.
+
+        Raises:
+            UnknownKind: There is none; the message says why.
+        """
+        kind = self._by_tag.get(tag)
+        if kind is None:
+            raise UnknownKind(f"no record of this kind is known; known are {self.known}")
+        if not 1 <= version <= kind.version:
+            raise UnknownKind(f"version {version} is not known, the newest known is {kind.version}")
+        return self.by_class[kind.cls]
+
+    @property
+    def known(self) -> str:
+        """The tags, as a text."""
+        return ", ".join(sorted(self._by_tag))
+
+    def upgraded(self, tag: str, version: int, body: Body) -> Body:
+        """Turn a body of any known version into one of today's.
+
+        Raises:
+            Misfit: It is not a body of its version.
+        """
+        for older in range(version, self._by_tag[tag].version):
+            try:
+                body = self._upgrades[tag, older](body)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise Misfit(f"it is not of version {older}: {error!r}") from error
+        return body

@@ -1,0 +1,147 @@
+"""Scribes of functions and apps: they write numbered records as entries, and read them again.
+
+Rule 1: the kernel numbers, the journal checks. A scribe remembers nothing, so that nobody need tell
+    it what became of an append.
+Rule 2: recovery does not read notes: their bodies may say anything. A note has its place all the
+    same, and one of a kind or version that is not known holds the stream, as any record does.
+Rule 3: what users' values and errors look like is the strand's business. By default they come as
+    JSON values, and go as such.
+
+The clock of both streams is the wall's: an entry's time is its record's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Generic
+
+from typing_extensions import TypeVar
+
+from plait._abc import Entry, Opening, Status
+from plait._kernel.admission import records as app_records
+from plait._kernel.calls import records as call_records
+
+from . import app_kinds, call_kinds
+from .codec import Codec, Dated
+from .forms import Values
+from .registry import Registry
+
+R = TypeVar("R", bound=Dated)
+
+
+class AsTheyCome:
+    """Leaves users' values alone: they are JSON values. Whose are not is derived from it."""
+
+    def encode(self, value: object, /) -> object:
+        """Give it back."""
+        return value
+
+    def decode(self, data: object, /) -> object:
+        """Give it back."""
+        return data
+
+
+AS_THEY_COME: Final = AsTheyCome()
+
+
+class Scribe(Generic[R]):
+    """Writes and reads one stream.
+
+    Args:
+        stream: Its name.
+        opening: What it is, for its first entry.
+        begins: The status that it has from its first entry on.
+        registry: The kinds of its records.
+        notes: The tags of those that are notes.
+        values: Writes and reads users' values and errors.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        opening: Opening,
+        begins: Status,
+        registry: Registry,
+        notes: frozenset[str],
+        values: Values,
+    ) -> None:
+        self._codec: Codec[R] = Codec(stream, values, registry=registry)
+        self._opening = opening
+        self._begins: Status = begins
+        self._notes = notes
+
+    def entries(
+        self, records: Sequence[tuple[int, R]], *, status: Status | None = None
+    ) -> list[Entry]:
+        """Write records.
+
+        Args:
+            records: Each with its place in the stream.
+            status: What the last of them makes of the stream, if it changes that.
+
+        Raises:
+            ContextSerdeError: A value in one of them cannot be written.
+        """
+        written: list[Entry] = []
+        for left, (n, record) in enumerate(records, 1 - len(records)):
+            new = None if left else status
+            if n == 1:
+                first = new or self._begins
+                written.append(self._codec.encode(record, n, status=first, opening=self._opening))
+            else:
+                written.append(self._codec.encode(record, n, status=new))
+        return written
+
+    def records(
+        self, entries: Iterable[Entry], *, after: int = 0, notes: bool = False
+    ) -> Iterator[tuple[int, R]]:
+        """Read entries that follow one another, from the one after `after` on.
+
+        Args:
+            entries: As the journal gave them, notes too.
+            after: The place before the first of them.
+            notes: Are notes wanted? To recover nobody needs them.
+
+        Returns:
+            The records, each with its place.
+
+        Raises:
+            UnreadableEntryError: One is missing, or cannot be read.
+        """
+        for entry in self._codec.in_order(entries, after=after):
+            if notes or entry.kind not in self._notes:
+                yield entry.n, self._codec.decode(entry)
+            else:
+                self._codec.check(entry)
+
+
+class FunctionScribe(Scribe[call_records.Record]):
+    """Writes and reads the calls of one run of a function.
+
+    Args:
+        run_id: The run's id.
+        opening: Of its stream.
+        values: Writes what calls have returned or raised, if it does not come as JSON values.
+
+    Example:
+        ```python
+        kept, todo = advance(state, stimulus)
+        journal.append(scribe.entries(kept), done)
+        ```
+    """
+
+    def __init__(self, run_id: str, opening: Opening, values: Values = AS_THEY_COME) -> None:
+        super().__init__(run_id, opening, "queued", call_kinds.REGISTRY, call_kinds.NOTES, values)
+
+
+class AppScribe(Scribe[app_records.Record]):
+    """Writes and reads the stream of one app, which runs for ever. It has no notes.
+
+    Args:
+        app_id: The app's id.
+        values: Writes the data of events, if they do not come as JSON values.
+    """
+
+    def __init__(self, app_id: str, values: Values = AS_THEY_COME) -> None:
+        stream, opening = f"app/{app_id}", Opening(app_id, app_id)
+        super().__init__(stream, opening, "running", app_kinds.REGISTRY, app_kinds.NOTES, values)

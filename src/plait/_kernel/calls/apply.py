@@ -1,0 +1,275 @@
+"""Record or mark -> state. The only mutator: recovery is a loop over this function.
+
+It never judges. What was decided is legal; a record that is not is our own bug, or of a stream that
+is not sound.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import assert_never
+
+from plait._errors import PlaitInternalError
+
+from . import marks, records
+from .keys import Key
+from .life import CALL, DOOMED, ENDED, HELD, SETTING, Stage
+from .marks import Mark
+from .records import Ending, Record
+from .state import BodyState, Call, Deadline, Past
+
+
+def count(state: BodyState, n: int) -> None:
+    """Take in the number of a record, also of one that is not about calls.
+
+    Raises:
+        PlaitInternalError: It is not higher than the last one.
+    """
+    if n <= state.last_n:
+        raise PlaitInternalError(f"record {n} after record {state.last_n}")
+    state.last_n = n
+
+
+def fold(state: BodyState, record: Record, n: int) -> None:
+    """Change the state by the record that has this number, in place."""
+    count(state, n)
+    match record:  # the commonest first
+        case records.CallCompleted() | records.CallFailed():
+            _end(state, record, n)
+        case records.CallStarted():
+            call = state.waiting.get(record.key)
+            if call is None:
+                return  # a note: recovery does not read it
+            if call.began is None:
+                call.began = record.at
+            call.cause = n
+            _move(state, call, records.CallStarted)
+        case records.CallScheduled():
+            past = _past(state, record.key)
+            past.scheduled = record
+            past.n = n
+            _set(state, record, n)
+        case records.CallRetrying():
+            past = _past(state, record.key)
+            past.failures += 1
+            past.began = record.began
+            past.due_at = record.due_at
+            _set(state, record, n)
+        case records.CallCancelled():
+            past = _past(state, record.key)
+            cancellations = past.cancellations + 1
+            state.past[record.key] = Past(
+                cancelled_in=state.attempt, cancellations=cancellations
+            )  # what an attempt of the body cancels, the next one begins from the start
+        case records.DeadlineSet():
+            state.deadlines[record.key] = Deadline(record.due_at, n)
+        case records.DeadlineFired():
+            deadline = state.deadlines[record.key]
+            deadline.fired = record
+            deadline.n = n
+            state.outcomes += 1
+            if record.key in state.entered:
+                state.entered[record.key] = True
+                state.ticking -= 1
+                state.unarmed.pop(record.key, None)
+                heappush(state.ready, (n, record.key))
+        case records.Patched():
+            state.patches[record.patch] = record.on
+        case _:
+            assert_never(record)
+
+
+def apply(state: BodyState, mark: Mark) -> None:
+    """Change the state by a mark, in place."""
+    match mark:
+        case marks.Made():
+            _make(state, mark)
+        case marks.HandedOut():
+            _hand_out(state, mark)
+        case marks.Confirmed():
+            _confirm(state, mark.n)
+        case marks.LetGo():
+            call = state.waiting.pop(mark.key)
+            _leave(state, call)
+            _drop_stale(state)
+        case marks.Resumed():
+            _move(state, state.waiting[mark.key], marks.Resumed)
+        case marks.Skipped():
+            state.counts[mark.key[:2]] = mark.key.occurrence + 1
+        case marks.Entered():
+            _enter(state, mark.key)
+        case marks.Left():
+            if not state.entered.pop(mark.key):
+                state.ticking -= 1
+            state.unarmed.pop(mark.key, None)
+            _drop_stale(state)
+        case marks.Released():
+            state.replay = False
+            state.unarmed.clear()
+            state.dues.clear()
+        case marks.Began():
+            _begin(state, mark)
+        case marks.Warned():
+            state.doomed[mark.key] = True
+        case marks.RollingBack():
+            state.rolling_back = True
+        case marks.Stopped():
+            state.stopped = True
+        case _:
+            assert_never(mark)
+
+
+# ---------------------------------------------------------------- calls
+
+
+def _past(state: BodyState, key: Key) -> Past:
+    past = state.past.get(key)
+    if past is None:
+        past = state.past[key] = Past()
+    return past
+
+
+def _end(state: BodyState, record: Ending, n: int) -> None:
+    key = record.key
+    past = _past(state, key)
+    if past.ending is not None:
+        raise PlaitInternalError(f"record {n} ends {key}, which record {past.n} has ended")
+    past.ending = record
+    past.n = n
+    past.scheduled = None
+    state.outcomes += 1
+    call = state.waiting.get(key)
+    if call is not None:
+        _move(state, call, type(record))
+        heappush(state.ready, (n, key))
+
+
+def _set(state: BodyState, record: records.CallScheduled | records.CallRetrying, n: int) -> None:
+    """A due time is on the way to disk; nothing follows from it until it is there."""
+    call = state.waiting.get(record.key)
+    if call is None:
+        return
+    call.n = call.cause = n
+    _move(state, call, type(record))
+    state.unconfirmed.append((n, record.key))
+
+
+def _move(state: BodyState, call: Call, by: type) -> None:
+    try:
+        after = CALL[call.stage][by]
+    except KeyError:
+        raise PlaitInternalError(f"{by.__name__} for {call}") from None
+    _leave(state, call)
+    _put(state, call, after)
+
+
+def _leave(state: BodyState, call: Call) -> None:
+    match call.stage:
+        case Stage.HELD:
+            del state.held[call.made.key]
+        case Stage.DOOMED:
+            del state.doomed[call.made.key]
+        case Stage.ENDED:
+            pass
+        case _:
+            state.going -= 1
+
+
+def _put(state: BodyState, call: Call, stage: Stage) -> None:
+    call.stage = stage
+    if stage is HELD:
+        state.held[call.made.key] = None
+    elif stage is DOOMED:
+        state.doomed[call.made.key] = False
+    elif stage is not ENDED:
+        state.going += 1
+
+
+def _make(state: BodyState, mark: marks.Made) -> None:
+    key = mark.key
+    if not key.role:
+        place = key[:2]
+        state.counts[place] = key.occurrence + 1
+    if mark.undoable:
+        state.undoable[key] = None
+    past = state.past.get(key)
+    call = state.waiting[key] = Call(mark, HELD, cause=state.last_handed)
+    if past is None:
+        _put(state, call, HELD)
+    elif past.ending is not None:
+        _put(state, call, ENDED)
+        heappush(state.ready, (past.n, key))
+    elif past.cancelled_in == state.attempt:
+        _put(state, call, DOOMED)
+    else:
+        _put(state, call, HELD)
+        if past.failures:
+            call.began = past.began
+        scheduled = past.scheduled
+        if scheduled is not None and scheduled.due_at is not None:
+            heappush(state.dues, (scheduled.due_at, past.n, key))
+
+
+def _hand_out(state: BodyState, mark: marks.HandedOut) -> None:
+    heappop(state.ready)
+    state.waiting.pop(mark.key, None)  # a deadline's scope stays open
+    outcome = state.outcome(mark.key)
+    assert outcome is not None
+    state.handed += 1
+    state.last_handed = mark.n
+    state.moment = outcome.at
+    _drop_stale(state)
+
+
+def _drop_stale(state: BodyState) -> None:
+    ready = state.ready
+    while ready and not (ready[0][1] in state.waiting or ready[0][1] in state.entered):
+        heappop(ready)
+
+
+def _confirm(state: BodyState, n: int) -> None:
+    state.confirmed = n
+    unconfirmed = state.unconfirmed
+    while unconfirmed and unconfirmed[0][0] <= n:
+        number, key = unconfirmed.popleft()
+        if (call := setting(state, number, key)) is not None:
+            _move(state, call, marks.Confirmed)
+
+
+def setting(state: BodyState, n: int, key: Key) -> Call | None:
+    """Find the call that still waits for this record to be on disk."""
+    call = state.waiting.get(key)
+    return call if call is not None and call.stage is SETTING and call.n == n else None
+
+
+# ---------------------------------------------------------------- deadlines, the body
+
+
+def _enter(state: BodyState, key: Key) -> None:
+    state.counts[key[:2]] = key.occurrence + 1
+    deadline = state.deadlines[key]
+    state.entered[key] = deadline.fired is not None
+    if deadline.fired is not None:
+        heappush(state.ready, (deadline.n, key))
+        return
+    state.ticking += 1
+    if state.replay:
+        state.unarmed[key] = None
+        heappush(state.dues, (deadline.due_at, deadline.n, key))
+
+
+def _begin(state: BodyState, mark: marks.Began) -> None:
+    if mark.attempt != state.attempt:  # what an earlier attempt had cancelled binds no more
+        state.outcomes -= sum(one.fired is not None for one in state.deadlines.values())
+        state.deadlines.clear()
+        state.attempt = mark.attempt
+    state.replay = bool(state.past or state.deadlines)
+    state.accept_changes = mark.accept_changes
+    state.stopped = False
+    state.confirmed = state.last_n
+    state.going = state.ticking = state.handed = state.last_handed = 0
+    state.moment = None
+    for place in (state.counts, state.waiting, state.held, state.doomed, state.entered):
+        place.clear()
+    for rest in (state.unarmed, state.unconfirmed, state.ready, state.dues, state.undoable):
+        rest.clear()

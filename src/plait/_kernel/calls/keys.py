@@ -1,0 +1,112 @@
+"""Keys: the name of a call, the same in every start of its body.
+
+A key is a place in the spawn tree, an id, and how often this task has used that id before. It is
+never joined to one string: the ids `foo`, `foo` and `"foo:1"` are three keys. Its canonical JSON is
+what the journal keeps beside a record.
+"""
+
+from __future__ import annotations
+
+from json import JSONEncoder, loads
+from typing import Any, Final, NamedTuple, TypeAlias, cast
+
+PathPart: TypeAlias = int | tuple[str | int, ...]
+"""A step down the spawn tree.
+
+`i`: the i-th plain task that a task spawns · `("g", j, k)`: branch k of its j-th group ·
+`("m", step_id, j, k)`: item k of its j-th map with this id · `("o", j, i)`: the i-th task of its
+j-th `open()`.
+"""
+
+Path: TypeAlias = tuple[PathPart, ...]
+"""A place in the spawn tree; `()` is the first task. In an event step, its step's name and the
+delivery's number come first."""
+
+ROLLBACK: Final = "rollback"
+
+
+class Key(NamedTuple):
+    """The name of a call, or of a durable deadline, which has no id."""
+
+    path: Path
+    step_id: str | None
+    occurrence: int
+    #: `ROLLBACK`: the call that undoes the one with the rest of this key.
+    role: str = ""
+
+    @property
+    def rollback(self) -> Key:
+        """The key of what undoes this call."""
+        return self._replace(role=ROLLBACK)
+
+    @property
+    def undone(self) -> Key:
+        """The key of the call that this one undoes."""
+        return self._replace(role="")
+
+
+# ASCII, so that a key has one text, and an id with half a surrogate pair has one at all.
+_encode: Final = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def key_text(key: Key) -> str:
+    """Write a key as canonical JSON.
+
+    Example:
+        >>> key_text(Key((0, ("g", 1, 2)), "send-email", 0))
+        '[[0,["g",1,2]],"send-email",0]'
+    """
+    path, step_id, occurrence, role = key
+    return _encode((path, step_id, occurrence, role) if role else (path, step_id, occurrence))
+
+
+def key_of(text: str) -> Key:
+    """Read what `key_text` wrote.
+
+    Raises:
+        ValueError: It is not the text of a key.
+    """
+    wrong = ValueError(f"{text!r} is not the text of a key")
+    if not text.startswith("[["):  # a list whose first item is a list
+        raise wrong
+    try:
+        held: list[Any] = loads(text)
+        path: list[Any] = held[0]
+        parts = tuple(part if isinstance(part, int) else tuple(part) for part in path)
+        step_id, occurrence, *role = held[1:]
+    except (TypeError, ValueError):
+        raise wrong from None
+    right = all(map(_is_part, parts)) and type(occurrence) is int and role in ([], [ROLLBACK])
+    if right and (step_id is None or isinstance(step_id, str)):
+        key = Key(parts, step_id, occurrence, *role)
+        if key_text(key) == text:  # `tuple` takes more than lists
+            return key
+    raise wrong
+
+
+def _is_part(part: object) -> bool:
+    if isinstance(part, tuple):
+        inner = cast("tuple[object, ...]", part)
+        return bool(inner) and all(isinstance(one, str) or type(one) is int for one in inner)
+    return type(part) is int
+
+
+def path_text(path: Path) -> str:
+    """Say where a task is, for a message.
+
+    Example:
+        >>> path_text((0, ("g", 1, 2)))
+        'task 0/g1.2'
+        >>> path_text(())
+        'the first task'
+    """
+    if not path:
+        return "the first task"
+    return "task " + "/".join(map(_part_text, path))
+
+
+def _part_text(part: PathPart) -> str:
+    if not isinstance(part, tuple):
+        return str(part)
+    kind, *rest = part
+    return f"{kind}{'.'.join(map(str, rest))}"

@@ -1,0 +1,61 @@
+"""The life of a call in one start of its body, as a table.
+
+A record or mark that is not in a stage's row cannot happen there: `apply` raises. A call begins HELD;
+live it is released in the same breath. With a memo it begins ENDED, and if it was cancelled in this
+attempt of the body, DOOMED. It is gone with `HandedOut` (which only ENDED has) or `LetGo`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from . import marks, records
+
+
+class Stage(enum.Enum):
+    """Where a call is."""
+
+    #: It was made in replay, and has no memo.
+    HELD = "held"
+    #: It was cancelled before, and waits for the same cancellation.
+    DOOMED = "doomed"
+    #: Its handler runs.
+    RUNNING = "running"
+    #: When it is due is on the way to disk.
+    SETTING = "setting"
+    #: It waits for its due time, an event or a child.
+    PENDING = "pending"
+    #: Its outcome is recorded, and will be handed out in its turn.
+    ENDED = "ended"
+
+
+HELD: Final = Stage.HELD
+DOOMED: Final = Stage.DOOMED
+RUNNING: Final = Stage.RUNNING
+SETTING: Final = Stage.SETTING
+PENDING: Final = Stage.PENDING
+ENDED: Final = Stage.ENDED
+
+#: Who may go from where to where, and by what.
+CALL: Final[dict[Stage, dict[type, Stage]]] = {
+    HELD: {
+        records.CallStarted: RUNNING,
+        records.CallScheduled: SETTING,
+        marks.Resumed: PENDING,
+        records.CallCompleted: ENDED,
+    },
+    DOOMED: {},
+    RUNNING: {
+        records.CallCompleted: ENDED,
+        records.CallFailed: ENDED,
+        records.CallRetrying: SETTING,
+    },
+    SETTING: {marks.Confirmed: PENDING, records.CallCompleted: ENDED},
+    PENDING: {
+        records.CallStarted: RUNNING,
+        records.CallCompleted: ENDED,
+        records.CallFailed: ENDED,
+    },
+    ENDED: {},
+}
