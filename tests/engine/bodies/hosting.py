@@ -109,7 +109,7 @@ class Life:
         self.calls = Calls(
             "r1",
             self.state,
-            door=self.door,
+            door=self,
             perform=self.unexpected,
             admit=self.admit,
             timers=self.timers,
@@ -120,7 +120,11 @@ class Life:
         self.groups = Groups(self.calls)
         self.body = self.calls.body
 
-    def door(self, stimulus):
+    @property
+    def may_move(self):
+        return self.state.may_move
+
+    def take_in(self, stimulus):
         """Decide, and keep."""
         kept, todo = advance(self.state, stimulus)
         if kept:
@@ -149,7 +153,7 @@ class Life:
             nursery.start_soon(self.disk.write)
             for beside in besides:
                 nursery.start_soon(beside, self)
-            self.door(stimuli.Began(self.timers.now(), self.attempt, **self.options))
+            self.take_in(stimuli.Began(self.timers.now(), self.attempt, **self.options))
             try:
                 self.ending = await self.calls.start(lambda: function(self))
             except Exception as error:  # noqa: BLE001 - out of the nursery as it is

@@ -105,7 +105,7 @@ class KernelsBrain:
             todo = self._take(stimulus)
             for effect in todo:
                 self._perform(effect)
-            if self.state.may_move:
+            if self._door.may_move:
                 self.body.look(cancelling=isinstance(stimulus, stimuli.CallCancelled))
         except BaseException as error:
             self.body.fail(error)
@@ -121,7 +121,7 @@ class KernelsBrain:
 
     def _take(self, stimulus: Stimulus) -> Sequence[object]:
         """Rule 1."""
-        kept, todo = self._door(stimulus)
+        kept, todo = self._door.take_in(stimulus)
         for record in kept:
             if isinstance(record, CallCompleted | CallFailed):
                 self.body.gate.seal(record.key)
@@ -192,7 +192,7 @@ class KernelsBrain:
 
     def has_outcomes(self) -> bool:
         """Say whether something would be handed out or released if the body were at rest now."""
-        return bool(self._decisions) or self.state.may_move
+        return bool(self._decisions) or self._door.may_move
 
     def suspended(self) -> None:
         """Hear that the body is stopped from outside."""

@@ -16,7 +16,12 @@ from plait._kernel.calls.stimuli import Stimulus
 class Door(Protocol):
     """The kernel, and who keeps its records: one door for whatever is heard in a run."""
 
-    def __call__(self, stimulus: Stimulus, /) -> tuple[Sequence[object], Sequence[object]]:
+    @property
+    def may_move(self) -> bool:
+        """Is it worth while to tell `AtRest`? If not, the body waits for the world."""
+        ...
+
+    def take_in(self, stimulus: Stimulus, /) -> tuple[Sequence[object], Sequence[object]]:
         """Decide, and have the records kept, in one piece. Not a checkpoint.
 
         When they are on disk, the brain of the body that lives then is told `Acknowledged`; if they
