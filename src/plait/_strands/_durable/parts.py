@@ -23,7 +23,6 @@ from plait._kernel.retry.policy import RetryPolicy
 
 from .event import Event
 from .middleware import Middleware
-from .recorded import Recorded
 
 if TYPE_CHECKING:
     from plait._engine.bodies.groups import Tasks
@@ -194,11 +193,6 @@ class RunParts(Protocol):
     @property
     def policy(self) -> RetryPolicy:
         """The function's: of steps that have none of their own."""
-        ...
-
-    @property
-    def recorded(self) -> Recorded:
-        """Writes the records of the app's runs."""
         ...
 
     @property

@@ -2,12 +2,12 @@
 
 Rule 1: a value is written by the output of its call before it becomes a record, and goes as it comes.
 Rule 2: an exception is in the record itself while the process lives, since policies are asked about
-    it. A journal is given its `Failure`, which is made once, when the exception is raised.
+    it. A journal is given its `Failure`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from plait._engine.bodies.ports import Output as AnyOutput
@@ -23,53 +23,38 @@ from .values import Output, OutputRefused
 _event_data: Final = Output.of_events()
 
 
-class Recorded:
-    """Writes what is in the records of an app's runs, and makes the errors of their calls.
+def error_of(failed: CallFailed) -> StepError:
+    """Make the error that a call raises, of what is recorded of its failure.
 
-    It is the `Values` of a `FunctionScribe`, and its `error_of` that of `Calls`.
+    Raises:
+        ContextSerdeError: That is none.
     """
+    error, key = failed.error, failed.key
+    failure, live = _failure(error), error if isinstance(error, Exception) else None
+    if failure.exception is None:  # there is none to speak of: what refused the call says it all
+        live = None
+    return failure.step_error(key.step_id or "", key_text(key), failed.attempts, live)
 
-    def __init__(self) -> None:
-        #: Of exceptions that somebody has caught and will raise again, by their identity.
-        self._taken: dict[int, Failure] = {}
 
-    def take_down(self, error: Exception) -> None:
-        """Take an exception down, as it is now, until `forget`."""
-        self._taken[id(error)] = Failure.of(error)
+def write_error(error: object) -> object:
+    """Write what a record has of a failure: an exception, or what was written before.
 
-    def forget(self, errors: Iterable[Exception]) -> None:
-        """Forget exceptions that were taken down: their calls are over."""
-        for error in errors:
-            self._taken.pop(id(error), None)
+    Raises:
+        ContextSerdeError: It is something else.
+    """
+    return _failure(error).write()
 
-    def encode(self, value: object, /) -> object:
-        """Write an exception; a value is written already."""
-        return self._failure(value).write() if isinstance(value, Exception) else value
 
-    def decode(self, data: object, /) -> object:
-        """Give it back: whoever has the call reads it."""
-        return data
-
-    def error_of(self, failed: CallFailed, /) -> StepError:
-        """Make the error that a call raises, of what is recorded of its failure.
-
-        Raises:
-            ContextSerdeError: That is none.
-        """
-        error, key = failed.error, failed.key
-        if isinstance(error, Exception):
-            failure = self._failure(error)
-            live = None if failure.exception is None else error
-        else:
-            failure, live = Failure.read(error), None
-        return failure.step_error(key.step_id or "", key_text(key), failed.attempts, live)
-
-    def _failure(self, error: Exception) -> Failure:
-        if isinstance(error, OutputRefused):
-            return refused(str(error))
-        if isinstance(error, NestedStepError) and not error.key:  # of this very call
-            return nested(error.message)
-        return self._taken.get(id(error)) or Failure.of(error)
+def _failure(error: object) -> Failure:
+    if isinstance(error, Failure):
+        return error
+    if not isinstance(error, Exception):
+        return Failure.read(error)
+    if isinstance(error, OutputRefused):
+        return refused(str(error))
+    if isinstance(error, NestedStepError) and not error.key:  # of this very call
+        return nested(error.message)
+    return Failure.of(error)
 
 
 class Sealed:
