@@ -30,7 +30,7 @@ from .event import SHOWN, Event, Sendable, envelopes
 from .function import Function
 from .middleware import before_send
 from .parts import RunParts, Undoing
-from .recorded import Events, Sealed
+from .recorded import Sealed
 from .returned import innermost, name_of_handler, returned
 from .setup import check_retries, policy_of
 from .values import Output, output_of
@@ -247,10 +247,9 @@ class Step:
         name = arguments.event_name("event", event)
         seconds = arguments.duration("timeout", timeout, least=0)
         fits = arguments.predicate("if_exp", if_exp, event)
-        waits = self._parts.waits(fits, arguments.flag("buffer", buffer))
-        output = Events(self._parts.middleware)
+        lookout = self._parts.waits(fits, arguments.flag("buffer", buffer))
         found: Event[Any] | None = await self._parts.calls.wait(
-            step_id, name, seconds=seconds, waits=waits, output=output
+            step_id, name, seconds=seconds, waits=lookout, output=lookout
         )
         return found
 

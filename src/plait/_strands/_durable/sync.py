@@ -1,7 +1,4 @@
-"""`ctx.step` and `ctx.group` of a `SyncContext`: each call is made by the task of the calling thread.
-
-Arguments are looked at in the thread, where their mistakes were made, and again by the call itself.
-"""
+"""`ctx.step` and `ctx.group` of a `SyncContext`: each call is made by the task of the calling thread."""
 
 from __future__ import annotations
 
