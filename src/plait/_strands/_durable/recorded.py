@@ -8,6 +8,7 @@ Rule 2: an exception is in the record itself while the process lives, since poli
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from plait._engine.bodies.ports import Output as AnyOutput
 from plait._errors import NestedStepError, StepError
 from plait._kernel.calls.keys import key_text
