@@ -1,46 +1,61 @@
-"""Starts the body of a function. (The thinnest version: see the owner's.)"""
+"""A start of a function's body: its context is made, and its middleware put around it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from plait._engine.bodies.body import Body
+from plait._engine.bodies.threads import Threads
 
-from .context import Context
+from .context import Context, SyncContext
+from .entrance import Entrance, ThreadEntrance
 from .function import Function
+from .group import Group
+from .middleware import around_run
 from .parts import RunParts
-from .recorded import Sealed
-from .returned import returned
-from .values import output_of
+from .step import Step
+from .sync import SyncGroup, SyncStep
+
+if TYPE_CHECKING:
+    from plait._engine.bodies.calls import Calls
 
 
-class _Step:
-    def __init__(self, parts: RunParts) -> None:
-        self._parts = parts
+async def run_body(function: Function[Any, Any], parts: RunParts, calls: Calls) -> Any:
+    """Run the user's function once, from its top, as the first task of its body.
 
-    async def run(self, step_id: str, handler: Any, *args: Any) -> Any:
-        output = Sealed(output_of(returned(handler, {})), self._parts.middleware)
-        return await self._parts.calls.run(
-            step_id,
-            partial(handler, *args),
-            name=getattr(handler, "__qualname__", "handler"),
-            retry=self._parts.policy,
-            output=output,
-        )
+    Args:
+        function: The function. A plain one runs in a worker thread.
+        parts: What its context needs. Made for this start.
+        calls: The body's; `parts.calls` are the same.
 
-    async def sleep(self, step_id: str, seconds: float) -> None:
-        await self._parts.calls.sleep(step_id, seconds)
+    Returns:
+        What the function returned, or what the middleware made of that.
+
+    Raises:
+        BaseException: What it raised.
+
+    A checkpoint if the function is one, or is plain.
+    """
+    if function.is_async:
+        ctx: Any = context_of(parts)
+        body: Callable[[], Any] = partial(function.handler, ctx)
+    else:
+        threads = Threads(calls.body, parts.function_limiter, calls.nested)
+        entrance = ThreadEntrance(threads)
+        ctx = sync_context_of(parts, entrance)
+        body = partial(entrance.thread, partial(function.handler, ctx))
+    return await around_run(parts.middleware, ctx, body)
 
 
-async def run_body(
-    function: Function[Any, Any],
-    parts: RunParts,
-    body: Body,  # noqa: ARG001
-) -> object:
-    step: Any = _Step(parts)
-    group: Any = parts.groups
-    ctx: Context[Any] = Context(
-        event=parts.event, events=parts.events, run_id=parts.run_id, step=step, group=group
-    )
-    return await function.handler(ctx)
+def context_of(parts: RunParts) -> Context[Any]:
+    """Make the context of an `async def` function."""
+    step = Step(parts)
+    return Context(parts, step, Group(parts, step))
+
+
+def sync_context_of(parts: RunParts, entrance: Entrance) -> SyncContext[Any]:
+    """Make the context of a `def` function."""
+    step = Step(parts)
+    group = SyncGroup(parts, Group(parts, step), entrance)
+    return SyncContext(parts, SyncStep(step, entrance), group, entrance)
