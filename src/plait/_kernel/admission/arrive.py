@@ -101,9 +101,9 @@ def _cancel(turn: Turn, fn_id: str, cancels: tuple[Cancel, ...], event: EventRec
         run = turn.state.runs[name]
         try:
             meant = any(_is_meant(cancel, run, event, turn.now) for cancel in cancels)
-        except BaseException as error:  # noqa: BLE001 - the sender gets it: see `Report`
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - the sender gets it: see `Report`
             trouble = trouble or Trouble("cancel", error)
-            continue
+            continue  # noqa: ASYNC104
         if meant:
             turn.cancel(run, f"event {event.name!r} cancels it")
     if trouble is not None:
