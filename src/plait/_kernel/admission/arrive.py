@@ -14,7 +14,7 @@ from .knobs import Caller, hold, pass_knobs
 from .plan import Cancel, FunctionPlan, Trigger
 from .records import EventReceived
 from .state import Held, Run
-from .stimuli import Arrival, EventsReceived, Invoked, Ticked
+from .stimuli import Arrival, CronWatched, EventsReceived, Invoked, Ticked
 from .turn import Turn
 
 
@@ -46,6 +46,12 @@ def tick(turn: Turn, stimulus: Ticked) -> None:
     turn.write(records.CronFired(turn.now, fn_id, planned, stimulus.cron))
     event = _record(turn, stimulus.event, to=fn_id)
     _come(turn, state.plan.functions[fn_id], event, stimulus.run_id)
+
+
+def watch(turn: Turn, stimulus: CronWatched) -> None:
+    """Remember since when a trigger is served, unless it was before."""
+    if (stimulus.fn_id, stimulus.cron) not in turn.state.ticks:
+        turn.write(records.CronWatched(turn.now, stimulus.fn_id, stimulus.cron))
 
 
 def invoke(turn: Turn, stimulus: Invoked) -> None:
