@@ -1,4 +1,4 @@
-"""Every record of a function's calls and of an app's stream, by chance, out of its annotations."""
+"""Every record of a function's run and of an app's stream, by chance, out of its annotations."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from plait._journal import app_kinds, call_kinds
+from plait._journal import app_kinds, call_kinds, life_kinds
 from plait._kernel.admission import records as app_records
 from plait._kernel.admission import snapshot
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import Op, Where
+from plait._kernel.calls.refusals import Differs
+from plait._kernel.functions.reasons import Why
 from tests.kernel.calls.test_keys import KEY
 
 TEXT = st.text(max_size=6)
@@ -51,12 +53,17 @@ BY_ANNOTATION: dict[object, SearchStrategy[Any]] = {
     | st.tuples(st.sampled_from(["debounce", "batch_events"]), TEXT),
     tuple[int, ...]: many(NUMBER),
     snapshot.Marks: many(TEXT, TEXT, SECONDS),
+    tuple[object, ...]: many(JSON),
+    tuple[Key, ...]: many(KEY),
 }
 EXCEPTIONS: dict[tuple[type, str], SearchStrategy[Any]] = {
     (app_records.EventReceived, "number"): NUMBER,
     (app_records.EventReceived, "ts"): st.integers(),
     (app_records.Need, "place"): st.integers(-1, 9),
     (snapshot.HeldPicture, "event"): NUMBER,
+    (Differs, "what"): st.sampled_from(["op", "handler", "where"]),
+    (Differs, "before"): TEXT | many(TEXT),
+    (Differs, "now"): TEXT | many(TEXT),
 }
 
 
@@ -71,6 +78,7 @@ def by_chance(cls: type) -> SearchStrategy[Any]:
     return st.builds(cls, **found)
 
 
+BY_ANNOTATION[Why] = st.one_of(*map(by_chance, get_args(Why)))
 BY_ANNOTATION[tuple[app_records.Need, ...]] = many(by_chance(app_records.Need))
 BY_ANNOTATION[app_records.Keys] = by_chance(app_records.Keys)
 HELD = by_chance(snapshot.HeldPicture)
@@ -91,4 +99,5 @@ EXCEPTIONS[app_records.AppSnapshot, "state"] = by_chance(snapshot.Picture)
 
 #: One strategy for each kind, by its tag.
 CALLS = {kind.tag: by_chance(kind.cls) for kind in call_kinds.KINDS}
+LIVES = {kind.tag: by_chance(kind.cls) for kind in life_kinds.KINDS}
 APP = {kind.tag: by_chance(kind.cls) for kind in app_kinds.KINDS}

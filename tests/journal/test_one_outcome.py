@@ -116,7 +116,7 @@ def test_each_key_ends_once_whatever_its_neighbours_do(key: Key, kind: str, back
     async def main() -> None:
         with journal_of(kind) as journal:
             async with desk(journal) as open_desk:
-                await open_desk.keep(*scribe.entries(ends, status="running"))
+                await open_desk.keep(*scribe.entries(ends))
                 for what in OUTCOMES:
                     again = scribe.entries([(count + 1, record(what, key))])
                     with pytest.raises(StreamConflictError):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from plait._abc import Entry, Opening
 from plait._errors import ContextSerdeError, UnreadableEntryError
-from plait._journal import app_kinds, call_kinds, kinds
+from plait._journal import app_kinds, call_kinds, kinds, life_kinds
 from plait._journal.scribes import AppScribe, AsTheyCome, FunctionScribe
 from plait._kernel.admission import keeping as app_keeping
 from plait._kernel.admission import records as app_records
@@ -20,7 +20,12 @@ from plait._kernel.admission.records import EventReceived, EventSkipped, Keys, N
 from plait._kernel.calls import records as call_records
 from plait._kernel.calls.keys import Key, key_text
 from plait._kernel.calls.records import CallCancelled, CallCompleted, CallStarted, Patched
-from tests.journal.scribed import APP, CALLS
+from plait._kernel.calls.refusals import Differs
+from plait._kernel.functions import keeping as life_keeping
+from plait._kernel.functions import reasons
+from plait._kernel.functions import records as life_records
+from plait._kernel.keeping import Keep
+from tests.journal.scribed import APP, CALLS, LIVES
 from tests.journal.test_codec import changed_somewhere, json_values
 
 OPENING = Opening("shop", "shop-order", parent="p1", source="abc")
@@ -28,12 +33,18 @@ KEY = Key((0, ("g", 1, 2)), "charge", 0)
 FUNCTION = FunctionScribe("r1", OPENING)
 SHOP = AppScribe("shop")
 
+TABLES = [
+    (FUNCTION, call_kinds.KINDS),
+    (FUNCTION, life_kinds.KINDS),
+    (SHOP, app_kinds.KINDS),
+]
+
 Sample = tuple[FunctionScribe | AppScribe, Any]
 every_sample = st.one_of(
-    st.tuples(st.just(FUNCTION), st.one_of(*CALLS.values())),
+    st.tuples(st.just(FUNCTION), st.one_of(*CALLS.values(), *LIVES.values())),
     st.tuples(st.just(SHOP), st.one_of(*APP.values())),
 )
-BOTH = [*((FUNCTION, tag) for tag in CALLS), *((SHOP, tag) for tag in APP)]
+BOTH = [*((FUNCTION, tag) for tag in [*CALLS, *LIVES]), *((SHOP, tag) for tag in APP)]
 
 
 def entry_of(scribe: Any, record: object, n: int = 7) -> Entry:
@@ -59,6 +70,9 @@ def faults(scribe: Any, entry: Entry) -> tuple[str, ...]:
 
 def test_every_record_that_is_kept_has_a_tag_and_no_other_has():
     assert {kind.cls for kind in call_kinds.KINDS} == {*get_args(call_records.Record)}
+    assert {kind.cls for kind in life_kinds.KINDS} == {*life_keeping.OF_RUNS}
+    of_streams = {kind.cls for kind in life_kinds.REGISTRY.kinds}
+    assert of_streams == {*life_keeping.KEEPING}, "one registry has a whole stream"
     kept = {cls for cls, keep in app_keeping.KEEPING.items() if keep is not None}
     assert {kind.cls for kind in app_kinds.KINDS} == kept
 
@@ -76,6 +90,17 @@ def test_the_tags_are_those_of_the_contract():
         "deadline.fired": call_records.DeadlineFired,
         "patch.decided": Patched,
     }
+    assert {kind.tag: kind.cls for kind in life_kinds.KINDS} == {
+        "run.queued": life_records.RunQueued,
+        "run.started": life_records.FunctionStarted,
+        "run.retrying": life_records.FunctionRetrying,
+        "rollback.begun": life_records.RollbackBegun,
+        "run.held": life_records.FunctionHeld,
+        "run.freed": life_records.FunctionFreed,
+        "run.completed": life_records.FunctionCompleted,
+        "run.failed": life_records.FunctionFailed,
+        "run.cancelled": life_records.FunctionCancelled,
+    }
     assert {kind.tag: kind.cls for kind in app_kinds.KINDS} == {
         "event.received": EventReceived,
         "event.held": app_records.EventHeld,
@@ -91,13 +116,13 @@ def test_the_tags_are_those_of_the_contract():
 
 
 def test_no_tag_is_in_two_tables():
-    tables = [kinds.KINDS, call_kinds.KINDS, app_kinds.KINDS]
+    tables = [kinds.KINDS, call_kinds.KINDS, life_kinds.KINDS, app_kinds.KINDS]
     tags = [kind.tag for table in tables for kind in table]
     assert len(tags) == len({*tags})
 
 
 def test_a_record_has_the_key_of_its_entry_wherever_it_has_one():
-    for kind in call_kinds.KINDS:
+    for kind in life_kinds.REGISTRY.kinds:
         assert kind.keyed == ("key" in attrs.fields_dict(kind.cls))
 
 
@@ -110,7 +135,8 @@ def test_a_record_is_read_back_as_it_was(sample: Sample):
     entry = entry_of(scribe, record)
     assert read(scribe, entry) == record
     assert entry.at == record.at
-    assert (entry.n, entry.status, entry.opening) == (7, None, None)
+    status = life_kinds.STATUS.get(type(record))
+    assert (entry.n, entry.status, entry.opening) == (7, status, None)
 
 
 @given(every_sample)
@@ -180,13 +206,59 @@ def test_a_stream_begins_with_what_it_is():
     assert (entry.stream, entry.status, entry.opening) == shop
 
 
-def test_the_last_record_of_an_append_gives_the_stream_its_status():
-    records = [(n, Patched(1.0, str(n), on=True)) for n in (1, 2, 3)]
-    given = [e.status for e in FUNCTION.entries(records, status="running")]
-    assert given == ["queued", None, "running"]
-    assert [e.status for e in FUNCTION.entries(records[1:], status="failed")] == [None, "failed"]
-    assert [e.status for e in FUNCTION.entries(records[:1], status="running")] == ["running"]
-    assert FUNCTION.entries([], status="running") == []
+def test_each_record_of_a_life_says_where_it_leaves_the_stream():
+    error, why = {"name": "ValueError"}, reasons.UnknownFunction("shop-order")
+    told: list[tuple[Any, str | None]] = [
+        (life_records.RunQueued(1.0, "f", "e", (), None, 0.0, 0.0, 7, "s"), "queued"),
+        (life_records.FunctionStarted(2.0, 0, 0, "s"), "running"),
+        (Patched(2.0, "v2", on=True), None),
+        (life_records.FunctionRetrying(3.0, 0, error, 5.0), None),
+        (life_records.FunctionHeld(4.0, why), "held"),
+        (life_records.FunctionFreed(4.0), "running"),
+        (life_records.FunctionStarted(5.0, 1, 0, "s"), "running"),
+        (life_records.RollbackBegun(6.0, (KEY,), error, None), None),
+        (life_records.FunctionFailed(7.0, error), "failed"),
+    ]
+    entries = FUNCTION.entries([*enumerate((record for record, _ in told), 1)])
+    assert [entry.status for entry in entries] == [status for _, status in told]
+    assert entries[0].opening == OPENING
+    assert entry_of(FUNCTION, life_records.FunctionCompleted(7.0, None)).status == "completed"
+    assert entry_of(FUNCTION, life_records.FunctionCancelled(7.0, "")).status == "cancelled"
+    assert FUNCTION.entries([]) == []
+
+
+def test_no_record_of_a_life_is_a_note():
+    assert {*life_keeping.OF_RUNS.values()} == {Keep.ACKNOWLEDGED}
+    assert {kind.tag for kind in life_kinds.KINDS}.isdisjoint(life_kinds.NOTES)
+
+
+def test_a_run_that_is_held_says_why_in_few_bytes():
+    held = life_records.FunctionHeld(4.0, Differs(KEY, "where", ("a", "b"), ()), 3)
+    assert entry_of(FUNCTION, held).body == (
+        b'{"at":4.0,"cause":3,"why":{"differs":{"before":["a","b"],'
+        b'"key":"[[0,[\\"g\\",1,2]],\\"charge\\",0]","now":[],"what":"where"}}}'
+    )
+
+
+def test_every_fault_of_a_life_is_told_with_its_path():
+    entry = entry_of(FUNCTION, life_records.RollbackBegun(1.0, (KEY, KEY), None, None))
+    body = json.loads(entry.body) | {"keys": [key_text(KEY), "[]"], "reason": 5}
+    assert faults(FUNCTION, attrs.evolve(entry, body=json.dumps(body).encode())) == (
+        "keys[1]: '[]' is not the text of a key",
+        "reason: 5 is no text",
+    )
+    entry = entry_of(FUNCTION, life_records.FunctionHeld(1.0, reasons.TooManyResumes(3)))
+    for why, fault in (
+        ({"resumes": {"resumes": -1}}, "why.resumes.resumes: -1 is below 0"),
+        ({"weather": {}}, "why: {'weather': {}} is none of resumes, source, function"),
+        (
+            {"differs": {"before": 5, "key": key_text(KEY), "now": "b", "what": "op"}},
+            "5 is no text",
+        ),
+    ):
+        body = json.loads(entry.body) | {"why": why}
+        (told,) = faults(FUNCTION, attrs.evolve(entry, body=json.dumps(body).encode()))
+        assert fault in told
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1j, {1, 2}, [object()]])
@@ -350,7 +422,7 @@ def test_whatever_the_bytes_are_only_one_error_comes_out(
         record = read(scribe, entry)
     except UnreadableEntryError:
         return
-    assert type(record) in {kind.cls for kind in (*call_kinds.KINDS, *app_kinds.KINDS)}
+    assert type(record) in {kind.cls for _, table in TABLES for kind in table}
 
 
 @given(every_sample, st.data())

@@ -1,7 +1,8 @@
 """The kinds of records of the calls of a durable body: each has a tag, a version and a form. For ever.
 
-`registry` has the rules. Values and errors are written as they come, since the strand, which knows
-their types, has made JSON values of them. The key of a call is that of the entry.
+`registry` has the rules; the registry is that of a whole run, in `life_kinds`. Values and errors are
+written as they come, since the strand, which knows their types, has made JSON values of them. The key
+of a call is that of the entry.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from plait._kernel.keeping import Keep
 
 from . import forms
 from .forms import Form, Misfit, Values
-from .registry import Forms, Kind, Registry, Upgrade
+from .registry import Kind, Upgrade
 
 KINDS: Final = (
     Kind("step.started", 1, records.CallStarted, keyed=True),
@@ -50,6 +51,8 @@ def _write_key(key: Key, _: Values) -> str:
     return key_text(key)
 
 
+KEY: Final = Form(_read_key, _write_key)
+
 BY_ANNOTATION: Final[dict[object, Form]] = {
     float: forms.SECONDS,
     float | None: forms.optional(forms.SECONDS),
@@ -59,10 +62,8 @@ BY_ANNOTATION: Final[dict[object, Form]] = {
     str: forms.TEXT,
     str | None: forms.optional(forms.TEXT),
     object: forms.VALUE,
-    Key: Form(_read_key, _write_key),
+    Key: KEY,
     Op: forms.word(*get_args(Op)),
     Where: forms.listing(forms.TEXT),
     Where | None: forms.optional(forms.listing(forms.TEXT)),
 }
-
-REGISTRY: Final = Registry(KINDS, UPGRADES, Forms(BY_ANNOTATION, {}))

@@ -1,7 +1,7 @@
 """The kinds of records of event workflows and flows: each has a tag, a version and a form. For ever.
 
 `registry` has the rules. Times are written as they are, on the clock of the life of the run in which
-they were recorded. Functions and apps have tags of their own: `call_kinds`, `app_kinds`.
+they were recorded. Functions and apps have tags of their own: `life_kinds`, `call_kinds`, `app_kinds`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ Rule 2: fields that change are a new version, with an upgrade from the one befor
 Rule 3: a kind that is not in the table is refused. Nothing is imported by a name in a journal.
 
 How a field is written follows from what it is annotated with; each table says how, and names the
-exceptions. There are three: `kinds` of event workflows and flows, `call_kinds`, `app_kinds`.
+exceptions. There are three registries: `kinds` of event workflows and flows, `app_kinds`, and `life_kinds` of
+functions' runs, with the `call_kinds` of their calls.
 """
 
 from __future__ import annotations

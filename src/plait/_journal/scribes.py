@@ -4,7 +4,9 @@ Rule 1: the kernel numbers, the journal checks. A scribe remembers nothing, so t
     it what became of an append.
 Rule 2: recovery does not read notes: their bodies may say anything. A note has its place all the
     same, and one of a kind or version that is not known holds the stream, as any record does.
-Rule 3: what users' values and errors look like is the strand's business. By default they come as
+Rule 3: where a stream stands is said by the records that change it, so that what is listed of a stream
+    and what its records say are one thing.
+Rule 4: what users' values and errors look like is the strand's business. By default they come as
     JSON values, and go as such.
 
 The clock of both streams is the wall's: an entry's time is its record's.
@@ -12,16 +14,16 @@ The clock of both streams is the wall's: an entry's time is its record's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Generic
 
 from typing_extensions import TypeVar
 
 from plait._abc import Entry, Opening, Status
 from plait._kernel.admission import records as app_records
-from plait._kernel.calls import records as call_records
+from plait._kernel.functions.records import AnyRecord
 
-from . import app_kinds, call_kinds
+from . import app_kinds, life_kinds
 from .codec import Codec, Dated
 from .forms import Values
 from .registry import Registry
@@ -50,7 +52,8 @@ class Scribe(Generic[R]):
     Args:
         stream: Its name.
         opening: What it is, for its first entry.
-        begins: The status that it has from its first entry on.
+        begins: The status that it has from its first entry on, unless that says another.
+        status: What each kind of record makes of that.
         registry: The kinds of its records.
         notes: The tags of those that are notes.
         values: Writes and reads users' values and errors.
@@ -61,6 +64,7 @@ class Scribe(Generic[R]):
         stream: str,
         opening: Opening,
         begins: Status,
+        status: Mapping[type, Status],
         registry: Registry,
         notes: frozenset[str],
         values: Values,
@@ -68,28 +72,26 @@ class Scribe(Generic[R]):
         self._codec: Codec[R] = Codec(stream, values, registry=registry)
         self._opening = opening
         self._begins: Status = begins
+        self._status = status
         self._notes = notes
 
-    def entries(
-        self, records: Sequence[tuple[int, R]], *, status: Status | None = None
-    ) -> list[Entry]:
+    def entries(self, records: Sequence[tuple[int, R]]) -> list[Entry]:
         """Write records.
 
         Args:
             records: Each with its place in the stream.
-            status: What the last of them makes of the stream, if it changes that.
 
         Raises:
             ContextSerdeError: A value in one of them cannot be written.
         """
         written: list[Entry] = []
-        for left, (n, record) in enumerate(records, 1 - len(records)):
-            new = None if left else status
+        for n, record in records:
+            status = self._status.get(type(record))
             if n == 1:
-                first = new or self._begins
-                written.append(self._codec.encode(record, n, status=first, opening=self._opening))
+                opening, status = self._opening, status or self._begins
+                written.append(self._codec.encode(record, n, status=status, opening=opening))
             else:
-                written.append(self._codec.encode(record, n, status=new))
+                written.append(self._codec.encode(record, n, status=status))
         return written
 
     def records(
@@ -115,13 +117,14 @@ class Scribe(Generic[R]):
                 self._codec.check(entry)
 
 
-class FunctionScribe(Scribe[call_records.Record]):
-    """Writes and reads the calls of one run of a function.
+class FunctionScribe(Scribe[AnyRecord]):
+    """Writes and reads the stream of one run of a function: its life, and its calls.
 
     Args:
         run_id: The run's id.
         opening: Of its stream.
-        values: Writes what calls have returned or raised, if it does not come as JSON values.
+        values: Writes what the run and its calls have returned or raised, and its events, if they do
+            not come as JSON values.
 
     Example:
         ```python
@@ -131,7 +134,10 @@ class FunctionScribe(Scribe[call_records.Record]):
     """
 
     def __init__(self, run_id: str, opening: Opening, values: Values = AS_THEY_COME) -> None:
-        super().__init__(run_id, opening, "queued", call_kinds.REGISTRY, call_kinds.NOTES, values)
+        kinds = life_kinds
+        super().__init__(
+            run_id, opening, "queued", kinds.STATUS, kinds.REGISTRY, kinds.NOTES, values
+        )
 
 
 class AppScribe(Scribe[app_records.Record]):
@@ -144,4 +150,5 @@ class AppScribe(Scribe[app_records.Record]):
 
     def __init__(self, app_id: str, values: Values = AS_THEY_COME) -> None:
         stream, opening = f"app/{app_id}", Opening(app_id, app_id)
-        super().__init__(stream, opening, "running", app_kinds.REGISTRY, app_kinds.NOTES, values)
+        kinds = app_kinds
+        super().__init__(stream, opening, "running", {}, kinds.REGISTRY, kinds.NOTES, values)

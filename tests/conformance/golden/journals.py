@@ -2,7 +2,8 @@
 
 `NAME.jsonl` has the entries as a journal would keep them. `NAME.states.jsonl` has, for the end of each
 append, the place of its last entry, and what the state is then: of a run of a workflow (`stories`)
-and of an app (`apps`) its snapshot, of a function's calls (`bodies`) what is known of each.
+and of an app (`apps`) its snapshot, of a function's calls (`bodies`) what is known of each, of its
+run (`lives`) where that is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from plait._journal.codec import Codec, read_run, status_after
 from plait._journal.snapshot import write
 from plait._kernel.state import RunState
 
-from . import apps, bodies
+from . import apps, bodies, lives
 from .plans import VALUES
 from .stories import STORIES, Story, told
 
@@ -68,7 +69,7 @@ def save(release: str) -> None:
         story = told(name)
         appends = [*entries_of(story)]
         _save(folder, name, appends, map(document, after_each(name, story, appends)))
-    for durable in (bodies, apps):
+    for durable in (bodies, lives, apps):
         for name in durable.STORIES:
             appends = durable.appends_of(name)
             _save(folder, name, appends, documents(durable.Reader(name), appends))
@@ -87,7 +88,9 @@ def _save(folder: Path, name: str, appends: list[list[Entry]], documents: Iterab
     path.with_suffix(".states.jsonl").write_text("\n".join(states) + "\n", encoding="utf-8")
 
 
-def documents(reader: bodies.Reader | apps.Reader, appends: list[list[Entry]]) -> Iterator[Any]:
+def documents(
+    reader: bodies.Reader | lives.Reader | apps.Reader, appends: list[list[Entry]]
+) -> Iterator[Any]:
     """What the state is after each append."""
     for entries in appends:
         reader.read(entries)

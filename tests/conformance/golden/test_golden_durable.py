@@ -8,20 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from plait._journal import app_kinds, call_kinds
+from plait._journal import app_kinds, call_kinds, life_kinds
 from plait._kernel.admission.records import AppSnapshot
 from plait._kernel.admission.snapshot import fold, picture_of, state_of
 from plait._kernel.admission.state import AppState
 from plait._kernel.calls.keys import key_of
+from plait._kernel.functions.reasons import Why
 
-from . import apps, bodies, stories
+from . import apps, bodies, lives, stories
 from .journals import from_line, releases
 
-TOLD: dict[str, Any] = dict.fromkeys(bodies.STORIES, bodies) | dict.fromkeys(apps.STORIES, apps)
+TOLD: dict[str, Any] = {name: told for told in (bodies, lives, apps) for name in told.STORIES}
 JOURNALS = [
     pytest.param(path, id=f"{release.name}-{path.stem}")
     for release in releases()
@@ -56,9 +57,24 @@ def test_a_journal_says_what_its_stream_is(path: Path):
     assert first.opening is not None
     assert first.opening.app_id == "golden"
     assert first.status == ("running" if path.stem in apps.STORIES else "queued")
-    assert {entry.status for entry in rest} == {None}
+    if path.stem not in lives.STORIES:
+        assert {entry.status for entry in rest} == {None}
     for entry in (first, *rest):
         assert entry.key is None or key_of(entry.key)
+
+
+def test_where_a_run_stands_is_what_its_records_say():
+    for path in (path for path in PATHS if path.stem in lives.STORIES):
+        reader, stands = lives.Reader(path.stem), None
+        for entry in entries_in(path):
+            reader.read([entry])
+            stands = entry.status or stands
+            assert reader.document()["status"] == stands, f"{path.stem}: entry {entry.n}"
+
+
+def test_every_reason_to_hold_a_run_is_in_a_golden_journal():
+    entries = [entry for path in PATHS if path.stem == "holds" for entry in entries_in(path)]
+    assert len(lives.reasons_in(entries)) == len(get_args(Why))
 
 
 def test_an_app_is_taken_up_from_its_last_snapshot_as_from_its_beginning():
@@ -76,7 +92,7 @@ def test_an_app_is_taken_up_from_its_last_snapshot_as_from_its_beginning():
 
 def test_every_version_of_every_kind_is_in_a_golden_journal():
     found = {(entry.kind, entry.version) for path in PATHS for entry in entries_in(path)}
-    kinds = (*call_kinds.KINDS, *app_kinds.KINDS)
+    kinds = (*call_kinds.KINDS, *life_kinds.KINDS, *app_kinds.KINDS)
     assert found == {(k.tag, version) for k in kinds for version in range(1, k.version + 1)}
 
 

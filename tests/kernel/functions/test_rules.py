@@ -240,8 +240,9 @@ def test_too_many_resumes_without_a_new_outcome_hold_the_run() -> None:
         desk = desk.again().start(max_resumes=2)
     held = desk.again()
     why = reasons.TooManyResumes(2)
-    assert held.take(max_resumes=2) == [effects.Hold(why)]
-    assert held.kinds() == desk.kinds()
+    assert held.take(max_resumes=2) == []
+    assert held.sync() == [effects.Hold(why)]
+    assert held.kinds() == [*desk.kinds(), "FunctionHeld"]
     assert (held.status, held.waits) == ("held", [("app.resume()", None)])
     assert "resumed 2 times" in why.text("r1")
     asked = desk.again().start(max_resumes=2, resumed=True)
@@ -294,7 +295,8 @@ def test_another_source_is_logged_or_holds_the_run() -> None:
     assert again.last.source == "s2"
     held = desk.again()
     why = reasons.SourceChanged("s1", "s2")
-    assert held.take(source="s2", on_code_change="hold") == [effects.Hold(why)]
+    assert held.take(source="s2", on_code_change="hold") == []
+    assert held.sync() == [effects.Hold(why)]
     assert "s1, and the function is now s2" in why.text("r1")
     asked = desk.again()
     assert asked.take(source="s2", on_code_change="hold", resumed=True) == [
@@ -314,8 +316,10 @@ def test_a_run_that_has_not_started_takes_any_source() -> None:
 def test_a_function_that_nobody_knows_holds_the_run_also_if_it_is_asked_for() -> None:
     desk = Desk().start()
     why = reasons.UnknownFunction("shop-f")
-    assert desk.again().take(source=None) == [effects.Hold(why)]
-    assert desk.again().take(source=None, resumed=True) == [effects.Hold(why)]
+    for resumed in (False, True):
+        held = desk.again()
+        assert held.take(source=None, resumed=resumed) == []
+        assert held.sync() == [effects.Hold(why)]
     assert "'shop-f'" in why.text("r1")
 
 
@@ -336,11 +340,10 @@ def test_code_that_does_not_fit_holds_the_run_and_it_has_not_failed() -> None:
     _, (refuse, stop) = again.call(handler="another")
     assert isinstance(refuse, calls.Refuse)
     assert stop == effects.StopBody(refuse.why)
-    assert again.raised(ValueError("DeterminismError, or whatever it made of it")) == [
-        effects.Hold(refuse.why)
-    ]
+    assert again.last == records.FunctionHeld(again.now, refuse.why, cause=5)
+    assert again.raised(ValueError("DeterminismError, or whatever it made of it")) == []
+    assert again.sync() == [effects.Hold(refuse.why)]
     assert again.status == "held"
-    assert again.last == records.FunctionStarted(again.now, 0, 1, "s1", cause=2)
     accepted = again.again().start(resumed=True, accept_changes=True)
     assert accepted.call(handler="another") == (key, [])
 
@@ -353,7 +356,63 @@ def test_a_cancellation_that_does_not_come_again_holds_the_run() -> None:
     again.call()
     refuse, stop = again.rest()
     assert stop == effects.StopBody(refuse.why)
+    assert again.sync() == [], "its body is not over"
     assert again.gone() == [effects.Hold(refuse.why)]
+
+
+def test_why_a_run_is_held_is_kept_once_whatever_restarts_there_are() -> None:
+    held = Desk().start().again()
+    held.take(source=None)
+    held.sync()
+    why = reasons.UnknownFunction("shop-f")
+    assert (held.status, held.last) == ("held", records.FunctionHeld(held.now, why, cause=2))
+    for _ in range(2):
+        again = held.again()
+        assert again.status == "held"
+        assert again.take(source=None) == [effects.Hold(why)]
+        assert again.sync() == []
+        assert again.kinds() == held.kinds()
+
+
+def test_it_is_kept_again_for_another_reason() -> None:
+    held = Desk().start().again()
+    held.take(source=None)
+    other = held.again()
+    assert other.take(source="s2", on_code_change="hold") == []
+    assert other.sync() == [effects.Hold(reasons.SourceChanged("s1", "s2"))]
+    assert other.kinds()[-2:] == ["FunctionHeld", "FunctionHeld"]
+
+
+def test_code_that_was_mended_goes_on_by_itself() -> None:
+    held = Desk().start().again()
+    held.take(source=None)
+    again = held.again().start()
+    assert (again.status, again.last.cause) == ("running", 3)
+    assert again.state.held is None
+    assert again.again().status == "running"
+
+
+def test_a_run_that_is_no_longer_held_waits_for_its_next_attempt_again() -> None:
+    desk = Desk().start()
+    desk.raised(ValueError("no"))
+    held = desk.again()
+    held.take(source=None)
+    held.sync()
+    again = held.again()
+    assert again.take() == []
+    assert (again.status, again.last) == ("running", records.FunctionFreed(again.now, cause=4))
+    assert again.sync() == [effects.Wake(105.0)]
+    assert again.again().take() == [effects.Wake(105.0)], "that is said once"
+
+
+def test_a_run_is_held_although_it_is_suspended_before_that_is_on_disk() -> None:
+    desk = Desk().start()
+    desk.step()
+    again = desk.again().start()
+    _, (refuse, _) = again.call(handler="another")
+    again.suspend()
+    assert again.gone() == []
+    assert again.sync() == [effects.Hold(refuse.why)]
 
 
 # ---------------------------------------------------------------- suspension: 5.4
@@ -574,6 +633,9 @@ def test_a_run_that_is_being_held_is_cancelled_when_its_body_is_over(lose: bool)
     refuse, _ = again.rest()
     assert again.cancel() == []
     todo = again.gone()
+    if lose:
+        assert todo == []
+        todo = again.sync()
     assert again.status == ("held" if lose else "cancelled")
     assert todo[0] == (
         effects.Hold(refuse.why)
@@ -673,7 +735,8 @@ def test_a_rollback_without_its_callable_holds_the_run_or_is_left_out() -> None:
     held.step("a")
     held.step("b", undoable=True)
     why = reasons.CannotUndo((a,))
-    assert held.raised(STEP) == [effects.Hold(why)]
+    assert held.raised(STEP) == []
+    assert held.sync() == [effects.Hold(why)]
     assert "roll back step 'a' in the first task" in why.text("r1")
     assert held.status == "held"
     assert held.cancel() == []

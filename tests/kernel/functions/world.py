@@ -13,7 +13,8 @@ Laws, watched all the time:
 5. a cancellation that came before the end was settled is how it ends; else the script says it;
 6. every undoable step that was done is undone, the last one first, unless the run completed;
 7. while it is suspended nothing is written;
-8. the state is the sum of its records, with and without notes, and its own invariants hold.
+8. the state is the sum of its records, with and without notes, and its own invariants hold;
+9. who holds it says so once, and the next one that can goes on as if that had not been.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from plait._kernel.functions.advance import advance
 from plait._kernel.functions.apply import fold
 from plait._kernel.functions.explain import status, waits_for
 from plait._kernel.functions.keeping import KEEPING
+from plait._kernel.functions.reasons import UnknownFunction
 from plait._kernel.functions.state import FunctionState
 from plait._kernel.keeping import Keep
 from plait._kernel.retry.policy import ConstantDelayRetryPolicy
@@ -182,9 +184,27 @@ class World:
         self.judge()
         return True
 
+    def be_held(self) -> None:
+        """A process has the run that does not know its function: law 9."""
+        state = self.recovered()
+        if state.queued is None or state.end is not None:
+            return
+        known = state.held
+        kept, todo = advance(state, stimuli.TakenUp(self.now, None, None))
+        if kept:
+            assert known is None
+            self.log.append((kept, []))
+            _, todo = advance(state, told.Acknowledged(self.now, state.calls.last_n))
+        self.synced = len(self.log)
+        state.check()
+        assert todo == [effects.Hold(UnknownFunction("f"))]
+        assert status(state) == status(self.recovered()) == "held"
+
     def live_until_done(self, crash: int = 40, suspend: int = 15, cancel: int = 0) -> None:
         while not self.live(Fate(crash, suspend, cancel)):
             crash, suspend = crash * 4 // 5, suspend * 4 // 5
+            for _ in range(self.chance.choice((0, 0, 1, 2))):
+                self.be_held()
 
     def judge(self) -> None:
         """Laws 2, 4, 5 and 6."""
@@ -329,7 +349,7 @@ class Life:
                 self.answer = ("send", None)
                 self.cancelled = False
             case effects.Wake(at):
-                assert self.on_disk(records.FunctionRetrying)
+                assert self.on_disk(records.FunctionRetrying, records.FunctionFreed)
                 self.wake = at
             case effects.ClearWake():
                 self.wake = None

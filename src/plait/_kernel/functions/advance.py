@@ -18,7 +18,8 @@ stream, taken up once, and thrown away when the run is suspended. Of a run that 
 - `Queued`: admission said `QueueRun`. Its record is the first of the stream.
 - `TakenUp`: admission said `StartRun`, a parent enters its child (again), somebody invoked under this
   run id, or `app.resume()` (`resumed=True`). Of a run that has ended, the answer is `Finish`; of one
-  that must not go on, `Hold`; else it starts, or waits for its next attempt (`Wake`).
+  that must not go on, `Hold` (once that is on disk); else it starts, or waits for its next attempt
+  (`Wake`).
 - `Acknowledged(n)`: as for calls, after each append that has reached the disk.
 - After `StartBody`: run the body from its top, in a scope of its own, and report what it does with the
   stimuli of calls (but `Began` and `RollbackBegan`, which this kernel says by itself), `AtRest` while
@@ -30,7 +31,7 @@ stream, taken up once, and thrown away when the run is suspended. Of a run that 
   replay when there is nothing left to replay: cancel the body's scope, and report the calls.
 - `Cancel`, from the calls: the same, in a replay for the sake of rollbacks.
 - `StopBody`: the code and the journal do not fit. Cancel the body's scope as in a suspension, and
-  report the calls. `Hold` follows when the body is over. The body's end is none of the run, here as
+  report the calls. `Hold` follows when the body is over and why is on disk. The body's end is none of the run, here as
   after `Suspended`.
 - `Undo(key)`: the body is over; make the call `key.rollback`, op `rollback`, in a task of its own that
   no deadline reaches, with the callable that the body's call brought. Report its handler as any
@@ -38,6 +39,8 @@ stream, taken up once, and thrown away when the run is suspended. Of a run that 
   rollback that fails stops nobody. Callables of the last body are kept until then, also over `Wake`.
 - `RetryDue`: the time of a `Wake` has come. `ClearWake`: nobody needs it any more, if it is still set.
 - `Suspended`: before the run is stopped from outside, as for calls; also when no body runs.
+- `Hold(why)`: nothing of the run runs here any more; tell whoever waits for it. In the journal it is
+  held from now on, and when it is taken up again that is judged anew.
 - `Finish(end, notes)`: the run's end is on disk. Return or raise it to whoever waits for it, with what
   rollbacks failed as notes; a parent is told `ChildEnded`.
 - `WarnUnasked`, `WarnNotUndone`, `LogSource`: say so.

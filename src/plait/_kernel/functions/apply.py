@@ -52,6 +52,10 @@ def _take_in(state: FunctionState, record: Record) -> None:
         case records.FunctionRetrying():
             state.error = record.error
             state.due_at = record.due_at
+        case records.FunctionHeld():
+            state.held = record.why
+        case records.FunctionFreed():
+            state.held = None
         case records.RollbackBegun():
             state.verdict = record
             calls.apply(state.calls, of_calls.RollingBack(record.at))
@@ -64,6 +68,7 @@ def _begin(state: FunctionState, record: records.FunctionStarted) -> None:
     state.attempt = record.attempt
     state.resumes = record.resumes
     state.moved = False
+    state.held = None
     state.source = record.source
     state.body = Body.AHEAD
     # What earlier attempts had cancelled binds no more. That this record is on disk is not said yet.
@@ -90,7 +95,5 @@ def apply(state: FunctionState, mark: Mark | of_calls.Mark) -> None:
             state.told = True
         case marks.Undoing():
             state.undoing = mark.key
-        case marks.Parked():
-            state.held = mark.why
         case _:
             calls.apply(state.calls, mark)

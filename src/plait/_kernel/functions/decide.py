@@ -11,6 +11,8 @@ Rule 4: *How a run ends is settled before it is rolled back.* Neither a cancella
     nor what the body does in a replay changes it.
 Rule 5: *Nothing follows from a record that is not on disk*; of what goes to the app's stream, all is in
     the same append.
+Rule 6: *Why a run is held is kept*, so that whoever looks at the journal sees it. It binds nobody: it is
+    judged anew when the run is taken up.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from plait._kernel.calls.refusals import Suspending
 from . import effects, marks, records, stimuli
 from .life import Body, Phase
 from .marks import Mark
-from .reasons import CannotUndo
+from .reasons import CannotUndo, Why
 from .records import AnyRecord, End
 from .rules import has_nothing_to_lose, next_resumes, retry_at, why_held
 from .state import FunctionState
@@ -106,8 +108,12 @@ def _taken_up(state: FunctionState, terms: stimuli.TakenUp) -> Decision:
         return [taken], [effects.Finish(state.end, state.not_undone)]
     why = why_held(state, terms)
     if why is not None:
-        return [taken, marks.Parked(now, why)], [effects.Hold(why)]
+        if why == state.held:  # an earlier process has said so
+            return [taken], [effects.Hold(why)]
+        return [taken, *_hold(state, now, why)], []
     if state.phase is Phase.RETRYING and state.due_at > now:
+        if state.held is not None:
+            return [taken, records.FunctionFreed(now, state.cause)], []
         return [taken], [effects.Wake(state.due_at)]
     start = _start(state, now, terms)
     changed = start.source != state.source and state.attempt >= 0
@@ -121,6 +127,11 @@ def _start(state: FunctionState, now: float, terms: stimuli.TakenUp) -> records.
     source = terms.source
     assert source is not None
     return records.FunctionStarted(now, attempt, next_resumes(state, terms), source, state.cause)
+
+
+def _hold(state: FunctionState, now: float, why: Why) -> list[Change]:
+    """Rule 6."""
+    return [records.FunctionHeld(now, why, state.cause)]
 
 
 def _retry_due(state: FunctionState, stimulus: stimuli.RetryDue) -> Decision:
@@ -143,6 +154,9 @@ def _acknowledged(state: FunctionState, stimulus: of_calls.Acknowledged) -> Deci
     terms = state.terms
     if state.end is not None:
         todo.append(effects.Finish(state.end, state.not_undone))
+    elif state.held is not None:
+        if state.body is not Body.ALIVE:  # else when it is over
+            todo.append(effects.Hold(state.held))
     elif state.calls.stopped or terms is None:
         pass  # it goes on in another process, or when it is taken up
     elif state.phase is Phase.RETRYING:
@@ -199,11 +213,13 @@ def _about_calls(state: FunctionState, stimulus: of_calls.Stimulus) -> Decision:
     if not possible:
         raise ImpossibleStimulus(stimulus)
     changes, todo = _both(calls.decide(state.calls, stimulus))
-    now = stimulus.now
+    now, held = stimulus.now, False
     for effect in [*todo]:
         match effect:
             case calls_effects.Refuse(why=why) if not isinstance(why, Suspending):  # rule 2
-                changes.append(marks.Parked(now, why))
+                if not held:
+                    changes += _hold(state, now, why)
+                held = True
                 todo.append(effects.StopBody(why))
             case calls_effects.HandOut(key=key) if key.role == ROLLBACK:
                 more, follow = _undo_next(state, now)
@@ -238,7 +254,7 @@ def _put_away(state: FunctionState, now: float) -> Decision:
         return [], []
     if state.cancel is not None and has_nothing_to_lose(state):
         return _end(state, now, None, state.cancel)
-    return [], [effects.Hold(state.held)]
+    return [], [] if state.pending else [effects.Hold(state.held)]
 
 
 def _judge(state: FunctionState, stimulus: stimuli.BodyOver) -> Decision:
@@ -297,7 +313,7 @@ def _undo_rest(state: FunctionState, now: float) -> Decision:
     missing = tuple(key for key in state.to_undo if key not in state.calls.undoable)
     if missing and not (state.terms is not None and state.terms.accept_changes):
         why = CannotUndo(missing)
-        return [calls_marks.Stopped(now), marks.Parked(now, why)], [effects.Hold(why)]
+        return [calls_marks.Stopped(now), *_hold(state, now, why)], []
     changes, todo = _undo_next(state, now)
     if missing:
         todo.insert(0, effects.WarnNotUndone(missing))

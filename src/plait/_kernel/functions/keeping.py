@@ -1,7 +1,7 @@
 """How each record of a run's stream is kept. A table, as `plait._kernel.calls.keeping` is for calls.
 
 A run's own records are all ACKNOWLEDGED. The kernel waits for it by itself: no body starts, no delay
-begins, no rollback and no end is told before the record that says so is on disk.
+begins, no rollback, no hold and no end is told before the record that says so is on disk.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ OF_RUNS: Final[dict[type[records.Record], Keep]] = {
     records.FunctionStarted: Keep.ACKNOWLEDGED,
     records.FunctionRetrying: Keep.ACKNOWLEDGED,
     records.RollbackBegun: Keep.ACKNOWLEDGED,
+    records.FunctionHeld: Keep.ACKNOWLEDGED,
+    records.FunctionFreed: Keep.ACKNOWLEDGED,
     records.FunctionCompleted: Keep.ACKNOWLEDGED,
     records.FunctionFailed: Keep.ACKNOWLEDGED,
     records.FunctionCancelled: Keep.ACKNOWLEDGED,

@@ -2,7 +2,8 @@
 
 A record that is not in a phase's row cannot happen there: `apply` raises. Records of calls change no
 phase; they are legal once the run has started, and until it is over: also between two attempts, where
-an event may end a wait that the last attempt did not come to again.
+an event may end a wait that the last attempt did not come to again. To be held is no phase: who goes
+on, goes on from the phase in which he was held.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ RUN: Final[dict[Phase, dict[type, Phase]]] = {
     Phase.NEW: {records.RunQueued: Phase.QUEUED},
     Phase.QUEUED: {
         records.FunctionStarted: Phase.RUNNING,
+        records.FunctionHeld: Phase.QUEUED,
         records.FunctionCancelled: Phase.OVER,
     },
     Phase.RUNNING: {
         records.FunctionStarted: Phase.RUNNING,
         records.FunctionRetrying: Phase.RETRYING,
         records.RollbackBegun: Phase.UNDOING,
+        records.FunctionHeld: Phase.RUNNING,
         records.FunctionCompleted: Phase.OVER,
         records.FunctionFailed: Phase.OVER,
         records.FunctionCancelled: Phase.OVER,
@@ -47,10 +50,13 @@ RUN: Final[dict[Phase, dict[type, Phase]]] = {
     Phase.RETRYING: {
         records.FunctionStarted: Phase.RUNNING,
         records.RollbackBegun: Phase.UNDOING,
+        records.FunctionHeld: Phase.RETRYING,
+        records.FunctionFreed: Phase.RETRYING,
         records.FunctionCancelled: Phase.OVER,
     },
     Phase.UNDOING: {
         records.FunctionStarted: Phase.UNDOING,
+        records.FunctionHeld: Phase.UNDOING,
         records.FunctionFailed: Phase.OVER,
         records.FunctionCancelled: Phase.OVER,
     },

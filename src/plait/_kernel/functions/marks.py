@@ -10,7 +10,6 @@ from typing import TypeAlias
 from plait._kernel.calls.keys import Key
 from plait._kernel.value import value
 
-from .reasons import Why
 from .stimuli import TakenUp
 
 
@@ -66,14 +65,4 @@ class Undoing:
     key: Key | None
 
 
-@value
-class Parked:
-    """The run does not go on here by itself."""
-
-    at: float
-    why: Why
-
-
-Mark: TypeAlias = (
-    Taken | Performed | BodyBegan | BodyEnded | ToBeCancelled | CancelTold | Undoing | Parked
-)
+Mark: TypeAlias = Taken | Performed | BodyBegan | BodyEnded | ToBeCancelled | CancelTold | Undoing

@@ -67,6 +67,26 @@ class CannotUndo:
         )
 
 
+@value
+class Unreadable:
+    """Its stream has a gap, or a record that this plait cannot read. It is not the kernel that says so."""
+
+    fault: str
+
+    def text(self, run_id: str) -> str:
+        """Say it, and what to do."""
+        return (
+            f"run {run_id!r} cannot be read: {self.fault}. Use a plait that knows what is in it, or "
+            f"mend its journal, then app.resume({run_id!r})"
+        )
+
+
 Why: TypeAlias = (
-    TooManyResumes | SourceChanged | UnknownFunction | CannotUndo | Differs | NotCancelled
+    TooManyResumes
+    | SourceChanged
+    | UnknownFunction
+    | CannotUndo
+    | Differs
+    | NotCancelled
+    | Unreadable
 )

@@ -12,6 +12,8 @@ from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import Record as CallRecord
 from plait._kernel.value import value
 
+from .reasons import Why
+
 
 @value
 class RunQueued:
@@ -73,6 +75,29 @@ class RollbackBegun:
 
 
 @value
+class FunctionHeld:
+    """The run waits for somebody to mend it, or to ask for it by `app.resume()`: `run.held`.
+
+    The next process that takes it up judges anew: code that was mended goes on by itself.
+    """
+
+    at: float
+    why: Why
+    cause: int = 0
+
+
+@value
+class FunctionFreed:
+    """The run was held, and waits for the time of its next attempt again: `run.freed`.
+
+    What starts at once when it is held no longer has `run.started` alone.
+    """
+
+    at: float
+    cause: int = 0
+
+
+@value
 class FunctionCompleted:
     """The run ended well: `run.completed`."""
 
@@ -101,7 +126,15 @@ class FunctionCancelled:
 
 End: TypeAlias = FunctionCompleted | FunctionFailed | FunctionCancelled
 
-Record: TypeAlias = RunQueued | FunctionStarted | FunctionRetrying | RollbackBegun | End
+Record: TypeAlias = (
+    RunQueued
+    | FunctionStarted
+    | FunctionRetrying
+    | RollbackBegun
+    | FunctionHeld
+    | FunctionFreed
+    | End
+)
 
 #: What is in the stream of a run.
 AnyRecord: TypeAlias = Record | CallRecord

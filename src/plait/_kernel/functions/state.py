@@ -38,6 +38,8 @@ class FunctionState:
     error: object = None
     due_at: float = 0.0
     verdict: RollbackBegun | None = None
+    #: Why it does not go on by itself. Who takes it up judges anew.
+    held: Why | None = None
     end: End | None = None
     #: The number of the last record that is not about calls.
     n: int = 0
@@ -49,7 +51,6 @@ class FunctionState:
     #: Why it is to be cancelled for good; and has the body been told?
     cancel: str | None = attrs.field(default=None, eq=False)
     told: bool = attrs.field(default=False, eq=False)
-    held: Why | None = attrs.field(default=None, eq=False)
     #: The step that is being undone.
     undoing: Key | None = attrs.field(default=None, eq=False)
 
@@ -100,6 +101,7 @@ class FunctionState:
         assert self.n <= self.calls.last_n, "a number from time to come"
         if phase in {Phase.NEW, Phase.QUEUED}:
             assert self.attempt == -1, "it moved before it started"
+            assert self.held is None or phase is Phase.QUEUED, "held before it was there"
         if phase is Phase.UNDOING:
             assert self.verdict is not None, "nothing says that it is rolled back"
         if self.verdict is not None:
