@@ -217,7 +217,15 @@ class Calls(KernelsBrain):
         try:
             due_at = self.now() + seconds
             return await self._call(
-                place, key, "wait", "", None, output, due_at=due_at, event=event
+                place,
+                key,
+                "wait",
+                "",
+                None,
+                output,
+                due_at=due_at,
+                event=event,
+                since=waits.since,
             )
         finally:
             del self._waits[key]
