@@ -33,6 +33,7 @@ from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
 
+from .arrivals import received
 from .ends import annotate, cancelled_error, error_of_run, held_error
 from .event import SHOWN, Event, Sendable
 from .function import Function, FunctionDecorator
@@ -276,7 +277,8 @@ class App:
             Their ids, once they are on disk.
 
         Raises:
-            TypeError: There is something else among them, or data that cannot be written.
+            TypeError: There is something else among them.
+            ContextSerdeError: The data of one of them cannot be recorded.
             NobodyAccepts: No function is triggered or cancelled by such an event, and no run may be
                 waiting for it.
             ExceptionGroup: Predicates or keys of several functions raised; one error is raised as it is.
@@ -284,9 +286,9 @@ class App:
             JournalError: The journal has failed.
         """
         async with self._open() as session:
-            made = session.events.prepare(events, self._roster.middleware)
+            made = session.events.prepare(events)
             now = session.timers.now()
-            arrivals = session.arrivals_of(made)
+            arrivals = session.events.arrivals(made, now=now, new_id=new_id)
             done = await session.admission.commit(stimuli.EventsReceived(now, arrivals))
         troubles: list[BaseException] = []
         for effect in done:
@@ -335,7 +337,7 @@ class App:
             with session.claiming(name) as awaited:
                 state = None if run_id is None else await session.find(name)
                 if state is not None:
-                    self._check_same(session, function, name, state, arrival)
+                    self._check_same(function, name, state, arrival)
                 asked = stimuli.Invoked(session.timers.now(), function.id, name, arrival)
                 value: T = await self._carry_out(session, name, awaited, state, asked)
                 return value
@@ -478,7 +480,6 @@ class App:
 
     def _check_same(
         self,
-        session: Session,
         function: Function[Any, Any],
         run_id: str,
         state: FunctionState,
@@ -491,7 +492,7 @@ class App:
                 f"Run {run_id!r} in the journal is of function {queued.fn_id!r}, not of "
                 f"{function.id!r}."
             )
-        first = session.events.received(queued.events[0], queued.at)
+        first = received(queued.events[0], queued.at)
         if (first.name, first.data) != (arrival.name, arrival.data):
             raise RunConflictError(
                 f"The journal has a run {run_id!r} with another input: {show(first.data, 200)}, not "

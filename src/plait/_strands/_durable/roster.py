@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
@@ -12,14 +12,10 @@ from plait._errors import ConfigError
 from plait._kernel.admission.plan import AppPlan
 
 from .arrivals import Events
-from .compile import plan_of
+from .compile import on_failure_id, plan_of
 from .function import Function
 from .middleware import Middleware
 from .setup import Setup
-
-#: What comes after a function's id in that of its `on_failure`.
-ON_FAILURE: Final = "/on_failure"
-
 
 @attrs.define(eq=False)
 class Roster:
@@ -32,6 +28,8 @@ class Roster:
     functions: dict[str, Function[Any, Any]] = attrs.field(factory=dict[str, Function[Any, Any]])
     #: By `Function.fn_id`, as the user has made them.
     own: dict[str, Function[Any, Any]] = attrs.field(factory=dict[str, Function[Any, Any]])
+    #: Which of them are an `on_failure`.
+    on_failures: set[str] = attrs.field(factory=set[str])
     #: How many have the app's journal open: its plan is settled then.
     users: int = 0
 
@@ -51,9 +49,11 @@ class Roster:
         handler: Callable[..., Any] | None = function.setup.on_failure
         if handler is not None:
             setup = Setup(trigger=(), retries=0, middleware=function.setup.middleware)
-            name = f"{function.fn_id}{ON_FAILURE}"
-            failure: Function[Any, Any] = Function(self.app_id, name, handler, setup, names={})
+            failure: Function[Any, Any] = Function(
+                self.app_id, on_failure_id(function.fn_id), handler, setup, names={}
+            )
             self.functions[failure.id] = failure
+            self.on_failures.add(failure.id)
 
     def find(self, function: Function[Any, Any] | str) -> Function[Any, Any] | None:
         """Find a function by its id, by its name in the app, or by itself."""
@@ -69,8 +69,3 @@ class Roster:
     def plan(self, events: Events) -> AppPlan:
         """Make the plan of flow control."""
         return plan_of(self.own.values(), events, app_id=self.app_id)
-
-
-def is_on_failure(function: Function[Any, Any]) -> bool:
-    """Say whether this is the `on_failure` of another function."""
-    return function.fn_id.endswith(ON_FAILURE)

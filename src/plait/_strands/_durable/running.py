@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from plait._engine.bodies.calls import Calls
 from plait._engine.bodies.groups import Groups
 from plait._engine.bodies.paths import Path
-from plait._engine.bodies.ports import Waits
+from plait._errors import ContextSerdeError, PlaitInternalError
 from plait._kernel.admission import stimuli
 from plait._kernel.calls.keys import Key
 from plait._kernel.functions.records import RunQueued
@@ -22,9 +22,8 @@ from .event import Event
 from .function import Function
 from .host import Host
 from .middleware import Middleware
-from .parts import Invocation, Undoing
+from .parts import Invocation, Lookout, Undoing
 from .recorded import Sealed
-from .roster import is_on_failure
 from .start import run_body
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ async def _run(
     attempt: int,
 ) -> object:
     parts = Parts(session, host, function, queued, calls, attempt)
-    return await run_body(function, parts, calls.body)
+    return await run_body(function, parts, calls)
 
 
 class Parts:
@@ -97,14 +96,13 @@ class Parts:
         self.handler_limiter: Final[Limiter] = session.handler_limiter
         self.logger: Final[logging.Logger] = session.logger
         events = tuple(map(self._read, queued.events))
-        if is_on_failure(function):
+        if function.id in session.roster.on_failures:
             events = tuple(event_of_failure(event, self._read) for event in events)
         self.events: Final[tuple[Event[Any], ...]] = events
         self.event: Final[Event[Any]] = events[0]
 
     def _read(self, row: object) -> Event[Any]:
-        events = self._session.events
-        return events.event_of(events.received(row, self.began))
+        return self._session.events.read(row)
 
     @property
     def moment(self) -> float | None:
@@ -120,7 +118,7 @@ class Parts:
         """Find the place of the calling task."""
         return self.calls.body.place().path
 
-    def waits(self, if_exp: Callable[[Event[Any]], bool] | None, buffer: bool) -> Waits:  # noqa: FBT001
+    def waits(self, if_exp: Callable[[Event[Any]], bool] | None, buffer: bool) -> Lookout:  # noqa: FBT001
         """Make what looks out for one wait's event."""
         raise NotImplementedError
 
@@ -138,7 +136,10 @@ class Parts:
             raise ValueError(
                 f"App {session.roster.app_id!r} has no function {function_id!r}. It has: {known}"
             )
-        arrival = session.arrival_of(data)
+        try:
+            arrival = session.arrival_of(data)
+        except ContextSerdeError as error:
+            raise TypeError(str(error)) from error
         output = Sealed(function.output, session.roster.around(function))
         return Invocation(self._host.children.port(function.id, arrival), output)
 
@@ -150,7 +151,7 @@ class Parts:
         session = self._session
         with session.book.together():
             now = session.timers.now()
-            arrivals = session.arrivals_of(events)
+            arrivals = session.events.arrivals(events, now=now, new_id=_no_id)
             session.admission.hear(stimuli.EventsReceived(now, arrivals), unheard=True)
             complete([arrival.id for arrival in arrivals])
 
@@ -158,3 +159,7 @@ class Parts:
         """Keep what undoes the call with this id that the calling task is about to make."""
         path = self.calls.enter(step_id).path
         self._host.undoing[self._state.next_key(path, step_id)] = undoing
+
+
+def _no_id(k: int) -> str:
+    raise PlaitInternalError(f"event {k} of a step has no id")

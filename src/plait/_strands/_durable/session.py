@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -40,14 +40,13 @@ from plait._kernel.functions.records import End, FunctionCancelled, FunctionComp
 from plait._kernel.functions.state import FunctionState
 
 from .admission import Admission
-from .arrivals import Events
+from .arrivals import Events, recorded
+from .compile import on_failure_id, run_name
 from .book import Book
 from .ends import about, failed_event, invoked_event
-from .event import Event
 from .host import Host, Outcome
-from .roster import ON_FAILURE, Roster
+from .roster import Roster
 from .running import host_of
-from .values import OutputRefused
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -239,7 +238,7 @@ class Session:
             now,
             effect.fn_id,
             function.name,
-            tuple(map(self.events.recorded, effect.events)),
+            tuple(map(recorded, effect.events)),
             effect.parent,
             now,
             effect.priority,
@@ -264,7 +263,7 @@ class Session:
                 self.timers.now(),
                 run.fn_id,
                 "",
-                tuple(map(self.events.recorded, run.events)),
+                tuple(map(recorded, run.events)),
                 run.parent,
                 0.0,
                 run.priority,
@@ -358,10 +357,10 @@ class Session:
                     arrivals = self.events.arrivals([event], now=now, new_id=new_id)
                     self.admission.hear(stimuli.EventsReceived(now, arrivals), unheard=True)
                 case of_runs.RunOnFailure(end):
-                    fn_id = f"{queued.fn_id}{ON_FAILURE}"
+                    fn_id = on_failure_id(queued.fn_id)
                     event = failed_event(run_id, queued, end)
                     (arrival,) = self.events.arrivals([event], now=now, new_id=new_id)
-                    name = run_id_of(run_id, ON_FAILURE)
+                    name = run_name(self.roster.app_id, fn_id, run_id)
                     self.admission.hear(stimuli.Invoked(now, fn_id, name, arrival), unheard=True)
                 case _:
                     pass
@@ -387,21 +386,13 @@ class Session:
         """Make what arrives when a function is invoked with this. Not a checkpoint.
 
         Raises:
-            TypeError: No event can carry it.
+            ContextSerdeError: No event can carry it.
         """
-        (arrival,) = self.arrivals_of([invoked_event(data)])
+        now = self.timers.now()
+        (arrival,) = self.events.arrivals(
+            [invoked_event(data)], now=now, new_id=new_id, where="invoke()"
+        )
         return arrival
-
-    def arrivals_of(self, events: Iterable[Event[Any]]) -> tuple[Arrival, ...]:
-        """Make what arrives of events. Not a checkpoint.
-
-        Raises:
-            TypeError: The data of one of them cannot be written.
-        """
-        try:
-            return self.events.arrivals(events, now=self.timers.now(), new_id=new_id)
-        except OutputRefused as error:
-            raise TypeError(f"An event cannot be sent. {error}") from error
 
     async def keep(self, run_id: str) -> None:
         """Host a run, unless somebody does, and stay when it is held. A checkpoint, as `host`."""
@@ -502,14 +493,9 @@ class Session:
         )
 
 
-def new_id() -> str:
+def new_id(_: int = 0) -> str:
     """Make an id of an event or a run."""
     return uuid.uuid4().hex
-
-
-def run_id_of(run_id: str, purpose: str) -> str:
-    """Name a run that another one leads to: the same when it is asked again."""
-    return uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id}\n{purpose}").hex
 
 
 def seed_of(run_id: str) -> int:
