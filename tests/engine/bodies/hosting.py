@@ -6,6 +6,7 @@ and compares.
 
 import math
 from collections import Counter
+from contextlib import asynccontextmanager
 from functools import partial
 
 import attrs
@@ -16,7 +17,8 @@ from plait._engine.bodies.calls import Calls
 from plait._engine.bodies.current import current_step
 from plait._engine.bodies.groups import Groups
 from plait._engine.bodies.timers import Timers
-from plait._kernel.calls import marks
+from plait._kernel.calls import marks, stimuli
+from plait._kernel.calls.advance import advance
 from plait._kernel.calls.apply import apply, fold
 from plait._kernel.calls.keys import key_text
 from plait._kernel.calls.records import CallCancelled, CallCompleted, CallFailed
@@ -99,6 +101,7 @@ class Life:
         self.attempt = attempt
         self.retry = retry
         self.spins = []
+        self.admitted = []
         self.warned = []
         self.started = []
         self.ending = None
@@ -106,7 +109,9 @@ class Life:
         self.calls = Calls(
             "r1",
             self.state,
-            append=self.disk.append,
+            door=self,
+            perform=self.unexpected,
+            admit=self.admit,
             timers=self.timers,
             error_of=error_of,
             report=self.spins.append,
@@ -115,6 +120,32 @@ class Life:
         self.groups = Groups(self.calls)
         self.body = self.calls.body
 
+    @property
+    def may_move(self):
+        return self.state.may_move
+
+    def take_in(self, stimulus):
+        """Decide, and keep."""
+        kept, todo = advance(self.state, stimulus)
+        if kept:
+            self.disk.append(kept, partial(self.is_kept, kept[-1][0]))
+        return [record for _, record in kept], todo
+
+    def is_kept(self, n, error):
+        if error is not None:
+            self.body.fail(error)
+        else:
+            self.calls.hear_in_hook(stimuli.Acknowledged(self.timers.now(), n))
+
+    def unexpected(self, effect):
+        raise AssertionError(effect)
+
+    @asynccontextmanager
+    async def admit(self, key):
+        self.admitted.append(key)
+        yield
+        self.admitted.remove(key)
+
     async def live(self, function, *besides):
         """Run the function to its end."""
         async with self.backend.open_nursery() as nursery:
@@ -122,10 +153,9 @@ class Life:
             nursery.start_soon(self.disk.write)
             for beside in besides:
                 nursery.start_soon(beside, self)
+            self.take_in(stimuli.Began(self.timers.now(), self.attempt, **self.options))
             try:
-                self.ending = await self.calls.start(
-                    lambda: function(self), attempt=self.attempt, **self.options
-                )
+                self.ending = await self.calls.start(lambda: function(self))
             except Exception as error:  # noqa: BLE001 - out of the nursery as it is
                 self.ending = error
             nursery.cancel_scope.cancel()

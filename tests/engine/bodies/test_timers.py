@@ -75,3 +75,20 @@ async def test_a_wall_clock_that_was_put_forward_is_seen_within_a_minute():
     await served(timers, 100)
     assert len(rang) == 1
     assert rang[0] <= 61
+
+
+@in_virtual_time
+async def test_of_several_who_serve_the_next_takes_over():
+    clock = native.current().clock()
+    timers = Timers(clock, recheck=math.inf)
+    rang = []
+    began = clock()
+    for seconds in (1, 5, 9):
+        timers.set(began + seconds, lambda seconds=seconds: rang.append((seconds, clock() - began)))
+    async with native.current().open_nursery() as nursery:
+        nursery.start_soon(served, timers, 3)
+        nursery.start_soon(served, timers, 7)
+        nursery.start_soon(served, timers, 8)
+    assert [(seconds, round(when, 3)) for seconds, when in rang] == [(1, 1), (5, 5)]
+    await served(timers, 2)
+    assert [seconds for seconds, _ in rang] == [1, 5, 9]

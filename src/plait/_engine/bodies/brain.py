@@ -1,7 +1,7 @@
 """Joins the kernel, which decides, and the body, whose tasks wait.
 
-It hears what happens, keeps the records that come of it, and does what the kernel says; for the gate
-it is the brain.
+It hears what happens and does what the kernel says; for the gate it is the brain. The kernel is behind
+a door, which numbers and keeps the records: whoever has the run opens it for calls and life alike.
 
 Rule 1: *What the kernel has decided is kept before anything is done.* An effect may lead to the next
     stimulus at once: a scope that is cancelled asks each of its calls whether it may leave.
@@ -13,14 +13,12 @@ Rule 3: *Plait's own failures suspend the body*, and come out of `Body.run`: tho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from plait._errors import DeterminismError, JournalError, RunSuspended
+from plait._errors import DeterminismError, RunSuspended
 from plait._kernel.calls import effects, refusals, stimuli
-from plait._kernel.calls.advance import advance
-from plait._kernel.calls.effects import Effect
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import CallCompleted, CallFailed
 from plait._kernel.calls.state import BodyState
@@ -28,7 +26,7 @@ from plait._kernel.calls.stimuli import Stimulus
 
 from .body import Body
 from .gate import HandOut, Move, Release
-from .ports import Append, Children, Waits
+from .ports import Children, Door, Waits
 from .timers import Alarm, Timers
 
 if TYPE_CHECKING:
@@ -55,8 +53,9 @@ class KernelsBrain:
 
     Args:
         run_id: The run.
-        state: What is known of the calls; all of it on disk. It is changed here.
-        append: Keeps records.
+        state: What is known of the calls. The door changes it.
+        door: Takes in what is heard.
+        perform: Does what the kernel says beside the effects of calls.
         timers: Rings alarms; served by somebody as long as the body lives.
         report: Told once if the body has outcomes waiting and does not come to rest: who spins.
         warn: Told of a call that was cancelled under a deadline that is not durable.
@@ -67,7 +66,8 @@ class KernelsBrain:
         run_id: str,
         state: BodyState,
         *,
-        append: Append,
+        door: Door,
+        perform: Callable[[object], object],
         timers: Timers,
         report: Callable[[list[str]], object],
         warn: Callable[[Key], object],
@@ -76,7 +76,8 @@ class KernelsBrain:
         self.state: Final = state
         self.body: Final = Body(run_id, self, report)
         self.now: Final = timers.now
-        self._append = append
+        self._door = door
+        self._perform_else = perform
         self._timers = timers
         self._warn = warn
         self._native = self.body.native
@@ -91,7 +92,7 @@ class KernelsBrain:
         #: What is to be decided before the next outcome is handed out, with its rank.
         self._decisions: dict[Callable[[], object], str] = {}
 
-    def hear(self, stimulus: Stimulus) -> list[Effect]:
+    def hear(self, stimulus: Stimulus) -> Sequence[object]:
         """Take in what has happened, and do what follows. Not a checkpoint.
 
         Returns:
@@ -104,42 +105,33 @@ class KernelsBrain:
             todo = self._take(stimulus)
             for effect in todo:
                 self._perform(effect)
-            if self.state.may_move:
+            if self._door.may_move:
                 self.body.look(cancelling=isinstance(stimulus, stimuli.CallCancelled))
         except BaseException as error:
             self.body.fail(error)
             raise
         return todo
 
-    def hear_in_hook(self, stimulus: Stimulus) -> list[Effect]:
+    def hear_in_hook(self, stimulus: Stimulus) -> Sequence[object]:
         """Hear it where nobody could take an error: the body is failed by then."""
         try:
             return self.hear(stimulus)
         except BaseException:  # noqa: BLE001, ASYNC103
-            return []  # noqa: ASYNC104
+            return ()  # noqa: ASYNC104
 
-    def _take(self, stimulus: Stimulus) -> list[Effect]:
+    def _take(self, stimulus: Stimulus) -> Sequence[object]:
         """Rule 1."""
-        kept, todo = advance(self.state, stimulus)
-        if kept:
-            last, _ = kept[-1]
-            self._append(kept, partial(self._is_kept, last))
-            for _, record in kept:
-                if isinstance(record, CallCompleted | CallFailed):
-                    self.body.gate.seal(record.key)
+        kept, todo = self._door.take_in(stimulus)
+        for record in kept:
+            if isinstance(record, CallCompleted | CallFailed):
+                self.body.gate.seal(record.key)
         return todo
-
-    def _is_kept(self, n: int, error: JournalError | None) -> None:
-        if error is not None:
-            self.body.fail(error)
-        else:
-            self.hear_in_hook(stimuli.Acknowledged(self.now(), n))
 
     def _ring(self, key: Key) -> None:
         self._alarms.pop(key, None)
         self.hear_in_hook(stimuli.Due(self.now(), key))
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: object) -> None:
         match effect:
             case effects.RunHandler(key, attempt):
                 self._attempts[key] = attempt
@@ -168,6 +160,8 @@ class KernelsBrain:
                 self._warn(key)
             case effects.LetGo() | effects.Answer() | effects.HandOut():
                 pass  # whoever has told of the stimulus sees to them
+            case _:
+                self._perform_else(effect)
 
     def refused(self, why: refusals.Refusal) -> BaseException:
         """Make the error that a call raises."""
@@ -183,21 +177,22 @@ class KernelsBrain:
         if self._decisions:
             self._decide()
             return Release(())
+        outcome: HandOut | None = None
         released: list[Key] = []
         for effect in self._take(stimuli.AtRest(self.now())):
             match effect:
-                case effects.HandOut(key, _, outcome):
-                    return HandOut(key, outcome)
+                case effects.HandOut(key, _, value):
+                    outcome = HandOut(key, value)
                 case effects.RunHandler(key, attempt):
                     self._attempts[key] = attempt
                     released.append(key)
                 case _:
                     self._perform(effect)
-        return Release(tuple(released)) if released else None
+        return outcome or (Release(tuple(released)) if released else None)
 
     def has_outcomes(self) -> bool:
         """Say whether something would be handed out or released if the body were at rest now."""
-        return bool(self._decisions) or self.state.may_move
+        return bool(self._decisions) or self._door.may_move
 
     def suspended(self) -> None:
         """Hear that the body is stopped from outside."""

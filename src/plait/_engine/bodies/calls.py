@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +35,7 @@ from .brain import Deadline, KernelsBrain
 from .current import CurrentStep, current_step
 from .gate import RELEASED
 from .paths import Path, Place
-from .ports import Append, Children, ErrorOf, Output, Unchanged, Waits
+from .ports import Children, Door, ErrorOf, Output, Unchanged, Waits
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ class Calls(KernelsBrain):
 
     Args:
         run_id: The run.
-        state: What is known of the calls; all of it on disk. It is changed here.
-        append: Keeps records.
+        state: What is known of the calls. The door changes it.
+        door: Takes in what is heard.
+        perform: Does what the kernel says beside the effects of calls.
+        admit: Lets an attempt of a handler run, and hears when it has ended.
         timers: Rings alarms; served by somebody as long as the body lives.
         error_of: Makes the exceptions that calls raise.
         report: Told once if the body has outcomes waiting and does not come to rest: who spins.
@@ -70,27 +72,26 @@ class Calls(KernelsBrain):
         run_id: str,
         state: BodyState,
         *,
-        append: Append,
+        door: Door,
+        perform: Callable[[object], object],
+        admit: Callable[[Key], AbstractAsyncContextManager[object]],
         timers: Timers,
         error_of: ErrorOf,
         report: Callable[[list[str]], object],
         warn: Callable[[Key], object],
     ) -> None:
-        super().__init__(run_id, state, append=append, timers=timers, report=report, warn=warn)
+        super().__init__(
+            run_id, state, door=door, perform=perform, timers=timers, report=report, warn=warn
+        )
+        self._admit = admit
         self._error_of = error_of
         #: Live values of calls that have completed, until they are handed out.
         self._live: dict[Key, object] = {}
         self._inside: dict[Path, _Inside] = {}
         self._wheres: dict[Path, Where] = {(): ()}
 
-    async def start(
-        self,
-        fn: Callable[[], Awaitable[object]],
-        *,
-        attempt: int = 0,
-        accept_changes: bool = False,
-    ) -> Ending:
-        """Run the body's function from its top: `run.started` and all before it is on disk.
+    async def start(self, fn: Callable[[], Awaitable[object]]) -> Ending:
+        """Run the body's function from its top, once the kernel has said so: `Began` comes before.
 
         Once. A checkpoint; it is cancelled as `Body.run` is.
 
@@ -99,7 +100,6 @@ class Calls(KernelsBrain):
             DeterminismError: The function does not fit the journal; the body was suspended.
             BaseException: As `Body.run` does.
         """
-        self._take(stimuli.Began(self.now(), attempt, accept_changes))
         try:
             return await self.body.run(fn)
         finally:
@@ -407,7 +407,8 @@ class Calls(KernelsBrain):
         error: BaseException | None = None
         try:
             with self.body.rest.handler(place):
-                value = await handler()
+                async with self._admit(key):
+                    value = await handler()
         except BaseException as raised:  # noqa: BLE001, ASYNC103 - judged below
             error = raised
         finally:

@@ -5,28 +5,31 @@ None of them may report back before it has returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from plait._errors import JournalError
 from plait._kernel.calls.keys import Key
-from plait._kernel.calls.records import CallFailed, Record
+from plait._kernel.calls.records import CallFailed
+from plait._kernel.calls.stimuli import Stimulus
 
 
-class Append(Protocol):
-    """Keeps records, all or none; calls `done` when they are on disk, in the order of the appends.
+class Door(Protocol):
+    """The kernel, and who keeps its records: one door for whatever is heard in a run."""
 
-    Whoever wants them in one append with something else collects meanwhile: it is called within the
-    stimulus that they come of.
-    """
+    @property
+    def may_move(self) -> bool:
+        """Is it worth while to tell `AtRest`? If not, the body waits for the world."""
+        ...
 
-    def __call__(
-        self,
-        records: Sequence[tuple[int, Record]],
-        done: Callable[[JournalError | None], object],
-        /,
-    ) -> object:
-        """Keep these records, each with its number. Not a checkpoint."""
+    def take_in(self, stimulus: Stimulus, /) -> tuple[Sequence[object], Sequence[object]]:
+        """Decide, and have the records kept, in one piece. Not a checkpoint.
+
+        When they are on disk, the brain of the body that lives then is told `Acknowledged`; if they
+        cannot be kept, the body is failed. Neither before this has returned.
+
+        Returns:
+            The records, and the effects.
+        """
         ...
 
 

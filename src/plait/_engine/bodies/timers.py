@@ -17,7 +17,7 @@ import attrs
 from plait._engine import native
 
 if TYPE_CHECKING:
-    from plait._engine.native import CancelScope
+    from plait._engine.native import Backend, CancelScope, Lock
 
 #: Seconds after which the wall clock is looked at, whatever is due.
 RECHECK: Final = 60.0
@@ -52,7 +52,7 @@ class Alarm:
 
 
 class Timers:
-    """The alarms of one app, or of one body. They ring while `serve` runs, in the order of their times.
+    """The alarms of one app, or of one body. They ring while somebody serves, in the order of their times.
 
     Args:
         now: The wall clock, in Unix seconds.
@@ -69,6 +69,8 @@ class Timers:
         self._numbers = itertools.count()
         #: Ends the sleep of `serve`.
         self._sleep: CancelScope | None = None
+        #: Of those who serve.
+        self._turn: Lock | None = None
 
     def set(self, at: float, ring: Callable[[], object]) -> Alarm:
         """Have `ring` called at this time, or soon if it has passed. It may not raise. Not a checkpoint."""
@@ -79,8 +81,17 @@ class Timers:
         return alarm
 
     async def serve(self) -> NoReturn:
-        """Ring what is due, until it is cancelled. A checkpoint."""
+        """Ring what is due, until it is cancelled. A checkpoint.
+
+        Of several who serve one does; when it is cancelled, the next takes over.
+        """
         backend = native.current()
+        if self._turn is None:
+            self._turn = backend.lock()
+        async with self._turn:
+            await self._serve(backend)
+
+    async def _serve(self, backend: Backend) -> NoReturn:
         while True:
             with backend.cancel_scope(deadline=self._deadline()) as scope:
                 self._sleep = scope
