@@ -60,8 +60,9 @@ NAMES: Final = forms.listing(forms.TEXT)
 
 def _read_said(data: object, values: Values) -> object:
     """An op or a handler is a text, the tasks on a path are several."""
-    form = NAMES if isinstance(data, list) else forms.TEXT
-    return form.read(data, values)
+    if isinstance(data, str):
+        return data
+    return NAMES.read(data, values)
 
 
 def _write_said(value: object, _: Values) -> object:
