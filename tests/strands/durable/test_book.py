@@ -169,10 +169,9 @@ async def test_a_block_that_raises_keeps_nothing_and_all_are_told_so() -> None:
 async def test_an_error_that_is_caught_inside_loses_nothing() -> None:
     journal, told = Noted(), []
     async with opened(journal) as book:
-        with book.together():
-            with pytest.raises(KeyError), book.together():
-                book.append(run_of(book, "r1"), told.append)
-                raise KeyError("caught")
+        with book.together(), pytest.raises(KeyError), book.together():
+            book.append(run_of(book, "r1"), told.append)
+            raise KeyError("caught")
     assert (journal.pieces, told) == ([[("r1", 1)]], [None])
 
 
