@@ -106,6 +106,7 @@ def test_the_tags_are_those_of_the_contract():
         "event.held": app_records.EventHeld,
         "event.skipped": EventSkipped,
         "cron.fired": app_records.CronFired,
+        "cron.watched": app_records.CronWatched,
         "cancel.requested": app_records.CancelRequested,
         "run.admitted": RunAdmitted,
         "run.released": app_records.RunReleased,

@@ -645,6 +645,8 @@ async def test_a_broken_journal_suspends_the_body_and_comes_out():
 @in_virtual_time
 async def test_a_wait_gets_its_event_or_none():
     class Inbox:
+        since = 7
+
         def __init__(self, t):
             self.t = t
             self.asked = {}

@@ -217,7 +217,15 @@ class Calls(KernelsBrain):
         try:
             due_at = self.now() + seconds
             return await self._call(
-                place, key, "wait", "", None, output, due_at=due_at, event=event
+                place,
+                key,
+                "wait",
+                "",
+                None,
+                output,
+                due_at=due_at,
+                event=event,
+                since=waits.since,
             )
         finally:
             del self._waits[key]
@@ -328,13 +336,22 @@ class Calls(KernelsBrain):
             raise TypeError(f"step_id must be a str, not {step_id!r:.80}")
         place = self.body.place()
         if place.aside:
-            what = "A group or a deadline" if step_id is None else f"Step {step_id!r}"
-            text = f"{what} inside the handler of a step: call it in the function itself"
-            error = NestedStepError(step_id or "", "", 0, "NestedStepError", text, "")
-            if (inside := self._inside.get(place.path)) is not None:
-                inside.nested = inside.nested or error
-            raise error
+            raise self.nested(place.path, step_id)
         return place
+
+    def nested(self, path: Path, step_id: str | None) -> NestedStepError:
+        """Make the error of a call inside a handler, whose call fails with it. In whatever thread.
+
+        Args:
+            path: Where the handler's task stands.
+            step_id: The id of the call that was made; `None`: of no call.
+        """
+        what = "A group or a deadline" if step_id is None else f"Step {step_id!r}"
+        text = f"{what} inside the handler of a step: call it in the function itself"
+        error = NestedStepError(step_id or "", "", 0, "NestedStepError", text, "")
+        if (inside := self._inside.get(path)) is not None:
+            inside.nested = inside.nested or error
+        return error
 
     def _where(self, place: Place) -> Where:
         where = self._wheres.get(place.path)

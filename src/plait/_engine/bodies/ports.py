@@ -68,6 +68,11 @@ class ErrorOf(Protocol):
 class Waits(Protocol):
     """Looks out for events; tells `Calls.event_arrived` of the first that a wait accepts."""
 
+    @property
+    def since(self) -> int:
+        """The number of the last record in the stream of events, as the call is made."""
+        ...
+
     def look_out(self, key: Key, event: str) -> object:
         """Begin to."""
         ...

@@ -114,6 +114,7 @@ def _called(state: BodyState, stimulus: stimuli.Called) -> Decision:
         stimulus.retry,
         stimulus.undoable,
         stimulus.bounded,
+        stimulus.since,
     )
     if past is not None and past.ending is not None:
         return [made], []  # in a cancelled scope as well: in the life before it came to its end
@@ -175,7 +176,9 @@ def _start(made: Made, past: Past | None, now: float, cause: int) -> Decision:
         return [marks.Resumed(now, key)], [*_wait(scheduled)]
     if op == "sleep" and made.due_at is not None and made.due_at <= now:
         return [CallCompleted(now, key, op, made.handler, made.where, 1, None, cause)], []
-    plan = records.CallScheduled(now, key, op, made.due_at, made.event, made.child, cause)
+    plan = records.CallScheduled(
+        now, key, op, made.due_at, made.event, made.child, cause, made.since
+    )
     return [plan], []
 
 
