@@ -224,7 +224,7 @@ class Book:
             after = max(top - PAGE, 0)
             page = await self.journal.read(self.stream, after=after, limit=top - after)
             places = [place for place, entry in enumerate(page) if entry.kind == SNAPSHOT]
-            found = [*page, *found]
+            found = [*(page[places[-1] :] if places else page), *found]
             if places or not page:
                 break
             top = after
