@@ -545,3 +545,33 @@ def test_the_logger_is_plaits_unless_told():
     mine = logging.getLogger("mine")
     assert App("shop", logger=mine)._roster.logger is mine
     assert App("shop")._roster.logger.name == "plait"
+
+
+# ------------------------------------------------------------------ what there is
+
+
+@everywhere
+async def test_which_runs_there_are_and_what_has_happened(home):
+    app, fn, _ = shop(home.journal())
+    assert await app.runs() == []
+    await app.invoke(fn, {"user_id": 1}, run_id="r1")
+    await app.send(Event(name="my-event", data={"user_id": 2}))
+    first, second = await app.runs(fn=fn)
+    assert {first.status, second.status} == {"completed", "queued"}
+    assert await app.runs(fn="fn", status="completed") == await app.runs(fn="shop-fn", after="r0")
+    assert [run.run_id for run in await app.runs(status="completed")] == ["r1"]
+    assert [record.kind for record in await app.history("r1")] == [
+        "run.queued",
+        "run.started",
+        *["step.started", "step.completed"] * 2,
+        "run.completed",
+    ]
+    with pytest.raises(UnknownRunError):
+        await app.history("nobody")
+    with pytest.raises(ValueError, match="status"):
+        await app.runs(status="asleep")
+    with pytest.raises(ValueError, match="limit"):
+        await app.runs(limit=0)
+    async with app.serve() as worker:
+        await worker.drain()
+        assert {run.status for run in await app.runs()} == {"completed"}
