@@ -218,10 +218,9 @@ class Host:
             if cancelled is not None:
                 self.cancel(cancelled)
             return await self._go_on(parked=parked)
-        except BaseException:
-            self.nursery.cancel_scope.cancel()
-            raise
         finally:
+            if self.state.end is None:
+                self.nursery.cancel_scope.cancel()
             self._put_away()
             await block.close()  # noqa: ASYNC102 - however long the clean-up takes
             self.nursery = None

@@ -128,7 +128,7 @@ class Session:
         self.users = 0
         self.desk: Desk
         self._turn = native.lock()
-        self._open = False
+        self.is_open = False
         self._claim = ExitStack()
         #: Those that were queued by this process: nobody need read them again.
         self._fresh: dict[str, FunctionState] = {}
@@ -146,7 +146,7 @@ class Session:
         """
         async with self._turn:
             self.check()
-            if self._open:
+            if self.is_open:
                 return
             self._claim.enter_context(desk.claim(RunId(f"app/{self.roster.app_id}")))
             self._claim.enter_context(desk.told(self.failed))
@@ -156,7 +156,7 @@ class Session:
             self.admission = Admission(
                 state, book=self.book, timers=self.timers, runs=self, native=self.native
             )
-            self._open = True
+            self.is_open = True
             await self.admission.commit(stimuli.TakenUp(self.timers.now()))
 
     def close(self) -> None:
