@@ -253,7 +253,7 @@ def test_every_fault_of_a_life_is_told_with_its_path():
         ({"weather": {}}, "why: {'weather': {}} is none of resumes, source, function"),
         (
             {"differs": {"before": 5, "key": key_text(KEY), "now": "b", "what": "op"}},
-            "5 is no text",
+            "5 is no list",
         ),
     ):
         body = json.loads(entry.body) | {"why": why}

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from .bodies.timers import RECHECK, Timers
+from .bodies.timers import Timers
 
 if TYPE_CHECKING:
     from .native import Backend

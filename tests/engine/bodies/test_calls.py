@@ -752,6 +752,9 @@ class Nursery:
         self.t.world.log.append(("cancel", child))
         self.ends[child] = {"error": TimeoutError("too late")}
 
+    async def over(self, child):
+        self.t.world.log.append(("over", child))
+
     async def attends(self, t):
         while True:
             await t.nap(1)
@@ -780,7 +783,7 @@ async def test_a_child_that_ends_and_one_that_is_too_late():
 
     life = await lives(function, attends)
     assert life.result == "quick 0 0 is done"
-    assert life.world.log == [("cancel", "slow 0")]
+    assert life.world.log == [("over", "quick 0 0"), ("cancel", "slow 0"), ("over", "slow 0")]
 
 
 @in_virtual_time

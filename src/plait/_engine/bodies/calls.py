@@ -242,6 +242,8 @@ class Calls(KernelsBrain):
     ) -> Any:
         """Run another function and return its result. A checkpoint; raises as `run` does.
 
+        When it returns or raises, what was invoked is over, its clean-up too.
+
         Args:
             step_id: The id of the call.
             child: Names its run, of the key and how often this call was cancelled before.
@@ -252,15 +254,18 @@ class Calls(KernelsBrain):
         """
         place = self.enter(step_id)
         key = self.state.next_key(place.path, step_id)
+        run = child(key, self.state.cancellations(key))
         self._children[key] = children
         try:
             due_at = None if seconds is None else self.now() + seconds
-            run = child(key, self.state.cancellations(key))
             return await self._call(
                 place, key, "invoke", name, None, output, due_at=due_at, child=run
             )
         finally:
             del self._children[key]
+            if not self.body.suspending:  # else whoever suspends the body suspends the child
+                with self._native.cancel_scope(shield=True):
+                    await children.over(run)
 
     def event_arrived(self, key: Key, value: object, error: object = None) -> bool:
         """Hear of the first event that a wait accepts, as it is recorded. Not a checkpoint.
@@ -341,13 +346,22 @@ class Calls(KernelsBrain):
             raise TypeError(f"step_id must be a str, not {step_id!r:.80}")
         place = self.body.place()
         if place.aside:
-            what = "A group or a deadline" if step_id is None else f"Step {step_id!r}"
-            text = f"{what} inside the handler of a step: call it in the function itself"
-            error = NestedStepError(step_id or "", "", 0, "NestedStepError", text, "")
-            if (inside := self._inside.get(place.path)) is not None:
-                inside.nested = inside.nested or error
-            raise error
+            raise self.nested(place.path, step_id)
         return place
+
+    def nested(self, path: Path, step_id: str | None) -> NestedStepError:
+        """Make the error of a call inside a handler, whose call fails with it. In whatever thread.
+
+        Args:
+            path: Where the handler's task stands.
+            step_id: The id of the call that was made; `None`: of no call.
+        """
+        what = "A group or a deadline" if step_id is None else f"Step {step_id!r}"
+        text = f"{what} inside the handler of a step: call it in the function itself"
+        error = NestedStepError(step_id or "", "", 0, "NestedStepError", text, "")
+        if (inside := self._inside.get(path)) is not None:
+            inside.nested = inside.nested or error
+        return error
 
     def _where(self, place: Place) -> Where:
         where = self._wheres.get(place.path)

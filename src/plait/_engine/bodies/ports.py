@@ -99,3 +99,7 @@ class Children(Protocol):
     def cancel(self, key: Key, child: str) -> object:
         """Cancel it for good, also if it does not run here."""
         ...
+
+    async def over(self, child: str, /) -> None:
+        """Wait until its clean-up is over, if it runs here: whoever has invoked it outlives it."""
+        ...

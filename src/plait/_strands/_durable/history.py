@@ -1,179 +1,307 @@
-"""Events that an app has received before: looked up in its stream, when somebody asks.
+"""What has happened in a run, for people: its records, and its story as a text. Pure functions.
 
-A `buffer=True` wait takes events that came since its run was queued, and a wait that goes on after a
-restart those that came meanwhile. Both are rare beside events. So nothing is kept for them, neither in
-memory nor in records of its own: the stream is read again, on demand.
-
-Rule 1: what was read is remembered as places, by the name of the event, never as events: one pass over
-    the stream serves all waits that go on after a restart. When that is too much, it is forgotten.
-Rule 2: where a run was queued is found by halving: events have numbers that grow with their places.
+Rule 1: nothing here fails on what is in a journal. Who reads a history wants to know what is wrong.
+Rule 2: the same records make the same text, wherever and whenever it is made.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias, cast
+
+import attrs
 
 from plait._abc import Entry
-from plait._engine import native
-from plait._errors import JournalError, PlaitInternalError
-from plait._journal.scribes import AppScribe
-from plait._kernel.admission.records import EventReceived, Record, RunAdmitted
+from plait._errors import ContextSerdeError
+from plait._journal.codec import from_bytes
+from plait._journal.forms import Misfit
+from plait._journal.life_kinds import REGISTRY, WHY
+from plait._journal.registry import UnknownKind
+from plait._journal.scribes import AS_THEY_COME
+from plait._kernel.calls.keys import Key, key_of, path_text
+from plait._kernel.calls.refusals import call_text
+from plait._naming import publish
+from plait._show import show
 
-#: How many entries are read at a time.
-PAGE: Final = 1000
-#: And how many where the first of them will do, most of the time.
-FEW: Final = 16
-#: How many places are remembered.
-KEPT: Final = 500_000
+from .failures import Failure
 
-
-class Reads(Protocol):
-    """What is needed of a journal."""
-
-    async def read(self, stream: str, *, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
-        """As `Journal.read`."""
-        ...
+#: How much of a value is shown in a story, in characters.
+SHOWN: Final = 60
+#: The field of a record that cannot be read: what is wrong with it.
+FAULT: Final = "unreadable"
 
 
-class Appends(Protocol):
-    """What is needed of who appends to it."""
+@attrs.frozen
+class Record:
+    """One record of a run.
 
-    def __call__(
-        self, entries: Sequence[Entry], done: Callable[[JournalError | None], object], /
-    ) -> object:
-        """As `Journal.append`: `done` is called when all that was appended before is on disk."""
-        ...
-
-
-class History:
-    """The events in the stream of one app. Made where an event loop runs.
-
-    Args:
-        journal: It is open.
-        append: Appends to it.
-        app_id: The app.
-        kept: How many places are remembered.
+    Attributes:
+        n: Its place in the run's stream, from 1.
+        kind: What has happened, as `"step.completed"`.
+        at: When, in Unix seconds.
+        key: The key of the step that it is about, as text; `None`: it is about none.
+        step_id: The id of that step; `None` for a deadline, too.
+        cause: The place of the record that led to it; 0: none did.
+        fields: What else it says, as JSON values. Values of the user's are as they are recorded; an
+            error has `name`, `message` and `stack`.
     """
 
-    def __init__(self, journal: Reads, append: Appends, app_id: str, *, kept: int = KEPT) -> None:
-        self._journal = journal
-        self._append = append
-        self._stream = f"app/{app_id}"
-        self._scribe = AppScribe(app_id)
-        self._kept = kept
-        self._turn = native.current().lock()
-        #: Of the events after place `_low`, up to `_high`: their places by their names, in order.
-        self._low = self._high = 0
-        self._places: dict[str, list[int]] = {}
+    n: int
+    kind: str
+    at: float
+    key: str | None
+    step_id: str | None
+    cause: int
+    fields: Mapping[str, Any]
 
-    async def places(self, name: str, after: int, upto: int) -> list[int]:
-        """Find the places of events of this name, after one place and up to another. A checkpoint.
 
-        Raises:
-            UnreadableEntryError: The stream is damaged there.
-            JournalError: The journal cannot be read.
-        """
-        async with self._turn:
-            await self._cover(after, upto)
-            found = self._places.get(name, [])
-            found = found[bisect_right(found, after) : bisect_right(found, upto)]
-            if sum(map(len, self._places.values())) > self._kept:
-                self._places = {}
-                self._low = self._high = 0
-        return found
+def history(entries: Iterable[Entry]) -> list[Record]:
+    """Make the records of a run, notes too, of what the journal has: none is left out.
 
-    async def event(self, place: int) -> EventReceived:
-        """Read the event at this place. A checkpoint; raises as `places` does."""
-        [(_, record)] = await self._page(place - 1, place)
-        if not isinstance(record, EventReceived):
-            raise PlaitInternalError(f"{self._stream}: no event at {place}")
-        return record
+    Args:
+        entries: All of its stream, in order.
+    """
+    return [_record(entry) for entry in entries]
 
-    async def queued(self, run_id: str, number: int, upto: int) -> int:
-        """Find where a run was queued, rule 2. A checkpoint; raises as `places` does.
 
-        Args:
-            run_id: The run.
-            number: Of its first event, which was received before.
-            upto: A place after it.
-        """
-        low, high = 0, upto
-        while high - low > PAGE:
-            middle = (low + high) // 2
-            found = await self._number_after(middle, high)
-            if found is None or found > number:
-                high = middle
-            else:
-                low = middle
-        while low < upto:
-            for place, record in (page := await self._page(low, upto)):
-                if isinstance(record, RunAdmitted) and record.run_id == run_id:
-                    return place
-            low = page[-1][0]
-        raise PlaitInternalError(f"{self._stream}: run {run_id!r} was never queued")
+def _record(entry: Entry) -> Record:
+    fields = _fields(entry)
+    cause = fields.pop("cause", 0)
+    fields.pop("at", None)
+    key = _key(entry.key)
+    return Record(
+        n=entry.n,
+        kind=entry.kind,
+        at=entry.at,
+        key=entry.key,
+        step_id=None if key is None else key.step_id,
+        cause=cause if isinstance(cause, int) else 0,
+        fields={name: _readable(name, value, entry) for name, value in fields.items()},
+    )
 
-    async def _number_after(self, after: int, upto: int) -> int | None:
-        """Find the number of the first event after a place."""
-        limit = FEW
-        while after < upto:
-            page = await self._page(after, upto, limit)
-            for _, record in page:
-                if isinstance(record, EventReceived):
-                    return record.number
-            after, limit = page[-1][0], PAGE
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    """Read a body, as one of today's if its kind is known."""
+    try:
+        body = from_bytes(entry.body)
+    except (ValueError, RecursionError) as error:
+        return {FAULT: str(error)}
+    if not isinstance(body, dict):
+        return {FAULT: f"{show(body, SHOWN)} is no mapping"}
+    found = cast("dict[str, Any]", body)
+    try:
+        REGISTRY.of(entry.kind, entry.version)
+        return REGISTRY.upgraded(entry.kind, entry.version, found)
+    except (UnknownKind, Misfit) as error:
+        return {**found, FAULT: str(error)}
+
+
+def _key(text: str | None) -> Key | None:
+    try:
+        return None if text is None else key_of(text)
+    except (ValueError, RecursionError):
         return None
 
-    async def _cover(self, after: int, upto: int) -> None:
-        """Know the places from here to there."""
-        if self._low == self._high:
-            self._low = self._high = after
-        if after < self._low:
-            older = await self._find(after, self._low)
-            for name, places in self._places.items():
-                older.setdefault(name, []).extend(places)
-            self._places, self._low = older, after
-        if upto > self._high:
-            for name, places in (await self._find(self._high, upto)).items():
-                self._places.setdefault(name, []).extend(places)
-            self._high = upto
 
-    async def _find(self, after: int, upto: int) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        while after < upto:
-            page = await self._page(after, upto)
-            for place, record in page:
-                if isinstance(record, EventReceived) and not record.to:
-                    found.setdefault(record.name, []).append(place)
-            after = page[-1][0]
-        return found
+def _readable(name: str, value: Any, entry: Entry) -> Any:
+    if name == "error" and value is not None:
+        try:
+            failure = Failure.read(value)
+        except ContextSerdeError:
+            return value
+        return {"name": failure.name, "message": failure.message, "stack": failure.stack}
+    if name == "why" and entry.kind == "run.held":
+        try:
+            return str(WHY.read(value, AS_THEY_COME).text(entry.stream))
+        except Misfit:
+            return value
+    return value
 
-    async def _page(self, after: int, upto: int, limit: int = PAGE) -> list[tuple[int, Record]]:
-        """Read records from after one place up to another, at least one, and as many as there is room for.
 
-        What is on the way to disk is waited for.
-        """
-        limit = min(limit, upto - after)
-        entries = await self._journal.read(self._stream, after=after, limit=limit)
-        if not entries:
-            await self._wait_for_disk()
-            entries = await self._journal.read(self._stream, after=after, limit=limit)
-        if not entries:
-            raise PlaitInternalError(f"{self._stream} ends at {after}, before {upto}")
-        return [*self._scribe.records(entries, after=after)]
+# ---------------------------------------------------------------- the story
 
-    async def _wait_for_disk(self) -> None:
-        """Wait until all that was appended so far is on disk. A checkpoint."""
-        happened = native.current().event()
-        failed: list[JournalError] = []
 
-        def done(error: JournalError | None) -> None:
-            if error is not None:
-                failed.append(error)
-            happened.set()
+def story(run_id: str, records: Iterable[Record]) -> str:
+    """Tell what has happened in a run: one line a record, with the seconds since the first.
 
-        self._append((), done)
-        await happened.wait()
-        if failed:
-            raise failed[0]
+    Args:
+        run_id: The run.
+        records: Its history, or any part of it.
+
+    Example:
+        ```python
+        print(story("r1", await app.history("r1")))
+        ```
+    """
+    told = _Story([*records])
+    return "\n".join([told.title(run_id), *map(told.line, told.records)]) + "\n"
+
+
+class _Story:
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+        self._by_n = {record.n: record for record in records}
+        self._begun = records[0].at if records else 0.0
+        #: The attempts of the body whose beginning has been told.
+        self._attempts: set[object] = set()
+
+    def title(self, run_id: str) -> str:
+        if not self.records:
+            return f"run {run_id}: nothing is recorded"
+        fn_id = self.records[0].fields.get("fn_id")
+        of = f" of {fn_id}" if isinstance(fn_id, str) else ""
+        when = datetime.fromtimestamp(self._begun, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"run {run_id}{of}, {when}"
+
+    def line(self, record: Record) -> str:
+        return f"{self.since(record.at):>11}  {self._text(record)}"
+
+    def since(self, at: object) -> str:
+        """Say a time: seconds since the beginning."""
+        return f"{at - self._begun:.3f} s" if isinstance(at, int | float) else "some time"
+
+    def _text(self, record: Record) -> str:
+        tell = TOLD.get(record.kind)
+        if tell is not None and FAULT not in record.fields:
+            try:
+                return tell(self, record, record.fields)
+            except (KeyError, TypeError, IndexError):  # a body that is not what its kind says
+                pass
+        fault = record.fields.get(FAULT, "it does not say what it should")
+        return f"record {record.n} ({record.kind}) cannot be read: {fault}"
+
+    # ------------------------------------------------------------ parts of lines
+
+    def call(self, record: Record) -> str:
+        """Name the call, or the deadline, that a record is about."""
+        key = _key(record.key)
+        if key is None:
+            raise KeyError(record.key)
+        if key.step_id is None:
+            where = f" in {path_text(key.path)}" if key.path else ""
+            return f"the deadline{where}"
+        return call_text(key).removesuffix(" in the first task")
+
+    def after(self, record: Record) -> str:
+        """Say what a cancellation came of."""
+        cause = self._by_n.get(record.cause)
+        if cause is None or cause.kind not in OUTCOMES:
+            return ""
+        return f", after {self.call(cause)} {OUTCOMES[cause.kind]}"
+
+    def start(self, fields: Fields) -> str:
+        attempt = fields["attempt"]
+        again = attempt in self._attempts
+        self._attempts.add(attempt)
+        resumed = f", resumed {_times(fields['resumes'])} without news" if fields["resumes"] else ""
+        return f"attempt {attempt} {'goes on' if again else 'begins'}{resumed}"
+
+
+Fields: TypeAlias = Mapping[str, Any]
+
+#: What hands something out, and so may lead to a cancellation.
+OUTCOMES: Final = {
+    "step.completed": "was done",
+    "step.failed": "failed",
+    "deadline.fired": "passed",
+}
+
+
+def _error(fields: Fields) -> str:
+    error = fields["error"]
+    return f"{error['name']}: {error['message']}" if error["message"] else str(error["name"])
+
+
+def _value(fields: Fields) -> str:
+    value = fields["value"]
+    return "" if value is None else f": {show(value, SHOWN)}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def _queued(told: _Story, record: Record, fields: Fields) -> str:
+    parent = f" by run {fields['parent']!r}" if fields["parent"] else ""
+    later = f", not before {told.since(fields['not_before'])}"
+    return (
+        f"queued for {fields['name']!r}{parent}{later if fields['not_before'] > record.at else ''}"
+    )
+
+
+def _retrying(told: _Story, _: Record, fields: Fields) -> str:
+    attempt = fields["attempt"]
+    due = told.since(fields["due_at"])
+    return f"attempt {attempt} raised {_error(fields)}; attempt {attempt + 1} is due at {due}"
+
+
+def _rollback(_told: _Story, _record: Record, fields: Fields) -> str:
+    why = f"is cancelled ({fields['reason']!r})"
+    if fields["reason"] is None:
+        why = f"fails with {_error(fields)}"
+    steps = ", ".join(call_text(key_of(key)) for key in fields["keys"])
+    return f"it {why}, and is rolled back: {steps}".replace(" in the first task", "")
+
+
+def _cancelled(_told: _Story, _record: Record, fields: Fields) -> str:
+    return f"cancelled: {fields['reason']}" if fields["reason"] else "cancelled"
+
+
+def _scheduled(told: _Story, record: Record, fields: Fields) -> str:
+    due = fields["due_at"]
+    until = "" if due is None else f" until {told.since(due)}"
+    what = {
+        "sleep": "sleeps",
+        "wait": f"waits for event {fields['event']!r}",
+        "invoke": f"invokes run {fields['child']!r}",
+    }[fields["op"]]
+    return f"{told.call(record)} {what}{until}"
+
+
+def _completed(told: _Story, record: Record, fields: Fields) -> str:
+    tries = f" after {fields['attempts']} attempts" if fields["attempts"] > 1 else ""
+    if fields["op"] == "wait" and fields["value"] is None:
+        return f"{told.call(record)}: no event came"
+    return f"{told.call(record)} is done{tries}{_value(fields)}"
+
+
+def _failed(told: _Story, record: Record, fields: Fields) -> str:
+    tries = f" after {fields['attempts']} attempts" if fields["attempts"] > 1 else ""
+    return f"{told.call(record)} failed{tries}: {_error(fields)}"
+
+
+def _deadline(told: _Story, record: Record, fields: Fields) -> str:
+    return f"{told.call(record)} is at {told.since(fields['due_at'])}"
+
+
+TOLD: Final[dict[str, Callable[[_Story, Record, Fields], str]]] = {
+    "run.queued": _queued,
+    "run.started": lambda told, _, fields: told.start(fields),
+    "run.retrying": _retrying,
+    "rollback.begun": _rollback,
+    "run.held": lambda _told, _record, fields: f"held: {fields['why']}",
+    "run.freed": lambda _told, _record, _fields: "no longer held: it waits for its next attempt",
+    "run.completed": lambda _told, _record, fields: f"completed{_value(fields)}",
+    "run.failed": lambda _told, _record, fields: f"failed with {_error(fields)}",
+    "run.cancelled": _cancelled,
+    "step.started": lambda told, record, fields: (
+        f"{told.call(record)} runs {fields['handler']}, attempt {fields['attempt']}"
+    ),
+    "step.scheduled": _scheduled,
+    "step.retrying": lambda told, record, fields: (
+        f"{told.call(record)}: {_retrying(told, record, fields)}"
+    ),
+    "step.completed": _completed,
+    "step.failed": _failed,
+    "step.cancelled": lambda told, record, _: (
+        f"{told.call(record)} was cancelled{told.after(record)}"
+    ),
+    "deadline.set": _deadline,
+    "deadline.fired": lambda told, record, _: f"{told.call(record)} has passed",
+    "patch.decided": lambda _told, _record, fields: (
+        f"patch {fields['patch']!r} is {'on' if fields['on'] else 'off'}"
+    ),
+}
+
+publish("plait.durable", Record)

@@ -114,6 +114,10 @@ class RunsGroups(Protocol):
         ...
 
 
+class Lookout(Waits, Output, Protocol):
+    """What looks out for the event of one wait, and reads what is recorded of it."""
+
+
 @attrs.frozen
 class Invocation:
     """One function that a step invokes.
@@ -228,11 +232,8 @@ class RunParts(Protocol):
         """
         ...
 
-    def waits(self, if_exp: Callable[[Event[Any]], bool] | None, buffer: bool) -> Waits:  # noqa: FBT001
-        """Make what looks out for one wait's event. It tells `Calls.event_arrived`.
-
-        What it tells is what `recorded.write_event` makes of the event.
-        """
+    def waits(self, if_exp: Callable[[Event[Any]], bool] | None, buffer: bool) -> Lookout:  # noqa: FBT001
+        """Make what looks out for one wait's event. It tells `Calls.event_arrived`."""
         ...
 
     def invocation(self, function_id: str, data: object) -> Invocation:

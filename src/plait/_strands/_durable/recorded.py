@@ -1,4 +1,4 @@
-"""What the records of a run hold of values, errors and events, and what is read of them.
+"""What the records of a run hold of values and errors, and what is read of them.
 
 Rule 1: a value is written by the output of its call before it becomes a record, and goes as it comes.
 Rule 2: an exception is in the record itself while the process lives, since policies are asked about
@@ -8,19 +8,15 @@ Rule 2: an exception is in the record itself while the process lives, since poli
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
 
 from plait._engine.bodies.ports import Output as AnyOutput
-from plait._errors import ContextSerdeError, NestedStepError, StepError
+from plait._errors import NestedStepError, StepError
 from plait._kernel.calls.keys import key_text
 from plait._kernel.calls.records import CallFailed
 
-from .event import Event
 from .failures import Failure, nested, refused
 from .middleware import Middleware, seal, unseal
-from .values import Output, OutputRefused
-
-_event_data: Final = Output.of_events()
+from .values import OutputRefused
 
 
 def error_of(failed: CallFailed) -> StepError:
@@ -79,50 +75,3 @@ class Sealed:
     def read(self, data: object) -> object:
         """As `Output.read`."""
         return self._output.read(unseal(self._middleware, data))
-
-
-class Events:
-    """The output of a wait: it reads what `write_event` has written."""
-
-    def __init__(self, middleware: Sequence[Middleware]) -> None:
-        self._middleware = middleware
-
-    def settle(self, value: object) -> tuple[object, object]:
-        """Give the value, twice: a wait has no handler."""
-        return value, value
-
-    def read(self, data: object) -> Event[Any]:
-        """Read an event.
-
-        Raises:
-            ContextSerdeError: It is none.
-        """
-        return read_event(data, self._middleware)
-
-
-def write_event(event: Event[Any], middleware: Sequence[Middleware]) -> object:
-    """Write an event that a wait has accepted, as its record has it.
-
-    Raises:
-        OutputRefused: Its data cannot be written.
-    """
-    data = _event_data.write(event.data)
-    return seal(middleware, {"name": event.name, "data": data, "id": event.id, "ts": event.ts})
-
-
-def read_event(data: object, middleware: Sequence[Middleware]) -> Event[Any]:
-    """Read it.
-
-    Raises:
-        ContextSerdeError: It is something else.
-    """
-    found = unseal(middleware, data)
-    fields = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-    if fields.keys() != {"name", "data", "id", "ts"}:
-        raise ContextSerdeError(f"This is no recorded event: {data!r:.200}")
-    return Event(
-        name=fields["name"],
-        data=_event_data.read(fields["data"]),
-        id=fields["id"],
-        ts=fields["ts"],
-    )

@@ -1,4 +1,4 @@
-"""The types of `ctx.step.run` and `ctx.group.parallel`: protocols that the classes must satisfy.
+"""The types of `ctx.step.run` and `ctx.group.parallel`: what the classes must satisfy.
 
 Both checkers must infer `tuple[bool, str]` for two lambdas, and `tuple[bool, ...]` for a tuple that was
 built in a loop: see `tests/typing/durable.py`. The overloads end at eight branches; a longer tuple is one
@@ -7,12 +7,13 @@ of branches of one type.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Literal, Never, Protocol, TypeAlias, TypeVar, TypeVarTuple, overload
+from typing import Any, Literal, Never, Protocol, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from plait._kernel.retry.policy import RetryPolicy
 
-from .branches import Failed, Ok, OnError, Winner
+from .branches import Failed, Ok, OnError, Winner, check_branches
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -55,8 +56,8 @@ class RunsSteps(Protocol):
     ) -> T: ...
 
 
-class RunsBranches(Protocol):
-    """What `ctx.group` of a `Context` must have."""
+class RunsBranches(ABC):
+    """What `ctx.group.parallel` of a `Context` takes and gives."""
 
     @overload
     async def parallel(
@@ -346,3 +347,46 @@ class RunsBranches(Protocol):
         mode: Literal["race", "any"],
         on_error: OnError = "cancel",
     ) -> Winner[T]: ...
+
+    async def parallel(self, branches: Any, *, mode: Any = "all", on_error: Any = "cancel") -> Any:
+        """Run branches at a time, and return their results in the order of the branches.
+
+        A branch may hold any code: several steps, groups, nurseries. In a loop, give `map` the items:
+        lambdas would all see the last one.
+
+        A checkpoint. A cancellation cancels the branches, and waits for their clean-up. Who wins is
+        the same in a recovery: of branches that have ended before the next outcome is handed out, it
+        is the first in the tuple.
+
+        Args:
+            branches: A tuple; each is an async function, or a lambda around a call.
+            mode: `"all"` gives a tuple of what the branches return; `"settled"` a tuple of `Ok` and
+                `Failed`; `"race"` the `Winner` that ends first; `"any"` the one that returns first.
+                Race and any cancel the losers, and return after their clean-up.
+            on_error: In mode `"all"`: `"cancel"` has the first failure cancel the others, `"wait"` lets
+                all of them end.
+
+        Raises:
+            TypeError: `branches` is no tuple of functions.
+            ValueError: There is no such word, or no branch that could win.
+            Exception: The failure of one branch; in mode `"race"` of the one that came first.
+            ExceptionGroup: The failures of several, in the order of the branches; in mode `"any"` of
+                all of them.
+            NestedStepError: The caller is inside a handler.
+            UntrackedTaskError: The caller is not a task of this run.
+
+        Example:
+            ```python
+            updated, sent = await ctx.group.parallel(
+                (
+                    lambda: ctx.step.run("update-user", update_user, user_id),
+                    lambda: ctx.step.run("send-email", send_email, user_id),
+                )
+            )
+            ```
+        """
+        check_branches(branches, mode, on_error)
+        return await self._parallel(branches, mode, on_error)
+
+    @abstractmethod
+    async def _parallel(self, branches: tuple[Any, ...], mode: Any, on_error: Any) -> Any: ...

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Literal, Never, Protocol, TypeAlias, TypeVar, TypeVarTuple, overload
+from typing import Any, Literal, Never, Protocol, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from plait._kernel.retry.policy import RetryPolicy
 
-from .branches import Failed, Ok, OnError, Winner
+from .branches import Failed, Ok, OnError, Winner, check_branches
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -50,8 +51,8 @@ class RunsSteps(Protocol):
     ) -> T: ...
 
 
-class RunsBranches(Protocol):
-    """What `ctx.group` of a `SyncContext` must have."""
+class RunsBranches(ABC):
+    """What `ctx.group.parallel` of a `SyncContext` takes and gives."""
 
     @overload
     def parallel(
@@ -341,3 +342,46 @@ class RunsBranches(Protocol):
         mode: Literal["race", "any"],
         on_error: OnError = "cancel",
     ) -> Winner[T]: ...
+
+    def parallel(self, branches: Any, *, mode: Any = "all", on_error: Any = "cancel") -> Any:
+        """Run branches at a time, and return their results in the order of the branches.
+
+        A branch may hold any code: several steps, groups, nurseries. In a loop, give `map` the items:
+        lambdas would all see the last one.
+
+        A checkpoint. A cancellation cancels the branches, and waits for their clean-up. Who wins is
+        the same in a recovery: of branches that have ended before the next outcome is handed out, it
+        is the first in the tuple.
+
+        Args:
+            branches: A tuple; each is a function, or a lambda around a call; each runs in a thread of its own.
+            mode: `"all"` gives a tuple of what the branches return; `"settled"` a tuple of `Ok` and
+                `Failed`; `"race"` the `Winner` that ends first; `"any"` the one that returns first.
+                Race and any cancel the losers, and return after their clean-up.
+            on_error: In mode `"all"`: `"cancel"` has the first failure cancel the others, `"wait"` lets
+                all of them end.
+
+        Raises:
+            TypeError: `branches` is no tuple of functions.
+            ValueError: There is no such word, or no branch that could win.
+            Exception: The failure of one branch; in mode `"race"` of the one that came first.
+            ExceptionGroup: The failures of several, in the order of the branches; in mode `"any"` of
+                all of them.
+            NestedStepError: The caller is inside a handler.
+            UntrackedTaskError: The caller is not a task of this run.
+
+        Example:
+            ```python
+            updated, sent = ctx.group.parallel(
+                (
+                    lambda: ctx.step.run("update-user", update_user, user_id),
+                    lambda: ctx.step.run("send-email", send_email, user_id),
+                )
+            )
+            ```
+        """
+        check_branches(branches, mode, on_error)
+        return self._parallel(branches, mode, on_error)
+
+    @abstractmethod
+    def _parallel(self, branches: tuple[Any, ...], mode: Any, on_error: Any) -> Any: ...
