@@ -553,12 +553,13 @@ def test_the_logger_is_plaits_unless_told():
 @everywhere
 async def test_which_runs_there_are_and_what_has_happened(home):
     app, fn, _ = shop(home.journal())
-    assert await app.runs() == []
     await app.invoke(fn, {"user_id": 1}, run_id="r1")
     await app.send(Event(name="my-event", data={"user_id": 2}))
     first, second = await app.runs(fn=fn)
     assert {first.status, second.status} == {"completed", "queued"}
-    assert await app.runs(fn="fn", status="completed") == await app.runs(fn="shop-fn", after="r0")
+    assert await app.runs(fn="fn", limit=1) == [first]
+    assert await app.runs(fn="shop-fn", after=first.run_id) == [second]
+    assert await app.runs(fn="shop-gone") == []
     assert [run.run_id for run in await app.runs(status="completed")] == ["r1"]
     assert [record.kind for record in await app.history("r1")] == [
         "run.queued",
