@@ -411,16 +411,20 @@ class Workflow(Generic[R_co]):
         graph, plan = compiled
         attempt = current_attempt.get()
         journal = self._journal or journal_around(attempt)
+        fresh = ctx is None
         if ctx is None:
             ctx = Context(self)
-        ctx._check_free()
-        goes_on = ctx._origin.goes_on(ctx._shell)
+        else:
+            ctx._check_free()
+        goes_on = not fresh and ctx._origin.goes_on(ctx._shell)
         parent = attempt if run_id is None and not goes_on else None
         if parent is not None:
             run_id = child_id(parent)
             restore_child(ctx, parent, run_id)
-        origin = None if journal is None else document(ctx)
-        state = ctx._origin.take_up(ctx._shell, of_child=parent is not None)
+        origin = state = None
+        if parent is not None or not fresh:
+            origin = None if journal is None else document(ctx)
+            state = ctx._origin.take_up(ctx._shell, of_child=parent is not None)
         if run_id is None and state is not None:
             run_id = state.run_id
         known = run_id is not None
