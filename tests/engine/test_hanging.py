@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+from tests.engine.hanging import PATIENCE
+
 HANGING = '''
 import signal
 import threading
@@ -151,12 +153,13 @@ def test_each_that_hangs_fails_and_the_others_run(tmp_path):
     assert "in test_no_loop" in told  # a thread
 
 
-SWALLOWED = "ERROR test_inner.py::test_who_swallows_it - Failed: it hangs: no end after 120 s"
+SWALLOWED = (
+    f"ERROR test_inner.py::test_who_swallows_it - Failed: it hangs: no end after {PATIENCE} s"
+)
 
 
 def test_what_nothing_ends_ends_the_process(tmp_path):
     code, _, told = outcome_of(tmp_path, STUBBORN)
     assert code == 3
-    assert told.endswith(
-        "it hangs: no end after 120 s, and nothing ends it: the process is ended\n"
-    )
+    end = f"it hangs: no end after {PATIENCE} s, and nothing ends it: the process is ended\n"
+    assert told.endswith(end)

@@ -31,7 +31,7 @@ from plait._kernel.waits import WaitKey
 from tests.kernel.laws import DEMANDS, RUN, Impossible, Laws
 
 #: What `advance` may have a short cut for.
-SHORTENED = (stimuli.Returned, stimuli.Sent, stimuli.Contributed)
+SHORTENED = (stimuli.Returned, stimuli.Sent, stimuli.Contributed, stimuli.Wrote)
 
 
 #: A run is cut after each of so many stimuli, then after one in twelve, and no more when it is long.

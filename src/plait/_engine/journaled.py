@@ -3,7 +3,8 @@
 It differs from any other in three things, and in none of what it decides:
 
 Rule 1: what is decided is performed when it is on disk (`ledger`). A body that a worker has taken
-    begins no sooner.
+    begins no sooner. But for one whose delivery is there already, no worker waits for the disk:
+    otherwise a step with one worker would have a commit for each of its bodies.
 Rule 2: whoever owns the run may leave it. What would cancel another run suspends this one: its tasks
     are cancelled, and its stream ends there. It can be taken up again from its records. Its own end,
     a timeout, and `run.cancel()` are records, and final.
@@ -382,10 +383,15 @@ class JournaledShell(Shell):
     def returned(
         self, now: float, number: DeliveryId, value: object, *, stays: bool
     ) -> DeliveryId | None:
-        """Hear that a body has returned. Its worker goes back to its seat: what comes next must be kept."""
-        del stays
-        self.hear(stimuli.Returned(now, number, value, stays=False))
-        return None
+        """Hear that a body has returned; the next delivery for its worker, if that stays.
+
+        It stays for one that is on disk. What it has returned itself may be on its way there: nobody
+        sees that before, and without it both bodies were interrupted.
+        """
+        delivery = self.state.running.get(number)
+        stays = stays and delivery is not None and self._next_is_kept(delivery.step, 1)
+        answer = self.hear(stimuli.Returned(now, number, value, stays))
+        return answer.delivery if isinstance(answer, Begin) else None
 
     def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
         answer: Answer = None
@@ -397,12 +403,30 @@ class JournaledShell(Shell):
                 raise effect.error
             if isinstance(effect, Begin | Give):
                 answer = effect
+            elif isinstance(effect, Offer) and self._is_kept(effect.step):
+                self._lanes[effect.step].offer()
             else:
                 later.append(effect)
         if not self._ledger.open:  # what nobody will find on record is shown to nobody
             records, later = (), [effect for effect in later if not isinstance(effect, Publish)]
         self._ledger.append(records, partial(self._act_now, records, later))
         return answer
+
+    def _is_kept(self, step: str) -> bool:
+        """Are all deliveries on disk that this step has offered to workers?"""
+        return self._next_is_kept(step, self.state.steps[step].offered)
+
+    def _next_is_kept(self, step: str, count: int) -> bool:
+        """Are the next deliveries of this step on disk, and may they begin?"""
+        queue = self.state.steps[step].queue
+        return (
+            count <= len(queue)
+            and self._ledger.has(queue[count - 1].number)
+            and self._ledger.open
+            and not self._in_doubt
+            and self.state.phase is GOING
+            and not self.cut.is_set()
+        )
 
     def _act_now(self, records: Sequence[Record], todo: Sequence[Effect]) -> None:
         if self.cut.is_set() or not self._ledger.open:  # nobody is there to do anything any more
@@ -418,15 +442,15 @@ class JournaledShell(Shell):
         """Rule 1."""
 
         async def begin(attempt: Attempt) -> object:
-            if not (
-                self._ledger.has(attempt.delivery.number) or await self._ledger.settled(self.native)
-            ):
-                await (
-                    self.native.event().wait()
-                )  # the journal is broken: the scope is being cancelled
+            if not self._ledger.has(attempt.delivery.number):
+                await self._until_kept()
             return await body(attempt)
 
         return begin
+
+    async def _until_kept(self) -> None:  # noqa: ASYNC910 - it may be on disk by now
+        if not await self._ledger.settled(self.native):
+            await self.native.event().wait()  # the journal is broken: the scope is being cancelled
 
     def store_changed(
         self, sender: DeliveryId, values: Mapping[str, object], removed: tuple[str, ...]

@@ -219,7 +219,11 @@ class Lane:
                         if worker.ended or variables() is not before:
                             self._returned_dirty(worker, number, value, now)
                             return  # noqa: ASYNC910 - the body decides whether it suspends
-                        if value is None or now >= shell.deadline or isinstance(value, StopEvent):
+                        if (
+                            now >= shell.deadline
+                            or (value is None and shell.state.busy == 1)
+                            or isinstance(value, StopEvent)
+                        ):
                             self._look_up(now, value)
                         budget -= 1
                         if not budget and begun != self._begun and shared is None:

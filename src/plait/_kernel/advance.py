@@ -22,10 +22,10 @@ from .decide import decide
 from .effects import Begin, Effect
 from .life import GOING
 from .records import Record
-from .shortcuts import come, contribute, pass_on, send_on
+from .shortcuts import come, contribute, pass_on, send_on, write_on
 from .slots import go_on, share_out, take_turns
 from .state import RunState
-from .stimuli import Contributed, News, Ready, Returned, Sent, Stimulus, TakenUp
+from .stimuli import Contributed, News, Ready, Returned, Sent, Stimulus, TakenUp, Wrote
 from .streams import Stream, StreamId
 
 Advance: TypeAlias = tuple[list[Record], list[Effect]]
@@ -49,6 +49,8 @@ def advance(state: RunState, stimulus: Stimulus) -> Advance:
         return ([], []) if started is None else ([started], [Begin(started.delivery)])
     elif isinstance(stimulus, Returned):
         soon = pass_on(state, stimulus.now, stimulus.delivery, stimulus.value, stays=stimulus.stays)
+    elif isinstance(stimulus, Wrote):
+        soon = write_on(state, stimulus)
     return soon or at_length(state, stimulus)
 
 

@@ -1,9 +1,10 @@
 """The commonest stimuli, each in half the time that `advance` would take for it.
 
 Nearly all that a run hears is: a worker comes; a body returns an event which goes to some steps, or
-nothing; a body sends such an event. There is no more to it than one record and the offers that it
-brings about, unless something rarer is going on: a wait, a stream of a list, a run that goes step by
-step or has been decided. Then these functions say `None` and change nothing, and `advance` is asked.
+nothing; a body sends such an event, or writes one to the stream. There is no more to it than one
+record and the offers that it brings about, unless something rarer is going on: a wait, a stream of a
+list, a body that runs again, a run that goes step by step or has been decided. Then these functions
+say `None` and change nothing, and `advance` is asked.
 
 Rule: they say what `advance` would say. Nothing is decided here that is not decided there.
 """
@@ -16,12 +17,12 @@ from plait._ids import DeliveryId
 
 from .apply import collect, complete, send, start
 from .decide import ImpossibleStimulus, contributed
-from .effects import Effect
+from .effects import Effect, Publish
 from .life import GOING
-from .records import Collected, Completed, Emitted, Record, Started
+from .records import Collected, Completed, Emitted, Record, Started, Streamed
 from .slots import share_out
 from .state import RunState
-from .stimuli import Contributed, Ready
+from .stimuli import Contributed, Ready, Wrote
 
 Advance: TypeAlias = tuple[list[Record], list[Effect]]
 
@@ -86,6 +87,22 @@ def send_on(state: RunState, now: float, sender: DeliveryId, event: object) -> A
     share_out(state, None, now, written, todo)
     state.touched.clear()
     return written, todo
+
+
+def write_on(state: RunState, stimulus: Wrote) -> Advance | None:
+    """Take in a `Wrote` of a body that has not written this before."""
+    writer = state.running.get(stimulus.sender)
+    if (
+        writer is None
+        or stimulus.source
+        or state.remembers
+        or state.phase is not GOING
+        or state.permits is not None
+    ):
+        return None
+    writer.written += 1
+    event = stimulus.event
+    return [Streamed(stimulus.now, stimulus.sender, event)], [Publish(event)]
 
 
 def contribute(state: RunState, stimulus: Contributed) -> Advance:

@@ -351,7 +351,7 @@ class Workflow(Generic[R_co]):
             result = await Flow().run(topic="x")
             ```
         """
-        graph, _ = self._compile()
+        graph, _ = compiled = self._compile()
         if not self._disable_validation:
             self._check(graph)
         if ctx is not None:
@@ -364,7 +364,7 @@ class Workflow(Generic[R_co]):
             event = StartEvent()
         else:
             event = self._start_event(graph.start, start_event, start_fields)
-        return self._make_run(ctx, event, run_id, resumes=False)
+        return self._make_run(compiled, ctx, event, run_id, resumes=False)
 
     def resume(self, run_id: str) -> Run[R_co]:
         """Make a run that goes on where one of this name was left, in this process or another.
@@ -390,7 +390,7 @@ class Workflow(Generic[R_co]):
             result = await flow.resume("order-7")
             ```
         """
-        graph, _ = self._compile()
+        graph, _ = compiled = self._compile()
         if not self._disable_validation:
             self._check(graph)
         if self._journal is None:
@@ -398,29 +398,34 @@ class Workflow(Generic[R_co]):
                 f"Workflow {self._short_name!r} has no journal, so there is nothing to resume.\n"
                 f'  right:  {type(self).__name__}(journal="runs.db").resume({run_id!r})'
             )
-        return self._make_run(None, StartEvent(), run_id, resumes=True)
+        return self._make_run(compiled, None, StartEvent(), run_id, resumes=True)
 
     def _make_run(
         self,
+        compiled: tuple[Graph, Plan],
         ctx: Context[Any] | None,
         event: StartEvent,
         run_id: str | None,
         *,
         resumes: bool,
     ) -> Run[R_co]:
-        graph, plan = self._compile()
+        graph, plan = compiled
         attempt = current_attempt.get()
         journal = self._journal or journal_around(attempt)
+        fresh = ctx is None
         if ctx is None:
             ctx = Context(self)
-        ctx._check_free()
-        goes_on = ctx._origin.goes_on(ctx._shell)
+        else:
+            ctx._check_free()
+        goes_on = not fresh and ctx._origin.goes_on(ctx._shell)
         parent = attempt if run_id is None and not goes_on else None
         if parent is not None:
             run_id = child_id(parent)
             restore_child(ctx, parent, run_id)
-        origin = None if journal is None else document(ctx)
-        state = ctx._origin.take_up(ctx._shell, of_child=parent is not None)
+        origin = state = None
+        if parent is not None or not fresh:
+            origin = None if journal is None else document(ctx)
+            state = ctx._origin.take_up(ctx._shell, of_child=parent is not None)
         if run_id is None and state is not None:
             run_id = state.run_id
         known = run_id is not None
