@@ -78,7 +78,9 @@ async def attempt(
 async def _run(handler: Callable[..., Any], args: Sequence[object], limiter: Limiter) -> object:
     if is_async(handler):
         return await _called(handler, args)
-    value = await in_thread(limiter, partial(_called, handler, args))
+    (value,) = await in_thread(
+        limiter, lambda: (_called(handler, args),)
+    )  # Trio's wants no coroutine
     return await value if inspect.isawaitable(value) else value
 
 
