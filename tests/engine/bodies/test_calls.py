@@ -657,6 +657,9 @@ async def test_a_wait_gets_its_event_or_none():
         def forget(self, key):
             self.asked = {event: other for event, other in self.asked.items() if other != key}
 
+        def overdue(self, key, over):
+            return False
+
     async def function(t):
         t.inbox = Inbox(t)
         got = await t.calls.wait("w", "paid", seconds=10, waits=t.inbox)

@@ -81,6 +81,13 @@ class Waits(Protocol):
         """Do so no longer."""
         ...
 
+    def overdue(self, key: Key, over: Callable[[], object]) -> bool:
+        """Hear that its time is over; say whether an event that came in time is still looked for.
+
+        If so, `over` is called when there is none.
+        """
+        ...
+
 
 class Children(Protocol):
     """Runs what is invoked; tells `Calls.child_ended` of its end."""
