@@ -5,7 +5,7 @@ None of them may report back before it has returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from plait._kernel.calls.keys import Key
