@@ -76,9 +76,8 @@ class World:
             History(self.journal, self.journal.append, "shop"),
             last=lambda: self.last,
             first_event=self.runs.__getitem__,
-            spawn=self.looking.append,
         )
-        self.run = self.inbox.run("r1", self.calls, self.calls.failed.append)
+        self.run = self.inbox.run("r1", self.calls, self.calls.failed.append, self.looking.append)
 
     def write(self, *records, heard=True):
         numbered = [*enumerate(records, self.last + 1)]
@@ -377,7 +376,7 @@ async def test_what_was_given_to_a_buffered_wait_is_known_after_a_restart():
         before = w.calls.state
         w.begin()
         w.calls.state = before
-        w.run = w.inbox.run("r1", w.calls, w.calls.failed.append)
+        w.run = w.inbox.run("r1", w.calls, w.calls.failed.append, w.looking.append)
         w.wait("b", buffer=True)
         await w.settle()
         assert w.told == [("b", "two")]
@@ -393,7 +392,7 @@ async def test_another_run_may_have_it_as_well():
         await w.settle()
         assert w.told == [("w", "one")]
         w.calls = Calls()
-        w.run = w.inbox.run("r2", w.calls, w.calls.failed.append)
+        w.run = w.inbox.run("r2", w.calls, w.calls.failed.append, w.looking.append)
         w.wait(buffer=True)
         await w.settle()
         assert w.told == [("w", "one")]

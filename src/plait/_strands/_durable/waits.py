@@ -8,14 +8,14 @@ Rule 3: *The past first.* While it is looked through, what arrives waits; and a 
     meanwhile ends only when the past has nothing for it that came in time.
 Rule 4: *Who cannot say whether he accepts an event fails his own call*, and no other.
 
-Nothing is kept for all this: see `history` for how the past is found. Which events buffered waits were
+Nothing is kept for all this: see `past` for how the past is found. Which events buffered waits were
 given is in the records of the waits.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from plait._kernel.admission.records import EventReceived
@@ -31,7 +31,7 @@ Predicate: TypeAlias = Callable[[Event[Any]], bool]
 #: So many names are remembered with the place of their last event. Of others the past is looked at.
 NAMES: Final = 10_000
 #: Runs something beside what runs already: a nursery's `start_soon`.
-Spawn: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
+Spawn: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 
 
 class HearsOfEvents(Protocol):
@@ -55,7 +55,6 @@ class Inbox:
         history: Finds those that came before.
         last: Where the stream of the app is: the place of its last record.
         first_event: Of a run that has not ended: the number of its first event.
-        spawn: Where the past is looked through.
     """
 
     def __init__(
@@ -65,13 +64,11 @@ class Inbox:
         *,
         last: Callable[[], int],
         first_event: Callable[[str], int],
-        spawn: Spawn,
     ) -> None:
         self.events = events
         self.history = history
         self.last = last
         self.first_event = first_event
-        self.spawn = spawn
         #: Of what came before this nothing is known: it was another process, for example.
         self._began = last()
         #: The place of the last event of each name that has come since then.
@@ -80,7 +77,11 @@ class Inbox:
         self._waits: dict[str, dict[Wait, None]] = {}
 
     def run(
-        self, run_id: str, calls: HearsOfEvents, fail: Callable[[BaseException], object]
+        self,
+        run_id: str,
+        calls: HearsOfEvents,
+        fail: Callable[[BaseException], object],
+        spawn: Spawn,
     ) -> RunWaits:
         """Make the waits of a start of a body. Not a checkpoint.
 
@@ -88,8 +89,9 @@ class Inbox:
             run_id: The run.
             calls: Its calls.
             fail: Told if the past cannot be read: the body cannot go on.
+            spawn: Where the past is looked through: it ends with the run's host.
         """
-        return RunWaits(self, run_id, calls, fail)
+        return RunWaits(self, run_id, calls, fail, spawn)
 
     def received(self, event: EventReceived, place: int) -> None:
         """Hear of an event that the app has accepted, as it is appended. Not a checkpoint.
@@ -133,10 +135,12 @@ class RunWaits:
         run_id: str,
         calls: HearsOfEvents,
         fail: Callable[[BaseException], object],
+        spawn: Spawn,
     ) -> None:
         self.inbox = inbox
         self.calls = calls
         self.fail = fail
+        self.spawn = spawn
         self._run_id = run_id
         self._queued: int | None = None
         #: The numbers of the events that buffered waits were given, rule 2.
@@ -202,7 +206,7 @@ class Wait:
         inbox.join(event, self)
         if self._buffer or inbox.has_past(event, after):
             self._arrived = deque()
-            inbox.spawn(self._look_back)
+            self._run.spawn(self._look_back)
 
     def forget(self, key: Key) -> None:  # noqa: ARG002 - it has one
         """Look out no longer."""
