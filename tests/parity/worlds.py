@@ -128,7 +128,8 @@ class World:
         """The app, as a process makes it."""
         if self._began is None:
             self._began = anyio.current_time()
-        return App("shop", journal=self.journal(), **options)
+        options.setdefault("journal", self.journal())
+        return App("shop", **options)
 
     @property
     def elapsed(self):
