@@ -242,8 +242,6 @@ async def test_runs_are_listed_page_by_page_and_none_is_left_out(
                     assert found == wanted
 
 
-
-
 async def test_no_more_runs_are_read_than_are_asked_for() -> None:
     class Counted(MemoryJournal):
         reads = 0
