@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-import attrs
-
 from plait._engine.bodies.timers import Alarm, Timers
 from plait._errors import JournalError
 from plait._kernel.admission import effects, stimuli
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
     from .book import Book
 
 
-class Runs(Protocol):
-    """What admission needs of whoever has the runs."""
+class OpensStreams(Protocol):
+    """What admission needs of the streams of runs."""
 
     def queue(self, effect: effects.QueueRun) -> None:
         """Open the stream of a run, within the append that is being collected."""
@@ -42,6 +40,10 @@ class Runs(Protocol):
     def cancel_queued(self, run: effects.QueueRun, reason: str) -> None:
         """End a run that has not started, within the append that is being collected."""
         ...
+
+
+class Runs(Protocol):
+    """What admission needs of whoever has the runs."""
 
     def received(self, event: EventReceived, place: int) -> None:
         """Hand an event to who waits for it, within the append that is being collected."""
@@ -72,15 +74,15 @@ class Runs(Protocol):
         ...
 
 
-@attrs.define(eq=False)
 class Heard:
     """One stimulus that was heard: what the kernel said, and is it on disk?"""
 
-    effects: Sequence[Effect]
-    done: Happening
-    #: Does nobody wait for what it leads to?
-    unheard: bool = False
-    error: JournalError | None = None
+    def __init__(self, done: Happening, *, unheard: bool = False) -> None:
+        self.effects: Sequence[Effect] = ()
+        self.done = done
+        #: Does nobody wait for what it leads to?
+        self.unheard = unheard
+        self.error: JournalError | None = None
 
 
 class Admission:
@@ -91,16 +93,25 @@ class Admission:
         book: Where records go.
         timers: Who rings.
         runs: Who has the runs.
+        streams: Where they are recorded.
         native: The backend.
     """
 
     def __init__(
-        self, state: AppState, *, book: Book, timers: Timers, runs: Runs, native: Backend
+        self,
+        state: AppState,
+        *,
+        book: Book,
+        timers: Timers,
+        runs: Runs,
+        streams: OpensStreams,
+        native: Backend,
     ) -> None:
         self.state: Final = state
         self._book = book
         self._timers = timers
         self._runs = runs
+        self._streams = streams
         self._native = native
         self._alarm: Alarm | None = None
         #: Those who wait for a slot for their handlers.
@@ -131,7 +142,7 @@ class Admission:
         Returns:
             What is known of it.
         """
-        heard = Heard((), self._native.event(), unheard)
+        heard = Heard(self._native.event(), unheard=unheard)
         self._pending.append((stimulus, heard))
         if self._hearing:
             return heard  # within the append of who is heard now
@@ -170,9 +181,9 @@ class Admission:
             match effect:
                 case effects.QueueRun(run_id):
                     self._queued[run_id] = effect
-                    self._runs.queue(effect)
+                    self._streams.queue(effect)
                 case effects.CancelRun(run_id, reason, started=False):
-                    self._runs.cancel_queued(self._queued.pop(run_id), reason)
+                    self._streams.cancel_queued(self._queued.pop(run_id), reason)
                     later.append(effect)
                 case _:
                     if isinstance(effect, effects.StartRun):

@@ -140,7 +140,7 @@ class Host:
                         rest.append(effect)
             for record in records:
                 if isinstance(record, ENDS):
-                    self._session.run_ended(self, record, of_end)
+                    self._session.streams.ended(self.run_id, self.state, record, of_end)
         return records, rest
 
     def hear(self, stimulus: Stimulus) -> None:
