@@ -439,7 +439,11 @@ class RecordedError(PlaitError):
         super().__init__(f"{name}: {message}" if message else name)
 
 
-class DeterminismError(PlaitError):
+class RunHeldError(PlaitError):
+    """A run does not go on by itself: it has not failed, and waits for `app.resume()`."""
+
+
+class DeterminismError(RunHeldError):
     """A function's code and its run's journal do not fit: the run is held, and has not failed."""
 
 
@@ -487,6 +491,7 @@ publish(
     StepOutputError,
     RecordedError,
     DeterminismError,
+    RunHeldError,
     RunCancelledError,
     RunSkippedError,
     NobodyAccepts,

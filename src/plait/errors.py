@@ -26,6 +26,7 @@ from plait._errors import RecordedError as RecordedError
 from plait._errors import RetryAfterError as RetryAfterError
 from plait._errors import RunCancelledError as RunCancelledError
 from plait._errors import RunConflictError as RunConflictError
+from plait._errors import RunHeldError as RunHeldError
 from plait._errors import RunLockedError as RunLockedError
 from plait._errors import RunSkippedError as RunSkippedError
 from plait._errors import RunSuspended as RunSuspended

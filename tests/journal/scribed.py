@@ -39,6 +39,7 @@ BY_ANNOTATION: dict[object, SearchStrategy[Any]] = {
     float: SECONDS,
     float | None: st.none() | SECONDS,
     int: COUNT,
+    int | None: st.none() | COUNT,
     bool: st.booleans(),
     str: TEXT,
     str | None: st.none() | TEXT,

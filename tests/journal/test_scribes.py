@@ -106,6 +106,7 @@ def test_the_tags_are_those_of_the_contract():
         "event.held": app_records.EventHeld,
         "event.skipped": EventSkipped,
         "cron.fired": app_records.CronFired,
+        "cron.watched": app_records.CronWatched,
         "cancel.requested": app_records.CancelRequested,
         "run.admitted": RunAdmitted,
         "run.released": app_records.RunReleased,
@@ -252,7 +253,7 @@ def test_every_fault_of_a_life_is_told_with_its_path():
         ({"weather": {}}, "why: {'weather': {}} is none of resumes, source, function"),
         (
             {"differs": {"before": 5, "key": key_text(KEY), "now": "b", "what": "op"}},
-            "5 is no text",
+            "5 is no list",
         ),
     ):
         body = json.loads(entry.body) | {"why": why}

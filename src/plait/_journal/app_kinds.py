@@ -22,6 +22,7 @@ KINDS: Final = (
     Kind("event.held", 1, records.EventHeld),
     Kind("event.skipped", 1, records.EventSkipped),
     Kind("cron.fired", 1, records.CronFired),
+    Kind("cron.watched", 1, records.CronWatched),
     Kind("cancel.requested", 1, records.CancelRequested),
     Kind("run.admitted", 1, records.RunAdmitted),
     Kind("run.released", 1, records.RunReleased),

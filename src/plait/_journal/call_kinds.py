@@ -57,6 +57,7 @@ BY_ANNOTATION: Final[dict[object, Form]] = {
     float: forms.SECONDS,
     float | None: forms.optional(forms.SECONDS),
     int: forms.COUNT,
+    int | None: forms.optional(forms.COUNT),
     bool: forms.FLAG,
     str: forms.TEXT,
     str | None: forms.optional(forms.TEXT),

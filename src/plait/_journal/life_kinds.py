@@ -7,7 +7,7 @@ of them. A record of a run's life has no key: it is of no step.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from plait._abc import Status
 from plait._kernel.calls.keys import Key
@@ -60,12 +60,13 @@ NAMES: Final = forms.listing(forms.TEXT)
 
 def _read_said(data: object, values: Values) -> object:
     """An op or a handler is a text, the tasks on a path are several."""
-    form = NAMES if type(data) is list else forms.TEXT
-    return form.read(data, values)
+    if isinstance(data, str):
+        return data
+    return NAMES.read(data, values)
 
 
 def _write_said(value: object, _: Values) -> object:
-    return [*value] if isinstance(value, tuple) else value
+    return [*cast("tuple[str, ...]", value)] if isinstance(value, tuple) else value
 
 
 SAID: Final = Form(_read_said, _write_said)

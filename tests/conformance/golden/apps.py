@@ -95,6 +95,7 @@ class App:
 
 def day(app: App) -> None:
     """Orders wait for slots and turns, keys for silence, lines for company; the app is taken up."""
+    app.hear(stimuli.CronWatched, "tick", "0 * * * *")
     app.sends("order", n=1)
     app.sends("order", n=1)
     app.sends("order", n=2)

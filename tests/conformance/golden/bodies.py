@@ -88,7 +88,9 @@ def calls(body: Body) -> None:
     mail = body.call((0,), "mail", retry=TWICE)
     body.raises(mail, ValueError("once"))
     nap = body.call((("g", 0, 1),), "nap", "sleep", due_at=body.now + 10)
-    wait = body.call((("g", 0, 2),), "news", "wait", due_at=body.now + 30, event="order/paid")
+    wait = body.call(
+        (("g", 0, 2),), "news", "wait", due_at=body.now + 30, event="order/paid", since=41
+    )
     child = body.call((("m", "child", 0, 3),), "child", "invoke", child="child-1")
     late = body.call((("o", 0, 0), 1), "child", "invoke", child="child-2", due_at=body.now + 40)
     body.now += 2

@@ -116,6 +116,9 @@ class App:
         run_id = f"{fn_id}-at-{planned}"
         return self.hear(stimuli.Ticked(self.now, fn_id, cron, planned, event, run_id))
 
+    def watch(self, fn_id="f", cron="* * * * *"):
+        return self.hear(stimuli.CronWatched(self.now, fn_id, cron))
+
     def end(self, run_id, status="completed"):
         if self.state.runs[run_id].cancelled is not None:
             status = "cancelled"

@@ -270,3 +270,25 @@ def test_keys_come_from_the_event():
     app = App(fn(idempotency=by("user")))
     app.send({"user": 1}, {"user": 2}, {"user": 1})
     assert app.runs == [[{"user": 1}], [{"user": 2}]]
+
+
+def test_a_trigger_is_watched_from_the_first_time_it_is_served():
+    app = App(fn())
+    app.watch(cron="a")
+    app.after(100).watch(cron="a")
+    assert app.state.ticks == {("f", "a"): 1000.0}
+    app.restart(at=1200)
+    app.watch(cron="a")
+    app.watch(cron="b")
+    assert app.state.ticks == {("f", "a"): 1000.0, ("f", "b"): 1200.0}
+    app.restart(snapshot=True)
+    app.tick(1060.0, cron="a")
+    app.watch(cron="a")
+    assert app.state.ticks == {("f", "a"): 1060.0, ("f", "b"): 1200.0}
+    assert len(app.of(records.CronWatched)) == 2
+
+
+def test_only_what_the_plan_has_is_watched():
+    app = App(fn())
+    with pytest.raises(ImpossibleStimulus, match="no such function"):
+        app.watch("g")

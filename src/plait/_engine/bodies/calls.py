@@ -217,7 +217,15 @@ class Calls(KernelsBrain):
         try:
             due_at = self.now() + seconds
             return await self._call(
-                place, key, "wait", "", None, output, due_at=due_at, event=event
+                place,
+                key,
+                "wait",
+                "",
+                None,
+                output,
+                due_at=due_at,
+                event=event,
+                since=waits.since,
             )
         finally:
             del self._waits[key]
@@ -234,6 +242,8 @@ class Calls(KernelsBrain):
     ) -> Any:
         """Run another function and return its result. A checkpoint; raises as `run` does.
 
+        When it returns or raises, what was invoked is over, its clean-up too.
+
         Args:
             step_id: The id of the call.
             child: Names its run, of the key and how often this call was cancelled before.
@@ -244,24 +254,32 @@ class Calls(KernelsBrain):
         """
         place = self.enter(step_id)
         key = self.state.next_key(place.path, step_id)
+        run = child(key, self.state.cancellations(key))
         self._children[key] = children
         try:
             due_at = None if seconds is None else self.now() + seconds
-            run = child(key, self.state.cancellations(key))
             return await self._call(
                 place, key, "invoke", name, None, output, due_at=due_at, child=run
             )
         finally:
             del self._children[key]
+            if not self.body.suspending:  # else whoever suspends the body suspends the child
+                with self._native.cancel_scope(shield=True):
+                    await children.over(run)
 
-    def event_arrived(self, key: Key, value: object) -> bool:
+    def event_arrived(self, key: Key, value: object, error: object = None) -> bool:
         """Hear of the first event that a wait accepts, as it is recorded. Not a checkpoint.
+
+        Args:
+            key: The call.
+            value: What is recorded.
+            error: What was raised by who was to say whether it accepts it: the call fails with that.
 
         Returns:
             Was it taken? Then its record went to `append`.
         """
         before = self.state.last_n
-        self.hear(stimuli.EventArrived(self.now(), key, value))
+        self.hear(stimuli.EventArrived(self.now(), key, value, error))
         return self.state.last_n > before
 
     def child_ended(self, key: Key, value: object = None, error: object = None) -> None:

@@ -5,7 +5,7 @@ None of them may report back before it has returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from plait._kernel.calls.keys import Key
@@ -68,12 +68,24 @@ class ErrorOf(Protocol):
 class Waits(Protocol):
     """Looks out for events; tells `Calls.event_arrived` of the first that a wait accepts."""
 
+    @property
+    def since(self) -> int:
+        """The number of the last record in the stream of events, as the call is made."""
+        ...
+
     def look_out(self, key: Key, event: str) -> object:
         """Begin to."""
         ...
 
     def forget(self, key: Key) -> object:
         """Do so no longer."""
+        ...
+
+    def overdue(self, key: Key, over: Callable[[], object]) -> bool:
+        """Hear that its time is over; say whether an event that came in time is still looked for.
+
+        If so, `over` is called when there is none.
+        """
         ...
 
 
@@ -86,4 +98,8 @@ class Children(Protocol):
 
     def cancel(self, key: Key, child: str) -> object:
         """Cancel it for good, also if it does not run here."""
+        ...
+
+    async def over(self, child: str, /) -> None:
+        """Wait until its clean-up is over, if it runs here: whoever has invoked it outlives it."""
         ...

@@ -20,11 +20,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    import asyncio
-
     from .paths import Place
 
 #: Passes of asyncio's loop without a runnable task of the body. With n of them, n - 1 callbacks in a
@@ -204,6 +202,14 @@ class CountedRest(Rest):
         self._less(-more)
 
 
+class Loop(Protocol):
+    """What is needed of asyncio's loop."""
+
+    def call_soon(self, callback: Callable[[], object], /) -> object:
+        """Call this in the next pass."""
+        ...
+
+
 class PolledRest(Rest):
     """For asyncio, where a task only shows what it waits for."""
 
@@ -211,7 +217,7 @@ class PolledRest(Rest):
         self,
         on_rest: Callable[[], None],
         fail: Callable[[BaseException], None],
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
     ) -> None:
         super().__init__(on_rest, fail)
         self._loop = loop

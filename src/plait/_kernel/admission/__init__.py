@@ -1,8 +1,7 @@
 """Admission: which events lead to which runs of an app's functions, and when each may start.
 
-An app's stream, as a kernel of its own: told what happened, it decides what that means (records)
-and says what must be done (effects). Time comes with the stimulus, as Unix seconds. What functions
-do once they have started is not its business.
+An app's stream, as a kernel of its own: stimuli in, records and effects out; time is Unix seconds.
+What functions do once they have started is not its business.
 
     plan       the knobs of each function     keys      what the user's callables say of an event
     stimuli    what the app reports           effects   what the app must do

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, assert_never
 from plait._errors import PlaitInternalError
 
 from . import effects, records, stimuli
-from .arrive import invoke, receive, tick
+from .arrive import invoke, receive, tick, watch
 from .due import let_time_pass
 from .effects import Effect
 from .records import Record
@@ -68,7 +68,9 @@ def _is_moot(state: AppState, effect: Effect) -> bool:
 def _impossible(state: AppState, stimulus: Stimulus) -> str | None:
     """Say what is wrong with it."""
     match stimulus:
-        case stimuli.Ticked() | stimuli.Invoked() if not state.knows(stimulus.fn_id):
+        case stimuli.Ticked() | stimuli.CronWatched() | stimuli.Invoked() if not state.knows(
+            stimulus.fn_id
+        ):
             return "no such function"
         case stimuli.Invoked() if stimulus.run_id in state.runs:
             return "its run has not ended"
@@ -99,6 +101,8 @@ def _decide(turn: Turn, stimulus: Stimulus) -> None:
             invoke(turn, stimulus)
         case stimuli.Ticked():
             tick(turn, stimulus)
+        case stimuli.CronWatched():
+            watch(turn, stimulus)
         case stimuli.RunEnded():
             if stimulus.run_id in state.runs:  # or it has just been too long in the queue
                 turn.write(records.RunLeft(now, stimulus.run_id, stimulus.status))

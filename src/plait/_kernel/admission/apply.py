@@ -47,6 +47,8 @@ def apply(state: AppState, record: Record) -> None:
         case records.CronFired():
             state.ids.add((record.fn_id, repr(record.scheduled_at)), record.at)
             state.ticks[record.fn_id, record.cron] = record.scheduled_at
+        case records.CronWatched():
+            state.ticks[record.fn_id, record.cron] = record.at
         case records.CancelRequested():
             state.runs[record.run_id].cancelled = record.reason
             state.timers.remove(("finish", record.run_id, ""))

@@ -14,7 +14,7 @@ from .knobs import Caller, hold, pass_knobs
 from .plan import Cancel, FunctionPlan, Trigger
 from .records import EventReceived
 from .state import Held, Run
-from .stimuli import Arrival, EventsReceived, Invoked, Ticked
+from .stimuli import Arrival, CronWatched, EventsReceived, Invoked, Ticked
 from .turn import Turn
 
 
@@ -46,6 +46,12 @@ def tick(turn: Turn, stimulus: Ticked) -> None:
     turn.write(records.CronFired(turn.now, fn_id, planned, stimulus.cron))
     event = _record(turn, stimulus.event, to=fn_id)
     _come(turn, state.plan.functions[fn_id], event, stimulus.run_id)
+
+
+def watch(turn: Turn, stimulus: CronWatched) -> None:
+    """Remember since when a trigger is served, unless it was before."""
+    if (stimulus.fn_id, stimulus.cron) not in turn.state.ticks:
+        turn.write(records.CronWatched(turn.now, stimulus.fn_id, stimulus.cron))
 
 
 def invoke(turn: Turn, stimulus: Invoked) -> None:
@@ -101,9 +107,9 @@ def _cancel(turn: Turn, fn_id: str, cancels: tuple[Cancel, ...], event: EventRec
         run = turn.state.runs[name]
         try:
             meant = any(_is_meant(cancel, run, event, turn.now) for cancel in cancels)
-        except BaseException as error:  # noqa: BLE001 - the sender gets it: see `Report`
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - the sender gets it: see `Report`
             trouble = trouble or Trouble("cancel", error)
-            continue
+            continue  # noqa: ASYNC104
         if meant:
             turn.cancel(run, f"event {event.name!r} cancels it")
     if trouble is not None:

@@ -18,6 +18,7 @@ KEEPING: Final[dict[type[Record], Keep | None]] = {
     records.EventHeld: Keep.ACKNOWLEDGED,
     records.EventSkipped: Keep.ACKNOWLEDGED,
     records.CronFired: Keep.ACKNOWLEDGED,
+    records.CronWatched: Keep.ACKNOWLEDGED,
     records.CancelRequested: Keep.ACKNOWLEDGED,
     records.RunAdmitted: Keep.ACKNOWLEDGED,
     records.RunReleased: Keep.ACKNOWLEDGED,

@@ -74,8 +74,8 @@ def ask(
             (limit.of, Need(place, _bucket(function.fn_id, place, limit, event)))
             for place, limit in enumerate(function.concurrency)
         ]
-    except BaseException as error:  # noqa: BLE001 - the sender gets it, whatever it is: see `Report`
-        return Trouble(knob, error)
+    except BaseException as error:  # noqa: BLE001, ASYNC103 - the sender gets it: see `Report`
+        return Trouble(knob, error)  # noqa: ASYNC104
     return Keys(
         idempotency,
         rate_limit,

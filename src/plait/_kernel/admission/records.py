@@ -126,6 +126,15 @@ class CronFired:
 
 
 @value
+class CronWatched:
+    """The planned times of a cron trigger count from now on: `cron.watched`. Once for each trigger."""
+
+    at: float
+    fn_id: str
+    cron: str
+
+
+@value
 class CancelRequested:
     """A run is to be cancelled for good: `cancel.requested`. The first reason stands."""
 
@@ -211,6 +220,7 @@ Record: TypeAlias = (
     | EventHeld
     | EventSkipped
     | CronFired
+    | CronWatched
     | CancelRequested
     | RunAdmitted
     | RunReleased

@@ -152,7 +152,7 @@ class AppState:
     ids: Recent = attrs.field(factory=Recent)
     #: Keys of `idempotency`, with their functions.
     used: Recent = attrs.field(factory=Recent)
-    #: The last planned time of each cron trigger of a function.
+    #: The last planned time of each cron trigger of a function; before that, when it was first served.
     ticks: dict[tuple[str, str], float] = attrs.field(factory=a_dict)
     #: How many records have been kept since the last snapshot.
     since: int = 0

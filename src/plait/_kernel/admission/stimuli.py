@@ -40,6 +40,15 @@ class Ticked:
 
 
 @value
+class CronWatched:
+    """A process serves a function with this cron trigger: what it misses later counts as missed."""
+
+    now: float
+    fn_id: str
+    cron: str
+
+
+@value
 class Invoked:
     """Somebody waits for a run of this function. Its event's `ts` delays nothing.
 
@@ -105,6 +114,7 @@ class TakenUp:
 Stimulus: TypeAlias = (
     EventsReceived
     | Ticked
+    | CronWatched
     | Invoked
     | CancelAsked
     | RunEnded

@@ -114,6 +114,7 @@ def _called(state: BodyState, stimulus: stimuli.Called) -> Decision:
         stimulus.retry,
         stimulus.undoable,
         stimulus.bounded,
+        stimulus.since,
     )
     if past is not None and past.ending is not None:
         return [made], []  # in a cancelled scope as well: in the life before it came to its end
@@ -175,7 +176,9 @@ def _start(made: Made, past: Past | None, now: float, cause: int) -> Decision:
         return [marks.Resumed(now, key)], [*_wait(scheduled)]
     if op == "sleep" and made.due_at is not None and made.due_at <= now:
         return [CallCompleted(now, key, op, made.handler, made.where, 1, None, cause)], []
-    plan = records.CallScheduled(now, key, op, made.due_at, made.event, made.child, cause)
+    plan = records.CallScheduled(
+        now, key, op, made.due_at, made.event, made.child, cause, made.since
+    )
     return [plan], []
 
 
@@ -340,10 +343,14 @@ def _arrived(state: BodyState, stimulus: stimuli.EventArrived) -> Decision:
         raise ImpossibleStimulus(stimulus)
     call = state.waiting.get(key)
     if call is None:  # an earlier process began to wait, and this one has not come to it yet
+        if stimulus.error is not None:
+            raise ImpossibleStimulus(stimulus)  # who asks has the code of the call
         return [CallCompleted(now, key, "wait", "", None, 1, value, past.n)], []
     if call.made.op != "wait":
         raise ImpossibleStimulus(stimulus)
     clear: list[Effect] = [effects.ClearAlarm(key)] if call.stage is PENDING else []
+    if stimulus.error is not None:
+        return [_failed(state, call, now, stimulus.error)], clear
     return [_completed(state, call, now, value)], clear
 
 

@@ -47,6 +47,7 @@ class Made:
     undoable: bool = False
     #: Is it made under a deadline that is not a durable one?
     bounded: bool = False
+    since: int | None = None
 
 
 @value

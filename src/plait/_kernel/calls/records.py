@@ -38,6 +38,7 @@ class CallScheduled:
     """A sleep, a wait or an invoke begins: `step.scheduled`.
 
     `due_at`: its end, or the end of its patience. `event`: what is waited for. `child`: who runs.
+    `since`: of a wait, where the stream of events was: it is for those that come after.
     """
 
     at: float
@@ -47,6 +48,7 @@ class CallScheduled:
     event: str | None = None
     child: str | None = None
     cause: int = 0
+    since: int | None = None
 
 
 @value

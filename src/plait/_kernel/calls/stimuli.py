@@ -30,10 +30,10 @@ class Called:
     """A task of the body made a call. `key`: `BodyState.next_key(path, step_id)`.
 
     `due_at`: for a sleep its end; for a wait, and an invoke if it has one, the end of its patience.
-    `event`: the name that a wait waits for. `child`: the run id of what is invoked. `retry`: the
-    policy of a call with a handler; `None`: it has one attempt. `undoable`: it has a rollback.
-    `bounded`: the task's effective deadline, apart from durable ones, is finite. `cancelled`: it is
-    made in a cancelled scope.
+    `event`: the name that a wait waits for; `since`: the number of the last record in the stream of
+    events. `child`: the run id of what is invoked. `retry`: the policy of a call with a handler;
+    `None`: it has one attempt. `undoable`: it has a rollback. `bounded`: the task's effective
+    deadline, apart from durable ones, is finite. `cancelled`: it is made in a cancelled scope.
     """
 
     now: float
@@ -48,6 +48,7 @@ class Called:
     undoable: bool = False
     bounded: bool = False
     cancelled: bool = False
+    since: int | None = None
 
 
 @value
@@ -88,11 +89,15 @@ class Due:
 
 @value
 class EventArrived:
-    """The first event that a wait accepts has come, since it began or before."""
+    """The first event that a wait accepts has come, since it began or before.
+
+    `error`: nobody could say whether it accepts one. Only of a call that waits.
+    """
 
     now: float
     key: Key
     value: object
+    error: object = None
 
 
 @value

@@ -36,10 +36,11 @@ _QUEUED: Final = frozenset({Phase.NEW, Phase.QUEUED})
 
 @value
 class WaitsFor:
-    """What a run waits for, and the time when that ends at the latest."""
+    """What a run waits for, and the time when that ends at the latest. `at`: it ends just then."""
 
     what: str
     until: float | None = None
+    at: bool = False
 
 
 def waits_for(state: FunctionState) -> Iterator[WaitsFor]:
@@ -50,7 +51,7 @@ def waits_for(state: FunctionState) -> Iterator[WaitsFor]:
         yield WaitsFor("app.resume()")
         return
     if state.phase is Phase.RETRYING:
-        yield WaitsFor(f"attempt {state.attempt + 1}", state.due_at)
+        yield WaitsFor(f"attempt {state.attempt + 1}", state.due_at, at=True)
     for key, past in state.calls.past.items():
         scheduled = past.scheduled
         if scheduled is not None:
@@ -67,4 +68,4 @@ def waits_for(state: FunctionState) -> Iterator[WaitsFor]:
             call = state.calls.waiting.get(key)
             if call is None or call.stage is not RUNNING:
                 again = f"attempt {past.failures} of {call_text(key)}"
-                yield WaitsFor(again, past.due_at)
+                yield WaitsFor(again, past.due_at, at=True)

@@ -32,6 +32,7 @@ WIDEST: Final = 6
 FRAME: Final = len('{"$":["str",""]}')
 
 ANNOTATE: Final = "Annotate what is returned, as in `-> {}`, or pass output_type={}."
+ANNOTATE_DATA: Final = "Annotate the function that takes it, as in `ctx: Context[{}]`."
 
 
 class OutputRefused(Exception):  # noqa: N818 - a signal, which ends as a StepOutputError
@@ -67,7 +68,7 @@ class Output:
         """
         output = cls(max_value=max_value)
         output.hint = hints
-        output._values = _of_types(*hints)
+        output._values = _of_types(*hints, advice=ANNOTATE_DATA)
         output._values.open_to_events(known_classes)
         return output
 
@@ -139,8 +140,8 @@ def is_plain(value: object) -> bool:
     return value is None or kind is bool or kind is int or kind is str
 
 
-def _of_types(*hints: object) -> Values:
-    return Values(known_classes(hints), advice=ANNOTATE.replace("{}", "{0}"))
+def _of_types(*hints: object, advice: str = ANNOTATE) -> Values:
+    return Values(known_classes(hints), advice=advice.replace("{}", "{0}"))
 
 
 class _JsonAlone(Values):
