@@ -660,11 +660,14 @@ async def test_the_app_sends_events_about_its_runs():
             await app.invoke(fn, {"how": "long"}, run_id="r3")
         await app.cancel("r3")
         await worker.drain()
-    assert sorted(log, key=lambda told: told[2]) == [
-        (names[0], "shop-fn", "r1"),
-        *[(name, "shop-fn", "r2") for name in (names[1], names[0])],
-        (names[2], "shop-fn", "r3"),
-    ]
+    assert sorted(log) == sorted(
+        [
+            (names[0], "shop-fn", "r1"),
+            (names[1], "shop-fn", "r2"),
+            (names[0], "shop-fn", "r2"),
+            (names[2], "shop-fn", "r3"),
+        ]
+    )
 
 
 @in_virtual_time

@@ -7,7 +7,6 @@ that is asked for.
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
-from typing import Final
 
 import attrs
 
@@ -20,12 +19,10 @@ from plait._kernel.functions.records import FunctionFailed
 from plait._kernel.functions.state import FunctionState
 from plait._naming import publish
 
+from .book import ENDED
 from .ends import held_error
 from .failures import Failure
 from .recorded import error_of, write_error
-
-#: Of a stream to which nothing more will come.
-ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
 @attrs.frozen
@@ -209,7 +206,11 @@ class _Clock:
 
     def time(self, at: float) -> str:
         """Say a time: today's without the date, and no seconds where there are none."""
-        when, today = datetime.fromtimestamp(at, self.tz), datetime.fromtimestamp(self.now, self.tz)
+        try:
+            when = datetime.fromtimestamp(at, self.tz)
+        except (ValueError, OverflowError, OSError):  # in a year that no calendar here has
+            return f"{at:.0f} s after 1970"
+        today = datetime.fromtimestamp(self.now, self.tz)
         text = when.strftime("%H:%M" if int(at) % 60 == 0 else "%H:%M:%S")
         return text if when.date() == today.date() else f"{when:%Y-%m-%d} {text}"
 
