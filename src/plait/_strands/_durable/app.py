@@ -240,13 +240,14 @@ class App:
                     session.worker = worker
                     try:
                         with session.suspending():
-                            worker.resume_all()
+                            worker.begin()
                             try:
                                 yield worker
                             except Exception as error:  # noqa: BLE001 - out of the nursery as it is
                                 failure = error
                         left = True
                     finally:
+                        worker.stop()
                         session.worker = None
                         nursery.cancel_scope.cancel()
             except BaseException as error:  # noqa: BLE001 - parted, and raised again

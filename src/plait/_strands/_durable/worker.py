@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from plait._kernel.functions import effects
 from plait._naming import publish
 
+from .ticks import Ticks
+
 if TYPE_CHECKING:
     from plait._engine.native import Happening, Nursery
 
@@ -30,6 +32,9 @@ class Worker:
         self.terms: Final[Terms] = terms
         #: Set when the run that was taken last has been taken up.
         self._taken_up: Happening | None = None
+        self._ticks = Ticks(
+            session.timers, session.tick, events=session.events, app_id=session.roster.app_id
+        )
 
     def __repr__(self) -> str:
         session = self._session
@@ -70,10 +75,16 @@ class Worker:
             return self._is_held(run.parent)
         return run.fn_id not in session.roster.functions
 
-    def resume_all(self) -> None:
-        """Take what an earlier process, or a caller, has left unfinished."""
-        for run in self._session.admission.unfinished_roots():
+    def begin(self) -> None:
+        """Take what an earlier process, or a caller, has left unfinished; then what was missed, and ticks."""
+        session = self._session
+        for run in session.admission.unfinished_roots():
             self.take(run.run_id)
+        self._ticks.begin(session.roster.own.values(), session.admission.state.ticks)
+
+    def stop(self) -> None:
+        """Take ticks no more."""
+        self._ticks.stop()
 
     def take(self, run_id: str) -> None:
         """Host a run, if nobody does. Not a checkpoint."""
