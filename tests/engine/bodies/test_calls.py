@@ -675,6 +675,66 @@ async def test_a_wait_gets_its_event_or_none():
     assert life.result == ("an event", None, [])
 
 
+class Late:
+    """Still looks for what came in time when the time is over."""
+
+    since = 7
+
+    def __init__(self):
+        self.over = None
+
+    def look_out(self, key, event):
+        self.key = key
+
+    def forget(self, key):
+        """It looks no more."""
+
+    def overdue(self, key, over):
+        assert key == self.key
+        self.over = over
+        return True
+
+
+@in_virtual_time
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_wait_whose_time_is_over_may_still_be_looking(found):
+    async def function(t):
+        t.late = Late()
+        return await t.calls.wait("w", "paid", seconds=10, waits=t.late)
+
+    async def looks(t):
+        while getattr(getattr(t, "late", None), "over", None) is None:
+            await t.nap(1)
+        await t.nap(5)
+        if found:
+            assert t.calls.event_arrived(t.late.key, "an event")
+        t.late.over()
+
+    life = await lives(function, looks, same=False)
+    assert life.result == ("an event" if found else None)
+
+
+@in_virtual_time
+async def test_a_wait_fails_if_nobody_can_say_what_it_accepts():
+    class Asking(Late):
+        def look_out(self, key, event):
+            self.looked = key
+
+    async def function(t):
+        t.asking = Asking()
+        with pytest.raises(StepError) as caught:
+            await t.calls.wait("w", "paid", seconds=10, waits=t.asking)
+        return type(caught.value.__cause__)
+
+    async def looks(t):
+        while not hasattr(getattr(t, "asking", None), "looked"):
+            await t.nap(1)
+        assert t.calls.event_arrived(t.asking.looked, None, KeyError("none"))
+
+    life = await lives(function, looks, same=False)
+    assert life.result is KeyError
+
+
 class Nursery:
     """Runs children: `quick` ones are done when `attends` looks, others end when they are cancelled."""
 
@@ -691,6 +751,9 @@ class Nursery:
     def cancel(self, key, child):
         self.t.world.log.append(("cancel", child))
         self.ends[child] = {"error": TimeoutError("too late")}
+
+    async def over(self, child):
+        self.t.world.log.append(("over", child))
 
     async def attends(self, t):
         while True:
@@ -720,7 +783,7 @@ async def test_a_child_that_ends_and_one_that_is_too_late():
 
     life = await lives(function, attends)
     assert life.result == "quick 0 0 is done"
-    assert life.world.log == [("cancel", "slow 0")]
+    assert life.world.log == [("over", "quick 0 0"), ("cancel", "slow 0"), ("over", "slow 0")]
 
 
 @in_virtual_time

@@ -242,6 +242,8 @@ class Calls(KernelsBrain):
     ) -> Any:
         """Run another function and return its result. A checkpoint; raises as `run` does.
 
+        When it returns or raises, what was invoked is over, its clean-up too.
+
         Args:
             step_id: The id of the call.
             child: Names its run, of the key and how often this call was cancelled before.
@@ -252,15 +254,18 @@ class Calls(KernelsBrain):
         """
         place = self.enter(step_id)
         key = self.state.next_key(place.path, step_id)
+        run = child(key, self.state.cancellations(key))
         self._children[key] = children
         try:
             due_at = None if seconds is None else self.now() + seconds
-            run = child(key, self.state.cancellations(key))
             return await self._call(
                 place, key, "invoke", name, None, output, due_at=due_at, child=run
             )
         finally:
             del self._children[key]
+            if not self.body.suspending:  # else whoever suspends the body suspends the child
+                with self._native.cancel_scope(shield=True):
+                    await children.over(run)
 
     def event_arrived(self, key: Key, value: object, error: object = None) -> bool:
         """Hear of the first event that a wait accepts, as it is recorded. Not a checkpoint.

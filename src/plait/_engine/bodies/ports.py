@@ -5,7 +5,7 @@ None of them may report back before it has returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from plait._kernel.calls.keys import Key
@@ -98,4 +98,8 @@ class Children(Protocol):
 
     def cancel(self, key: Key, child: str) -> object:
         """Cancel it for good, also if it does not run here."""
+        ...
+
+    async def over(self, child: str, /) -> None:
+        """Wait until its clean-up is over, if it runs here: whoever has invoked it outlives it."""
         ...

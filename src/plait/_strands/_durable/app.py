@@ -7,12 +7,13 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
-from plait._abc import Journal
+from plait._abc import Journal, Status
 from plait._engine import native
 from plait._engine.desk import reading, using
 from plait._engine.failure import split, unwrap
+from plait._engine.wall import timers_of
 from plait._errors import (
     ConfigError,
     NobodyAccepts,
@@ -25,6 +26,7 @@ from plait._errors import (
 from plait._journal.memory import MemoryJournal
 from plait._journal.sqlite import SqliteJournal
 from plait._kernel.admission import effects, stimuli
+from plait._kernel.admission.state import AppState
 from plait._kernel.admission.stimuli import Arrival
 from plait._kernel.functions import effects as of_runs
 from plait._kernel.functions.records import FunctionCancelled, FunctionCompleted, FunctionFailed
@@ -33,10 +35,14 @@ from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
 
-from .arrivals import received
+from .arrivals import Events, received
+from .book import Book
 from .ends import annotate, cancelled_error, error_of_run, held_error
 from .event import SHOWN, Event, Sendable
 from .function import Function, FunctionDecorator
+from .history import Record
+from .inspect import RunInfo
+from .listing import list_runs, read_history
 from .middleware import Middleware
 from .options import (
     Batch,
@@ -328,7 +334,7 @@ class App:
             JournalError: The journal has failed; the run is suspended.
             Exception: What the function raised, with notes.
         """
-        function = self._own(fn)
+        function = self._own(fn, "invoke()")
         if run_id is not None:
             _check_run_id(run_id)
         async with self._open() as session:
@@ -393,6 +399,52 @@ class App:
                 if isinstance(effect, effects.RefuseCancel):
                     if await session.book.info(run_id) is None:
                         raise self._unknown(run_id)
+
+    async def runs(
+        self,
+        *,
+        fn: Function[Any, Any] | str | None = None,
+        status: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[RunInfo]:
+        """List runs by their ids, also while another process serves the app. A checkpoint.
+
+        Args:
+            fn: Only those of this function, or of the one with this id.
+            status: Only those that stand so: `"queued"`, `"running"`, `"completed"`, `"failed"`,
+                `"cancelled"` or `"held"`.
+            after: Only those whose ids come after this one: the last of the page before.
+            limit: How many at most.
+
+        Raises:
+            ValueError: There is no such status, or `limit` is less than 1.
+            JournalError: The journal cannot be read.
+            UnreadableEntryError: The app's own stream cannot be read.
+        """
+        if status is not None and status not in get_args(Status):
+            known = ", ".join(map(repr, get_args(Status)))
+            raise ValueError(f"status must be one of {known}, not {show(status, SHOWN)}")
+        if type(limit) is not int or limit < 1:
+            raise ValueError(f"limit must be a whole number, at least 1, not {show(limit, SHOWN)}")
+        fn_id = None if fn is None else self._id_of(fn)
+        async with self._reading() as (book, state, now):
+            return await list_runs(
+                book, state, now=now, fn_id=fn_id, status=status, after=after, limit=limit
+            )
+
+    async def history(self, run_id: str) -> list[Record]:
+        """Read all that has happened in a run, also while another process serves the app. A checkpoint.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            UnknownRunError: The journal has no such run of this app.
+            JournalError: The journal cannot be read.
+        """
+        async with self._reading() as (book, _, _):
+            return await read_history(book, run_id)
 
     def _unknown(self, run_id: str) -> UnknownRunError:
         return UnknownRunError(f"App {self.id!r} has no run {run_id!r}.")
@@ -500,11 +552,17 @@ class App:
                 f"app.resume({run_id!r})"
             )
 
-    def _own(self, fn: object) -> Function[Any, Any]:
+    def _id_of(self, fn: Function[Any, Any] | str) -> str:
+        if not isinstance(fn, str):
+            return self._own(fn, "runs()").id
+        found = self._roster.find(fn)
+        return fn if found is None else found.id  # its code may be gone, and its runs be there
+
+    def _own(self, fn: object, where: str) -> Function[Any, Any]:
         found = self._roster.find(fn) if isinstance(fn, Function) else None
         if found is None:
             raise TypeError(
-                f"invoke() takes a function of app {self.id!r}, not {show(fn, SHOWN)}: "
+                f"{where} takes a function of app {self.id!r}, not {show(fn, SHOWN)}: "
                 "what @app.create_function(...) has made"
             )
         return found
@@ -530,6 +588,20 @@ class App:
                 if not session.users:
                     session.close()
                     self._session = None
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncGenerator[tuple[Book, AppState, float]]:
+        """Have the book to read: the one in use, or one of a journal that is opened to read only."""
+        backend = native.current()
+        async with reading(self._journal, backend):
+            if self._session is not None and self._session.is_open:
+                session = self._session
+                yield session.book, session.admission.state, session.timers.now()
+            else:
+                book = Book(self.id, self._journal)
+                events = Events.of(self._roster.functions.values(), self._roster.middleware)
+                state = await book.read_app(self._roster.plan(events))
+                yield book, state, timers_of(backend).now()
 
 
 def _check_app_id(app_id: object) -> None:

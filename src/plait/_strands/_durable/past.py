@@ -103,8 +103,8 @@ class History:
         while high - low > PAGE:
             middle = (low + high) // 2
             found = await self._number_after(middle, high)
-            if found is None or found >= number:
-                high = middle + 1  # what is found may lie at the next place
+            if found is None or found > number:
+                high = middle
             else:
                 low = middle
         while low < upto:
