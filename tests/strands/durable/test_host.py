@@ -575,7 +575,7 @@ async def test_a_cancellation_that_is_on_disk_stands_after_a_crash():
         app, fn = make(left)
         with pytest.raises(RunCancelledError, match="no more"):
             await app.invoke(fn, run_id="r1")
-        rolled_back = any('rollback' in key for _, key in ended_steps(journal.killed_after(cut)))
+        rolled_back = any("rollback" in key for _, key in ended_steps(journal.killed_after(cut)))
         assert log == ([] if rolled_back else ["undone"])
         app, fn = make(journal.killed_after(cut))
         async with app.serve() as worker:
@@ -660,11 +660,14 @@ async def test_the_app_sends_events_about_its_runs():
             await app.invoke(fn, {"how": "long"}, run_id="r3")
         await app.cancel("r3")
         await worker.drain()
-    assert sorted(log, key=lambda told: told[2]) == [
-        (names[0], "shop-fn", "r1"),
-        *[(name, "shop-fn", "r2") for name in (names[1], names[0])],
-        (names[2], "shop-fn", "r3"),
-    ]
+    assert sorted(log) == sorted(
+        [
+            (names[0], "shop-fn", "r1"),
+            (names[1], "shop-fn", "r2"),
+            (names[0], "shop-fn", "r2"),
+            (names[2], "shop-fn", "r3"),
+        ]
+    )
 
 
 @in_virtual_time

@@ -229,35 +229,33 @@ class Host:
             self.hear(terms)
             if cancelled is not None:
                 self.cancel(cancelled)
-            return await self._go_on(parked=parked)
+            self.outcome = await self._go_on()
         finally:
-            if self.state.end is None:
-                self.nursery.cancel_scope.cancel()
+            if not isinstance(self.outcome, effects.Finish):
+                self.nursery.cancel_scope.cancel()  # what it has begun waits with it
             self._put_away()
             await block.close()  # noqa: ASYNC102 - however long the clean-up takes
             self.nursery = None
+        if parked and isinstance(self.outcome, effects.Hold):
+            self._session.news()
+            self.outcome = await self._go_on()
+        return self.outcome
 
     def _put_away(self) -> None:
         if self._alarm is not None:
             self._alarm.clear()
-        over = self.state.end is not None or self.state.calls.stopped
-        if not over and self.state.terms is not None:
+        over = self.state.end is not None or self.state.held is not None
+        if not over and self.state.terms is not None and not self.state.calls.stopped:
             self.take_in(calls_stimuli.Suspended(self._now()))
 
-    async def _go_on(self, *, parked: bool) -> Outcome:
+    async def _go_on(self) -> Outcome:
         while True:
             match await self._next():
                 case effects.StartBody(attempt):
                     await self._run_body(attempt)
                 case effects.Undo():
                     await self._run_rollbacks()
-                case effects.Hold() as hold if parked:
-                    self.outcome = hold
-                    assert self.nursery is not None
-                    self.nursery.cancel_scope.cancel()  # what it has begun waits with it
-                    self._session.news()
                 case outcome:
-                    self.outcome = outcome
                     return outcome
 
     async def _next(self) -> Todo:
