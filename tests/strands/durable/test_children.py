@@ -282,7 +282,7 @@ async def test_handlers_have_slots():
     app, world = app_of(), World()
     busy = []
 
-    async def handler() -> int:
+    async def handler(_: int) -> int:
         busy.append(1)
         world.log.append(len(busy))
         await nap(10)
@@ -290,7 +290,7 @@ async def test_handlers_have_slots():
         return 1
 
     async def body(ctx: Context) -> None:
-        await ctx.group.map("a", lambda _: handler(), range(3))
+        await ctx.group.map("a", handler, range(3))
 
     declare(app, body, concurrency=2)
     async with app.serve() as worker:

@@ -130,7 +130,7 @@ class Children:
 
     async def over(self, child: str) -> None:
         """Wait until a child is not hosted any more, its clean-up over."""
-        while child in self._session.hosts:  # noqa: ASYNC110
+        while child in self._session.hosts:
             await self._session.wait_for_news()
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from plait._kernel.admission import stimuli
 from plait._kernel.functions import effects
 from plait._naming import publish
 
-if TYPE_CHECKING:
-    from plait._engine.native import Nursery
+from .ticks import Ticks
 
-    from .session import Session, Terms
+if TYPE_CHECKING:
+    from plait._engine.native import Happening, Nursery
+
+    from .session import Session
+    from .terms import Terms
 
 
 class Worker:
@@ -28,6 +32,11 @@ class Worker:
         self._session = session
         self._nursery = nursery
         self.terms: Final[Terms] = terms
+        self._ticks = Ticks(
+            session.timers, self._ticked, events=session.events, app_id=session.roster.app_id
+        )
+        #: Set when the run that was taken last has been taken up.
+        self._taken_up: Happening | None = None
 
     def __repr__(self) -> str:
         session = self._session
@@ -68,15 +77,39 @@ class Worker:
             return self._is_held(run.parent)
         return run.fn_id not in session.roster.functions
 
-    def resume_all(self) -> None:
-        """Take what an earlier process, or a caller, has left unfinished."""
+    def begin(self) -> None:
+        """Take what an earlier process, or a caller, has left unfinished, and let time tick."""
+        session = self._session
+        self._ticks.begin(session.roster.own.values(), session.admission.state.ticks)
         for run in self._session.admission.unfinished_roots():
             self.take(run.run_id)
+
+    def end(self) -> None:
+        """Let time tick no more."""
+        self._ticks.stop()
+
+    def _ticked(self, stimulus: stimuli.Ticked | stimuli.CronWatched) -> None:
+        session = self._session
+        with session.telling():
+            session.admission.hear(stimulus, unheard=True)
 
     def take(self, run_id: str) -> None:
         """Host a run, if nobody does. Not a checkpoint."""
         if run_id not in self._session.hosts and run_id not in self._session.awaited:
-            self._nursery.start_soon(self._session.keep, run_id)
+            before, self._taken_up = self._taken_up, self._session.native.event()
+            self._nursery.start_soon(self._keep, run_id, before, self._taken_up)
+
+    async def _keep(self, run_id: str, before: Happening | None, taken_up: Happening) -> None:
+        """Host a run. New ones are taken up in the order in which they may start.
+
+        The scheduler begins the tasks of one moment in any order.
+        """
+        try:
+            if before is not None and self._session.streams.is_fresh(run_id):
+                await before.wait()
+            await self._session.keep(run_id, taken_up.set)
+        finally:
+            taken_up.set()
 
 
 publish("plait.durable", Worker)
