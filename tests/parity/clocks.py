@@ -29,9 +29,12 @@ class Impatient(selectors.DefaultSelector):
 class JumpingLoop(asyncio.SelectorEventLoop):
     """An event loop whose time starts at 0 and jumps when there is nothing to do."""
 
+    #: Has `jump` called instead of waiting.
+    selector = Impatient
+
     def __init__(self):
         self.now = 0.0
-        selector = Impatient()
+        selector = self.selector()
         selector.jump = self._jump
         super().__init__(selector)
 

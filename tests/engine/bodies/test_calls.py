@@ -657,6 +657,9 @@ async def test_a_wait_gets_its_event_or_none():
         def forget(self, key):
             self.asked = {event: other for event, other in self.asked.items() if other != key}
 
+        def overdue(self, key, over):
+            return False
+
     async def function(t):
         t.inbox = Inbox(t)
         got = await t.calls.wait("w", "paid", seconds=10, waits=t.inbox)
@@ -670,6 +673,66 @@ async def test_a_wait_gets_its_event_or_none():
 
     life = await lives(function, sends, same=False)  # as for a deadline
     assert life.result == ("an event", None, [])
+
+
+class Late:
+    """Still looks for what came in time when the time is over."""
+
+    since = 7
+
+    def __init__(self):
+        self.over = None
+
+    def look_out(self, key, event):
+        self.key = key
+
+    def forget(self, key):
+        """It looks no more."""
+
+    def overdue(self, key, over):
+        assert key == self.key
+        self.over = over
+        return True
+
+
+@in_virtual_time
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_wait_whose_time_is_over_may_still_be_looking(found):
+    async def function(t):
+        t.late = Late()
+        return await t.calls.wait("w", "paid", seconds=10, waits=t.late)
+
+    async def looks(t):
+        while getattr(getattr(t, "late", None), "over", None) is None:
+            await t.nap(1)
+        await t.nap(5)
+        if found:
+            assert t.calls.event_arrived(t.late.key, "an event")
+        t.late.over()
+
+    life = await lives(function, looks, same=False)
+    assert life.result == ("an event" if found else None)
+
+
+@in_virtual_time
+async def test_a_wait_fails_if_nobody_can_say_what_it_accepts():
+    class Asking(Late):
+        def look_out(self, key, event):
+            self.looked = key
+
+    async def function(t):
+        t.asking = Asking()
+        with pytest.raises(StepError) as caught:
+            await t.calls.wait("w", "paid", seconds=10, waits=t.asking)
+        return type(caught.value.__cause__)
+
+    async def looks(t):
+        while not hasattr(getattr(t, "asking", None), "looked"):
+            await t.nap(1)
+        assert t.calls.event_arrived(t.asking.looked, None, KeyError("none"))
+
+    life = await lives(function, looks, same=False)
+    assert life.result is KeyError
 
 
 class Nursery:

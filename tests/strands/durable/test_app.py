@@ -553,7 +553,6 @@ def test_the_logger_is_plaits_unless_told():
 @everywhere
 async def test_which_runs_there_are_and_what_has_happened(home):
     app, fn, _ = shop(home.journal())
-    assert await app.runs() == []
     await app.invoke(fn, {"user_id": 1}, run_id="r1")
     await app.send(Event(name="my-event", data={"user_id": 2}))
     first, second = await app.runs(fn=fn)

@@ -99,6 +99,7 @@ async def test_a_run_that_has_completed() -> None:
             CallScheduled(NOW, KEY, "wait", NOW + 40, "paid"),
             "event 'paid' for step 'a' until 22:14",
         ),
+        (CallScheduled(NOW, KEY, "sleep", 1e15), "sleep 'a' until 1000000000000000 s after 1970"),
         (CallScheduled(NOW, KEY, "invoke", None, None, "r2"), "run 'r2' of step 'a'"),
         (
             CallRetrying(NOW, KEY, 0, ValueError("no"), NOW + 40, NOW),
@@ -194,7 +195,7 @@ async def test_what_keeps_a_run_in_the_queue_is_told() -> None:
             "f3": "throttle until 22:14:20",
             "late4": "debounce until 22:14:50",
         }
-        (late,) = [run for run in await runs(book, state, fn_id="shop-late")]
+        (late,) = await runs(book, state, fn_id="shop-late")
         assert (late.status, late.created, late.started) == ("queued", NOW, None)
         assert await runs(book, state, status="running") == []
         assert len(await runs(book, state, status="queued")) == 4
@@ -240,8 +241,6 @@ async def test_runs_are_listed_page_by_page_and_none_is_left_out(
                         if len(page) < limit:
                             break
                     assert found == wanted
-
-
 
 
 async def test_no_more_runs_are_read_than_are_asked_for() -> None:

@@ -129,6 +129,11 @@ class KernelsBrain:
 
     def _ring(self, key: Key) -> None:
         self._alarms.pop(key, None)
+        waits = self._waits.get(key)
+        if waits is None or not waits.overdue(key, partial(self._is_due, key)):
+            self._is_due(key)
+
+    def _is_due(self, key: Key) -> None:
         self.hear_in_hook(stimuli.Due(self.now(), key))
 
     def _perform(self, effect: object) -> None:

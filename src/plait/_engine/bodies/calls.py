@@ -267,14 +267,19 @@ class Calls(KernelsBrain):
                 with self._native.cancel_scope(shield=True):
                     await children.over(run)
 
-    def event_arrived(self, key: Key, value: object) -> bool:
+    def event_arrived(self, key: Key, value: object, error: object = None) -> bool:
         """Hear of the first event that a wait accepts, as it is recorded. Not a checkpoint.
+
+        Args:
+            key: The call.
+            value: What is recorded.
+            error: What was raised by who was to say whether it accepts it: the call fails with that.
 
         Returns:
             Was it taken? Then its record went to `append`.
         """
         before = self.state.last_n
-        self.hear(stimuli.EventArrived(self.now(), key, value))
+        self.hear(stimuli.EventArrived(self.now(), key, value, error))
         return self.state.last_n > before
 
     def child_ended(self, key: Key, value: object = None, error: object = None) -> None:

@@ -5,7 +5,7 @@ None of them may report back before it has returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from plait._kernel.calls.keys import Key
@@ -79,6 +79,13 @@ class Waits(Protocol):
 
     def forget(self, key: Key) -> object:
         """Do so no longer."""
+        ...
+
+    def overdue(self, key: Key, over: Callable[[], object]) -> bool:
+        """Hear that its time is over; say whether an event that came in time is still looked for.
+
+        If so, `over` is called when there is none.
+        """
         ...
 
 

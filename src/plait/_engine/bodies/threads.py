@@ -7,6 +7,8 @@ So a call from a thread has the place, the scopes and the order that it would ha
 - While the thread is at work, the body is not at rest, though the task is blocked. While the thread
   waits for a call it is as any task that calls; and it holds no token of the limiter, or the branches
   of a group could wait for ever for the thread that waits for them.
+- One thread of a body is at work at a time, in the order in which they could go on. So they make their
+  calls in an order that does not depend on the machine, as tasks do.
 
 The thread itself hangs on a task beside, which makes no calls and does not count.
 """
@@ -38,7 +40,7 @@ class Threads:
 
     Args:
         body: The body.
-        limiter: Bounds how many threads are at work.
+        limiter: Bounds how many threads are at work, of all bodies that have it.
         nested: Told of a call from inside a handler: the place of the handler's call, and what was
             called. Gives what is raised.
     """
@@ -49,6 +51,7 @@ class Threads:
         self._body: Final = body
         self._limiter: Final = limiter
         self._nested = nested
+        self._turn: Final = body.native.limiter(1)
         self._at_work: dict[int, _Thread] = {}
 
     async def run(self, fn: Callable[[], T]) -> T:
@@ -62,7 +65,7 @@ class Threads:
         """
         place = self._body.place()
         await self._body.native.checkpoint_if_cancelled()
-        thread = _Thread(self._body, place, self._limiter, partial(self._main, fn))
+        thread = _Thread(self._body, place, (self._turn, self._limiter), partial(self._main, fn))
         return cast("T", await thread.run())
 
     def _main(self, fn: Callable[[], object], thread: _Thread) -> object:
@@ -111,15 +114,20 @@ class _Thread:
     """One thread, and the task that waits for it. All but `call` happens in the event loop."""
 
     def __init__(
-        self, body: Body, place: Place, limiter: Limiter, main: Callable[[_Thread], object]
+        self,
+        body: Body,
+        place: Place,
+        limiters: tuple[Limiter, ...],
+        main: Callable[[_Thread], object],
     ) -> None:
         self._body = body
         self._native = body.native
         self._place = place
-        self._limiter = limiter
+        self._limiters = limiters
         self._main = main
         self._in_loop = body.native.caller()
-        self._holds_token = False
+        #: Those of which it holds a token.
+        self._holds: list[Limiter] = []
         self._answers: SimpleQueue[Returned | Raised] = SimpleQueue()
         self._news = body.native.event()
         self._wish: _Wish | None = None
@@ -130,27 +138,27 @@ class _Thread:
     async def run(self) -> object:
         """Run the thread to its end. A checkpoint."""
         with self._body.rest.user_code_in_thread(self._place):
-            await self._take_token()
             try:
+                await self._begin_work()
                 async with self._native.open_nursery() as nursery:
                     beside = Place(self._body.tree, self._place.path, aside=True)
                     self._body.spawn(nursery.start_soon, beside, self._carry)
                     await self._serve()
             finally:
-                self._give_token()
+                self._end_work()
         assert self._end is not None
         if isinstance(self._end, Raised):
             raise self._end.error
         return self._end.value
 
-    async def _take_token(self) -> None:
-        await self._limiter.acquire_on_behalf_of(self)
-        self._holds_token = True
+    async def _begin_work(self) -> None:
+        for limiter in self._limiters:
+            await limiter.acquire_on_behalf_of(self)
+            self._holds.append(limiter)
 
-    def _give_token(self) -> None:
-        if self._holds_token:
-            self._holds_token = False
-            self._limiter.release_on_behalf_of(self)
+    def _end_work(self) -> None:
+        while self._holds:
+            self._holds.pop().release_on_behalf_of(self)
 
     async def _carry(self) -> None:
         with self._native.cancel_scope(shield=True):
@@ -169,13 +177,13 @@ class _Thread:
         """Do what the thread wants, until it is over."""
         while (wish := await self._next()) is not None:
             with self._body.rest.thread_waits(self._place):
-                self._give_token()
+                self._end_work()
                 try:
                     answer: Returned | Raised = Returned(await wish.fn())
                 except BaseException as error:  # noqa: BLE001, ASYNC103 - it is the thread's to hear
                     answer = Raised(error)
             with self._native.cancel_scope(shield=True):
-                await self._take_token()
+                await self._begin_work()
             wish.answers.put(answer)
 
     async def _next(self) -> _Wish | None:

@@ -343,10 +343,14 @@ def _arrived(state: BodyState, stimulus: stimuli.EventArrived) -> Decision:
         raise ImpossibleStimulus(stimulus)
     call = state.waiting.get(key)
     if call is None:  # an earlier process began to wait, and this one has not come to it yet
+        if stimulus.error is not None:
+            raise ImpossibleStimulus(stimulus)  # who asks has the code of the call
         return [CallCompleted(now, key, "wait", "", None, 1, value, past.n)], []
     if call.made.op != "wait":
         raise ImpossibleStimulus(stimulus)
     clear: list[Effect] = [effects.ClearAlarm(key)] if call.stage is PENDING else []
+    if stimulus.error is not None:
+        return [_failed(state, call, now, stimulus.error)], clear
     return [_completed(state, call, now, value)], clear
 
 

@@ -89,11 +89,15 @@ class Due:
 
 @value
 class EventArrived:
-    """The first event that a wait accepts has come, since it began or before."""
+    """The first event that a wait accepts has come, since it began or before.
+
+    `error`: nobody could say whether it accepts one. Only of a call that waits.
+    """
 
     now: float
     key: Key
     value: object
+    error: object = None
 
 
 @value

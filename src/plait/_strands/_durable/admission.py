@@ -42,7 +42,7 @@ class Runs(Protocol):
         """End a run that has not started, within the append that is being collected."""
         ...
 
-    def received(self, event: EventReceived) -> None:
+    def received(self, event: EventReceived, place: int) -> None:
         """Hand an event to who waits for it, within the append that is being collected."""
         ...
 
@@ -156,8 +156,8 @@ class Admission:
         written, todo = advance(self.state, stimulus)
         heard.effects = todo
         records = kept(written)
+        first = self._book.app_n + 1
         if records:
-            first = self._book.app_n + 1
             self._book.app_n += len(records)
             entries = self._book.app.entries([*enumerate(records, first)])
             self._book.append(entries, partial(self._is_kept, heard))
@@ -174,9 +174,9 @@ class Admission:
                     if isinstance(effect, effects.StartRun):
                         self._queued.pop(effect.run_id, None)
                     later.append(effect)
-        for record in records:
-            if isinstance(record, EventReceived) and not record.to:
-                self._runs.received(record)
+        for place, record in enumerate(records, first):
+            if isinstance(record, EventReceived):
+                self._runs.received(record, place)
         heard.effects = later
         if not records:
             self._perform_all(heard)

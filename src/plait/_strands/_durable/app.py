@@ -589,7 +589,6 @@ class App:
                     session.close()
                     self._session = None
 
-
     @asynccontextmanager
     async def _reading(self) -> AsyncGenerator[tuple[Book, AppState, float]]:
         """Have the book to read: the one in use, or one of a journal that is opened to read only."""

@@ -6,9 +6,8 @@ the queue, ended, or not there yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from plait._errors import PlaitInternalError, RunSkippedError
 from plait._kernel.admission import effects, stimuli
@@ -48,18 +47,12 @@ class Children:
     def enter(self, key: Key, child: str, fn_id: str, event: Arrival) -> None:
         """Run a child, or enter it again, or look up how it ended. Not a checkpoint."""
         self._keys[child] = key
-        self._in_nursery(partial(self._enter, child, fn_id, event))
+        self._host.spawn(partial(self._enter, child, fn_id, event))
 
     def take(self, child: str) -> None:
         """Host a child that has started. Not a checkpoint."""
         if child not in self._session.hosts:
-            self._in_nursery(partial(self._session.keep, child))
-
-    def _in_nursery(self, fn: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        nursery = self._host.nursery
-        if nursery is None:
-            raise PlaitInternalError(f"run {self._host.run_id!r} has no children: it is not hosted")
-        nursery.start_soon(fn)
+            self._host.spawn(partial(self._session.keep, child))
 
     async def _enter(self, child: str, fn_id: str, event: Arrival) -> None:
         with self._session.telling():

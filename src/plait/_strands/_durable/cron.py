@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from itertools import takewhile
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from plait._errors import MissingExtra
 from plait._show import show
@@ -26,6 +26,10 @@ Missed: TypeAlias = Literal["skip", "once", "all"]
 
 #: Gives the planned times after a moment; some of them may be before it, or come twice.
 Times: TypeAlias = Callable[[str, datetime], Iterator[datetime]]
+
+
+#: How far back one looks first for the last of the times that have passed, in seconds.
+AWHILE: Final = 2 * 86_400.0
 
 
 def _cronsim(fields: str, after: datetime) -> Iterator[datetime]:
@@ -121,7 +125,15 @@ def _growing(times: Iterator[datetime], last: float) -> Iterator[float]:
             last = planned
 
 
-def due(schedule: Schedule, last: float, now: float, missed: Missed) -> Iterator[float]:
+def due(
+    schedule: Schedule,
+    last: float,
+    now: float,
+    missed: Missed,
+    *,
+    start: Callable[[float], float] | None = None,
+    jitter: float = 0.0,
+) -> Iterator[float]:
     """List the planned times that have come while nobody served, as far as they shall still be run.
 
     Args:
@@ -130,11 +142,37 @@ def due(schedule: Schedule, last: float, now: float, missed: Missed) -> Iterator
         now: In Unix seconds; a tick of this very moment is due.
         missed: `"skip"`: none of them. `"once"`: the last. `"all"`: each, one by one, for there may
             be many.
+        start: Says when the tick of a planned time starts, if that is later; nor does the next one
+            start before.
+        jitter: How much later that may be, in seconds.
     """
     if missed == "skip":
         return iter(())
-    passed = takewhile(lambda planned: planned <= now, schedule.after(last))
-    return iter(deque(passed, maxlen=1)) if missed == "once" else passed
+
+    def passed_since(moment: float) -> Iterator[float]:
+        times = schedule.after(moment)
+        return takewhile(lambda planned: (start(planned) if start else planned) <= now, times)
+
+    if missed == "all":
+        return passed_since(last)
+    return iter(_last_of(passed_since, last, now - jitter))
+
+
+def _last_of(
+    passed_since: Callable[[float], Iterator[float]], last: float, now: float
+) -> list[float]:
+    """Find the last of them, and look at few: there may be a year of minutes.
+
+    The first time that is found counts only if there is another after it: see rule 2 for what may be
+    wrong with it.
+    """
+    span = AWHILE
+    while True:
+        since = max(last, now - span)
+        found = deque(passed_since(since), maxlen=2)
+        if len(found) == 2 or since == last:
+            return [*found][-1:]
+        span *= 2
 
 
 def tick_id(function_id: str, planned: float) -> str:

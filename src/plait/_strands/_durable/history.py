@@ -151,8 +151,7 @@ class _Story:
             return f"run {run_id}: nothing is recorded"
         fn_id = self.records[0].fields.get("fn_id")
         of = f" of {fn_id}" if isinstance(fn_id, str) else ""
-        when = datetime.fromtimestamp(self._begun, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"run {run_id}{of}, {when}"
+        return f"run {run_id}{of}, {_day(self._begun)}"
 
     def line(self, record: Record) -> str:
         return f"{self.since(record.at):>11}  {self._text(record)}"
@@ -198,6 +197,13 @@ class _Story:
         return f"attempt {attempt} {'goes on' if again else 'begins'}{resumed}"
 
 
+def _day(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):  # of a year that no calendar here has
+        return f"{at} s"
+
+
 Fields: TypeAlias = Mapping[str, Any]
 
 #: What hands something out, and so may lead to a cancellation.
@@ -223,11 +229,13 @@ def _times(number: int) -> str:
 
 
 def _queued(told: _Story, record: Record, fields: Fields) -> str:
-    parent = f" by run {fields['parent']!r}" if fields["parent"] else ""
-    later = f", not before {told.since(fields['not_before'])}"
-    return (
-        f"queued for {fields['name']!r}{parent}{later if fields['not_before'] > record.at else ''}"
-    )
+    events = [event["name"] for event in fields["events"]]
+    asked = f", by event {events[0]!r}" if events else ""
+    several = f" and {len(events) - 1} more" if len(events) > 1 else ""
+    parent = f", for run {fields['parent']!r}" if fields["parent"] else ""
+    due = fields["not_before"]
+    later = f", not before {told.since(due)}" if due > record.at else ""
+    return f"queued{asked}{several}{parent}{later}"
 
 
 def _retrying(told: _Story, _: Record, fields: Fields) -> str:

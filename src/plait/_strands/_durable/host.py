@@ -14,9 +14,9 @@ Rule 3: *Who is held stays*, until somebody sends it away: it may still be cance
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 import attrs
 
@@ -95,6 +95,7 @@ class Host:
         self._body = body
         self._settle = settle
         self._native.protect(Host.hear)
+        self._call_soon = self._native.caller()
         #: Of the body that lives, or of the rollbacks.
         self.calls: Calls | None = None
         #: What undoes the steps that the last body has made.
@@ -181,6 +182,17 @@ class Host:
         if self.calls is not None:
             self.calls.body.fail(error)
         self._news.set()
+
+    def spawn(self, fn: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside the body, as long as the run is hosted. Not a checkpoint.
+
+        It may be called in a task of the body, whose spawns are counted: so somebody else spawns it.
+        """
+        self._call_soon(partial(self._spawn_now, fn))
+
+    def _spawn_now(self, fn: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self.nursery is not None:  # else the run has been put away meanwhile
+            self.nursery.start_soon(fn)
 
     def leave(self) -> None:
         """Go away: somebody else takes a run that is held here. Not a checkpoint."""

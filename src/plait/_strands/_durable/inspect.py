@@ -209,7 +209,11 @@ class _Clock:
 
     def time(self, at: float) -> str:
         """Say a time: today's without the date, and no seconds where there are none."""
-        when, today = datetime.fromtimestamp(at, self.tz), datetime.fromtimestamp(self.now, self.tz)
+        try:
+            when = datetime.fromtimestamp(at, self.tz)
+        except (ValueError, OverflowError, OSError):  # in a year that no calendar here has
+            return f"{at:.0f} s after 1970"
+        today = datetime.fromtimestamp(self.now, self.tz)
         text = when.strftime("%H:%M" if int(at) % 60 == 0 else "%H:%M:%S")
         return text if when.date() == today.date() else f"{when:%Y-%m-%d} {text}"
 

@@ -17,6 +17,7 @@ from .function import Function
 from .middleware import Middleware
 from .setup import Setup
 
+
 @attrs.define(eq=False)
 class Roster:
     """The functions of one app, and what they share."""

@@ -95,6 +95,7 @@ class Parts:
         self.function_limiter: Final[Limiter] = session.function_limiter
         self.handler_limiter: Final[Limiter] = session.handler_limiter
         self.logger: Final[logging.Logger] = session.logger
+        self._waits = session.inbox.run(host.run_id, calls, host.fail, host.spawn)
         events = tuple(map(self._read, queued.events))
         if function.id in session.roster.on_failures:
             events = tuple(event_of_failure(event, self._read) for event in events)
@@ -120,7 +121,7 @@ class Parts:
 
     def waits(self, if_exp: Callable[[Event[Any]], bool] | None, buffer: bool) -> Lookout:  # noqa: FBT001
         """Make what looks out for one wait's event."""
-        raise NotImplementedError
+        return self._waits.wait(if_exp, buffer)
 
     def invocation(self, function_id: str, data: object) -> Invocation:
         """Make what runs a function, with this data, event or `None`.

@@ -45,8 +45,10 @@ from .compile import on_failure_id, run_name
 from .book import Book
 from .ends import about, failed_event, invoked_event
 from .host import Host, Outcome
+from .past import History
 from .roster import Roster
 from .running import host_of
+from .waits import Inbox
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -116,6 +118,7 @@ class Session:
         self.function_limiter: Final[Limiter] = native.limiter(THREADS)
         self.handler_limiter: Final[Limiter] = native.limiter(THREADS)
         self.admission: Admission
+        self.inbox: Inbox
         #: Runs that are hosted here, or are about to be.
         self.hosts: Final[dict[str, Host | None]] = {}
         #: Those that are waited for by who will host them.
@@ -156,8 +159,20 @@ class Session:
             self.admission = Admission(
                 state, book=self.book, timers=self.timers, runs=self, native=self.native
             )
+            self.inbox = Inbox(
+                self.events,
+                History(self.journal, self.book.append, self.roster.app_id),
+                last=self._last,
+                first_event=self._first_event,
+            )
             self.is_open = True
             await self.admission.commit(stimuli.TakenUp(self.timers.now()))
+
+    def _last(self) -> int:
+        return self.book.app_n
+
+    def _first_event(self, run_id: str) -> int:
+        return self.admission.state.runs[run_id].events[0].number
 
     def close(self) -> None:
         """Let others have the app. Not a checkpoint."""
@@ -276,9 +291,9 @@ class Session:
         self.book.append(scribe.entries(kept), self._on_its_way)
         self._send_about(run.run_id, state, todo)
 
-    def received(self, event: EventReceived) -> None:
+    def received(self, event: EventReceived, place: int) -> None:
         """Hand an event to who waits for it."""
-        del event
+        self.inbox.received(event, place)
 
     def trouble(self, report: effects.Report) -> None:
         """Hear what a predicate or a key of the user's has raised, and nobody waits for that."""
