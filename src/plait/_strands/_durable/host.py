@@ -138,6 +138,7 @@ class Host:
                         rest.append(effect)
             for record in records:
                 if isinstance(record, FunctionCompleted | FunctionFailed | FunctionCancelled):
+                    self.children.end_with_parent()
                     self._session.streams.ended(self.run_id, self.state, record, of_end)
         return records, rest
 
@@ -231,8 +232,7 @@ class Host:
                 taken_up()
             if cancelled is not None:
                 self.cancel(cancelled)
-            for child in self._session.admission.ending_children(self.run_id):
-                self.children.take(child)
+            self.children.take_ending()
             self.outcome = outcome = await self._go_on()
         finally:
             if not isinstance(self.outcome, effects.Finish):
