@@ -11,9 +11,7 @@ from plait._kernel.calls.records import CallFailed
 from plait._kernel.functions.effects import FAILED
 from plait._kernel.functions.reasons import TooManyResumes, UnknownFunction, Unreadable, Why
 from plait._kernel.functions.records import (
-    End,
     FunctionCancelled,
-    FunctionCompleted,
     FunctionFailed,
     RunQueued,
 )
@@ -31,29 +29,6 @@ INVOKED: Final = "plait/function.invoked"
 def failure_of(error: object) -> Failure:
     """Take down what a run has failed with; of the failure of a step, what its handler raised."""
     return Failure.read(write_error(error))
-
-
-def about(name: str, run_id: str, queued: RunQueued, end: End) -> Event[Any]:
-    """Make the event that tells of an end. Sent twice it is accepted once."""
-    data: dict[str, Any] = {
-        "function_id": queued.fn_id,
-        "run_id": run_id,
-        "event": _first(queued),
-        "events": [*queued.events],
-    }
-    match end:
-        case FunctionCompleted(value=value):
-            data["result"] = value
-        case FunctionFailed(error=error):
-            failure = failure_of(error)
-            data["error"] = {
-                "name": failure.name,
-                "message": failure.message,
-                "stack": failure.stack,
-            }
-        case FunctionCancelled(reason=reason):
-            data["reason"] = reason
-    return Event(name=name, data=data, id=f"{run_id}:{name}")
 
 
 def failed_event(run_id: str, queued: RunQueued, end: FunctionFailed) -> Event[Any]:

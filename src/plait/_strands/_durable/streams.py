@@ -22,7 +22,8 @@ from plait._kernel.functions.state import FunctionState
 
 from .arrivals import recorded
 from .compile import on_failure_id, run_name
-from .ends import about, failed_event
+from .ends import failed_event
+from .telling import about
 
 if TYPE_CHECKING:
     from .session import Session
@@ -110,7 +111,10 @@ class Streams:
         for effect in todo:
             match effect:
                 case of_runs.SendEvent(of, end):
-                    event = about(of, run_id, queued, end)
+                    session = self._session
+                    event = about(
+                        of, run_id, state, end, events=session.events, roster=session.roster
+                    )
                     arrivals = self._session.events.arrivals([event], now=now, new_id=new_id)
                     self._session.admission.hear(
                         stimuli.EventsReceived(now, arrivals), unheard=True
