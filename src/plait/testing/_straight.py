@@ -63,10 +63,12 @@ class Nobody:
 
     def overdue(self, key: Key, over: Callable[[], object]) -> bool:
         """Say that nothing is looked for."""
+        del key, over
         return False
 
     async def over(self, child: str, /) -> None:
         """Wait for nobody. A checkpoint."""
+        del child
         await native.current().checkpoint()
 
     settle = UNCHANGED.settle
