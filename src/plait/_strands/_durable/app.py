@@ -229,7 +229,7 @@ class App:
                     worker.begin()
                     yield worker
                 finally:
-                    worker.end()
+                    worker.stop()
                     session.worker = None
 
     async def serve_forever(

@@ -63,7 +63,7 @@ class Session:
         self.native: Final = native
         self.timers: Final = timers_of(native)
         self.logger: Final[Logger] = roster.logger
-        self.events: Final = Events.of(roster.functions.values(), roster.middleware)
+        self.events: Final = Events.of(roster.own.values(), roster.middleware)
         self.book: Final = Book(roster.app_id, journal)
         self.streams: Final = Streams(self)
         self.function_limiter: Final[Limiter] = native.limiter(THREADS)
@@ -201,6 +201,15 @@ class Session:
     def received(self, event: EventReceived, place: int) -> None:
         """Hand an event to who waits for it."""
         self.inbox.received(event, place)
+
+    def tick(self, stimulus: stimuli.Ticked | stimuli.CronWatched) -> None:
+        """Hear of a planned time. Not a checkpoint; it does not raise."""
+        if self.error is not None:
+            return
+        try:
+            self.admission.hear(stimulus, unheard=True)
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - called by whoever serves the alarms
+            self.failed(error)  # noqa: ASYNC104
 
     def trouble(self, report: effects.Report) -> None:
         """Hear what a predicate or a key of the user's has raised, and nobody waits for that."""

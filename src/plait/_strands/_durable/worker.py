@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plait._kernel.admission import stimuli
 from plait._kernel.functions import effects
 from plait._naming import publish
 
@@ -32,11 +31,11 @@ class Worker:
         self._session = session
         self._nursery = nursery
         self.terms: Final[Terms] = terms
-        self._ticks = Ticks(
-            session.timers, self._ticked, events=session.events, app_id=session.roster.app_id
-        )
         #: Set when the run that was taken last has been taken up.
         self._taken_up: Happening | None = None
+        self._ticks = Ticks(
+            session.timers, session.tick, events=session.events, app_id=session.roster.app_id
+        )
 
     def __repr__(self) -> str:
         session = self._session
@@ -78,20 +77,15 @@ class Worker:
         return run.fn_id not in session.roster.functions
 
     def begin(self) -> None:
-        """Take what an earlier process, or a caller, has left unfinished, and let time tick."""
+        """Take what an earlier process, or a caller, has left unfinished; then what was missed, and ticks."""
         session = self._session
-        self._ticks.begin(session.roster.own.values(), session.admission.state.ticks)
-        for run in self._session.admission.unfinished_roots():
+        for run in session.admission.unfinished_roots():
             self.take(run.run_id)
+        self._ticks.begin(session.roster.own.values(), session.admission.state.ticks)
 
-    def end(self) -> None:
-        """Let time tick no more."""
+    def stop(self) -> None:
+        """Take ticks no more."""
         self._ticks.stop()
-
-    def _ticked(self, stimulus: stimuli.Ticked | stimuli.CronWatched) -> None:
-        session = self._session
-        with session.telling():
-            session.admission.hear(stimulus, unheard=True)
 
     def take(self, run_id: str) -> None:
         """Host a run, if nobody does. Not a checkpoint."""

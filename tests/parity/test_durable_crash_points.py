@@ -1,0 +1,71 @@
+"""The rows again, with a process that dies at each of its appends: what it was about is on disk, or is not.
+
+A fresh app goes on with what is on disk. What was in flight may run once more, with the same key; otherwise
+the row must hold: it is the row's own test that says so, run a second time in the same world.
+"""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MOCK_CLOCK
+from tests.parity.worlds import PROGRAMS, World, dying_at
+from tests.strands.durable import patience
+
+HERE = Path(__file__)
+
+for path in sorted(HERE.parent.glob("test_durable_*.py")):
+    if path != HERE:
+        importlib.import_module(f"tests.parity.{path.stem}")
+
+BACKENDS = [("trio", MOCK_CLOCK), ("asyncio", {"loop_factory": patience.PatientLoop})]
+BOTH = pytest.mark.parametrize("anyio_backend", BACKENDS, ids=["trio", "asyncio"])
+IN_PATIENT_TIME = pytest.mark.usefixtures("time_waits_for_threads")
+
+#: On a disk: a death costs a file, two openings and their syncs.
+ON_DISK = [name for n, name in enumerate(sorted(PROGRAMS)) if n % 6 == 0]
+
+
+async def dies_everywhere(program, fresh, *, every=1):
+    """Run a row with a death at each append. How often that was."""
+    append = deaths = 0
+    while append < 1000:
+        died = False
+        for kept in (False, True):
+            world = fresh()
+            where = f"died at append {append}, which was {'on disk' if kept else 'lost'}"
+            try:
+                died = await dying_at(world, program, append, kept=kept)
+                await world.revive()
+                await program(world)
+            except BaseException as error:
+                error.add_note(where)
+                raise
+            deaths += died
+        if not died:
+            return deaths
+        append += every
+    raise AssertionError("it appends without end")
+
+
+@pytest.mark.anyio
+@IN_PATIENT_TIME
+@BOTH
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+async def test_a_process_dies_at_each_append(name):
+    assert await dies_everywhere(PROGRAMS[name], World) > 2
+
+
+@pytest.mark.anyio
+@IN_PATIENT_TIME
+@BOTH
+@pytest.mark.parametrize("name", ON_DISK)
+async def test_a_process_dies_with_its_journal_on_a_disk(name, tmp_path):
+    made = []
+
+    def fresh():
+        made.append(None)
+        return World(tmp_path / f"{len(made)}.db")
+
+    assert await dies_everywhere(PROGRAMS[name], fresh, every=3) > 1
