@@ -59,6 +59,9 @@ class Nobody:
     def cancel(self, key: Key, child: str) -> object:
         """Do nothing."""
 
+    async def over(self, child: str) -> None:
+        """Wait for nothing."""
+
     settle = UNCHANGED.settle
     read = UNCHANGED.read
 

@@ -170,7 +170,7 @@ async def test_a_child_that_loses_a_race_is_over_when_the_race_is():
 
 @in_virtual_time
 async def test_a_child_waits_in_the_queue_of_its_function():
-    app, world = app_of(), World()
+    app = app_of()
 
     async def child(ctx: Context) -> float:
         await ctx.step.sleep("nap", 10)
@@ -254,7 +254,7 @@ async def test_spawning_a_child_shifts_no_plain_task_of_the_body():
 
 @in_virtual_time
 async def test_events_are_sent_and_waited_for_between_runs():
-    app, world = app_of(), World()
+    app = app_of()
 
     async def waits(ctx: Context) -> object:
         event = await ctx.step.wait_for_event("reply", event="reply", timeout=100)

@@ -71,13 +71,6 @@ class TaskStatus(Protocol[T_contra]):
         ...
 
 
-class _NobodyAsks:
-    """The task status of who was not started by a nursery's `start`."""
-
-    def started(self, value: object, /) -> None:
-        """Report to nobody."""
-
-
 class App:
     """Durable functions: runs of them survive a crash of the process.
 
@@ -232,7 +225,7 @@ class App:
                     worker.stop()
                     session.worker = None
 
-    async def serve_forever(
+    async def serve_forever(  # noqa: ASYNC114 - an option of the linter, for users
         self,
         *,
         task_status: TaskStatus[Worker] | None = None,
@@ -248,7 +241,8 @@ class App:
             JournalError: As `serve()`.
         """
         async with self.serve(**options) as worker:
-            (task_status or _NobodyAsks()).started(worker)
+            if task_status is not None:
+                task_status.started(worker)
             await native.current().event().wait()
 
     # ------------------------------------------------------------ events
@@ -436,7 +430,7 @@ class App:
         return fn if found is None else found.id  # its code may be gone, and its runs be there
 
     def _own(self, fn: object, where: str) -> Function[Any, Any]:
-        found = self._roster.find(fn) if isinstance(fn, Function) else None
+        found = self._roster.known(fn)
         if found is None:
             raise TypeError(
                 f"{where} takes a function of app {self.id!r}, not {show(fn, SHOWN)}: "

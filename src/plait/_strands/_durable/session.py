@@ -93,6 +93,7 @@ class Session:
 
         Raises:
             RunLockedError: The app is in use in this process by another object of its name.
+            ConfigError: An annotation of a function names what does not exist.
             JournalError: The journal cannot be read, or has failed.
             UnreadableEntryError: The app's stream cannot be read.
         """
@@ -103,6 +104,7 @@ class Session:
             self._claim.enter_context(desk.claim(RunId(f"app/{self.roster.app_id}")))
             self._claim.enter_context(desk.told(self.failed))
             self.desk = desk
+            self.roster.check()
             plan = self.roster.plan(self.events)
             state = await self.book.read_app(plan)
             self.admission = Admission(
@@ -297,7 +299,7 @@ class Session:
     async def keep(self, run_id: str, taken_up: Callable[[], object] | None = None) -> None:
         """Host a run, unless somebody does, and stay when it is held. A checkpoint, as `host`."""
         if run_id in self.hosts:
-            return
+            return  # noqa: ASYNC910 - it is a task's, and that ends here
         with self.telling():
             try:
                 await self.host(run_id, parked=True, taken_up=taken_up)
@@ -311,7 +313,7 @@ class Session:
         if error is not None:
             self.failed(error)
 
-    async def release(self, run_id: str) -> None:
+    async def release(self, run_id: str) -> None:  # noqa: ASYNC910 - the run is read then
         """Have a host go away whose run is held. A checkpoint if there is one."""
         while (host := self.hosts.get(run_id)) is not None and isinstance(
             host.outcome, of_runs.Hold

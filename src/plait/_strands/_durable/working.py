@@ -30,7 +30,7 @@ async def working(session: Session) -> AsyncGenerator[Nursery]:
     left = False
     try:
         async with native.open_nursery() as nursery:
-            nursery.start_soon(session.timers.serve)
+            nursery.start_soon(session.timers.serve)  # noqa: ASYNC113 - nobody waits for it to begin
             try:
                 with session.suspending():
                     try:
