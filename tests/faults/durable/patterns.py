@@ -172,7 +172,9 @@ async def errors(ctx: Context, w: Witness) -> Any:
     settled = [one.value if hasattr(one, "value") else type(one.error).__name__ for one in ended]
     try:
         # The first failure cancels the others, wherever they are.
-        await ctx.group.parallel((partial(_two, ctx, w, 4), partial(bad, "first"), partial(bad, "or")))
+        await ctx.group.parallel(
+            (partial(_two, ctx, w, 4), partial(bad, "first"), partial(bad, "or"))
+        )
     except* StepError as group:
         w.sees(ctx.attempt, tuple(str(error) for error in group.exceptions))
     return settled, await _call(ctx, w, "fallback", "fallback")

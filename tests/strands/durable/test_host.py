@@ -8,6 +8,7 @@ import anyio
 import attrs
 import pytest
 
+from plait._strands._durable import arrivals
 from plait._strands._durable.context import Context
 from plait._strands._durable.event import Event, FunctionFailed
 from plait._strands._durable.middleware import Middleware
@@ -760,3 +761,55 @@ async def test_what_is_told_of_an_end_is_as_users_know_it(middleware):
         await worker.drain()
     told_of = "Step 's' failed: OSError: no disk"
     assert sorted(log, key=len) == [(Order(0), told_of), *[(Order(0), None, "OSError")] * 2]
+
+
+@in_virtual_time
+async def test_a_function_that_is_triggered_by_ends_is_not_triggered_by_its_own():
+    app, log = app_of(), []
+
+    async def about(ctx: Context) -> None:
+        log.append(ctx.event.data["function_id"])
+        raise ValueError("and fails")
+
+    async def told(ctx: Context[FunctionFailed]) -> None:
+        log.append("told")
+        raise ValueError("fails as well")
+
+    names = [f"plait/function.{what}" for what in ("finished", "failed", "cancelled")]
+    declare(
+        app, about, fn_id="about", trigger=[*map(TriggerEvent, names)], retries=0, on_failure=told
+    )
+
+    async def body(ctx: Context) -> None: ...
+
+    declare(app, body)
+    async with app.serve() as worker:
+        await app.send(Event(name="begin"))
+        await worker.drain()
+    assert log == ["shop-fn", "told"]
+
+
+@in_virtual_time
+async def test_an_end_is_told_of_whatever_it_carries(monkeypatch, caplog):
+    app, log = app_of(), []
+    limit = 2000
+    monkeypatch.setattr(arrivals.Events.__init__, "__kwdefaults__", {"max_value": limit})
+
+    async def told(ctx: Context[FunctionFailed]) -> None:
+        log.append((str(ctx.event.data.error), ctx.event.data.event.data))
+
+    async def about(ctx: Context) -> None:
+        log.append([*ctx.event.data])
+
+    declare(app, about, fn_id="about", trigger=TriggerEvent("plait/function.failed"))
+
+    async def body(ctx: Context) -> None:
+        raise ValueError("too bad")
+
+    declare(app, body, retries=0, on_failure=told)
+    async with app.serve() as worker:
+        await app.send(Event(name="begin", data={"much": "x" * (limit - 100)}))
+        await worker.drain()
+    assert ["function_id", "run_id", "error"] in log
+    assert ("ValueError: too bad", None) in log
+    assert "left out" in caplog.text
