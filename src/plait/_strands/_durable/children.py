@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from plait._errors import PlaitInternalError, RunSkippedError
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.admission.stimuli import Arrival
@@ -19,9 +21,11 @@ from plait._kernel.functions.records import (
     FunctionCompleted,
     FunctionFailed,
 )
+from plait._kernel.functions.state import FunctionState
 
 from .ends import failure_of
 from .failures import Failure, timed_out
+from .inspect import original
 
 if TYPE_CHECKING:
     from .host import Host
@@ -68,7 +72,7 @@ class Children:
                     raise PlaitInternalError(
                         f"run {child!r} goes on, and admission does not know it"
                     )
-                self.ended(child, state.end)
+                self.ended(child, state, state.end)
             elif child in self._cancelled:
                 self.never_started(child, "its parent cancelled it")
             else:
@@ -101,13 +105,15 @@ class Children:
             because = "it took too long" if child in self._late else "its parent cancelled it"
             session.admission.hear(stimuli.CancelAsked(now, child, because))
 
-    def ended(self, child: str, end: End) -> None:
+    def ended(self, child: str, state: FunctionState, end: End) -> None:
         """Hear that a child has ended, and tell the call. Not a checkpoint."""
         match end:
             case FunctionCompleted(value=value):
                 self._tell(child, value)
             case FunctionFailed(error=error):
-                self._tell(child, error=failure_of(error).write())
+                said = original(state, error)
+                failure = attrs.evolve(failure_of(error), name=said.name, message=said.message)
+                self._tell(child, error=failure.write())
             case FunctionCancelled(reason=reason):
                 if child in self._late:
                     failure = timed_out(f"Run {child} did not end in time, and was cancelled")
@@ -120,7 +126,8 @@ class Children:
     def never_started(self, child: str, reason: str) -> None:
         """Hear that a child was cancelled in the queue. Not a checkpoint."""
         if child in self._keys:
-            self.ended(child, FunctionCancelled(self._session.timers.now(), reason))
+            end = FunctionCancelled(self._session.timers.now(), reason)
+            self.ended(child, FunctionState(), end)
 
     def _tell(self, child: str, value: object = None, error: object = None) -> None:
         key = self._keys.pop(child, None)

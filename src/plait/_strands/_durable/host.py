@@ -396,7 +396,7 @@ class Host:
                 # Somebody has cancelled a task of asyncio by itself: that comes from outside.
                 raise self._native.cancelled
             case Suspended() | Ended():
-                if ending.error is not None:
+                if ending.error is not None and self.state.verdict is None:  # else it is known
                     self._session.logger.error(
                         "run %s: the clean-up of its function failed",
                         self.run_id,
