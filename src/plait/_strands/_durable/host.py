@@ -231,6 +231,8 @@ class Host:
                 taken_up()
             if cancelled is not None:
                 self.cancel(cancelled)
+            for child in self._session.admission.ending_children(self.run_id):
+                self.children.take(child)
             self.outcome = outcome = await self._go_on()
         finally:
             if not isinstance(self.outcome, effects.Finish):
