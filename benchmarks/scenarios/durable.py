@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from benchmarks.scenario import Growth, Measured, Program, Ratio, Scenario, Sleep, Target
@@ -151,21 +150,80 @@ def several_runs(sleep: Sleep) -> Program:
 
 
 def recovery(sleep: Sleep) -> Program:
-    """Take up a run that died in its last step, again and again."""
+    """Take up a run that was left in its last step."""
     from plait.durable import MemoryJournal
-    from plait.abc import Journal
-
-    kept: dict[int, Any] = {}
 
     async def program(size: int) -> object:
-        if size not in kept:
-            kept[size] = await _died_at_its_end(sleep, size)
-        journal: Journal = kept[size]
-        app, _, fan = _app(sleep, None, journal=journal, ends=False)
+        journal = MemoryJournal()
+        app, _, fan = _app(sleep, journal, last=_leave)
+        try:
+            await app.invoke(fan, {"steps": size}, run_id="bench")
+        except _Left:
+            pass
+        again, _, fan = _app(sleep, journal, last=_note)
         began = time.perf_counter()
-        answer = await _until_live(app)
-        return Measured((time.perf_counter() - began) / size * 1e6, answer)
+        reached, answer = await again.invoke(fan, {"steps": size}, run_id="bench")
+        return Measured((reached - began) / size * 1e6, answer)
 
     return program
 
 
+class _Left(BaseException):
+    """The process is asked to end."""
+
+
+async def _leave() -> float:
+    raise _Left
+
+
+async def _note() -> float:
+    return time.perf_counter()
+
+
+def _app(
+    sleep: Sleep,
+    journal: Any,
+    took: list[float] | None = None,
+    last: Callable[[], Awaitable[float]] | None = None,
+) -> tuple[Any, Any, Any]:
+    """Make an app with a function whose steps come one after another, and one that has branches."""
+    from plait.durable import App, Context, TriggerEvent
+
+    app = App("bench", journal=journal)
+
+    async def work(number: int) -> int:
+        await sleep(0)
+        return number
+
+    @app.create_function(fn_id="chain", trigger=TriggerEvent(event="chain"))
+    async def chain(ctx: Context) -> int:
+        size = ctx.event.data["steps"]
+        for number in range(size):
+            began = time.perf_counter()
+            await ctx.step.run("work", work, number)
+            if took is not None:
+                took.append(time.perf_counter() - began)
+        return size
+
+    @app.create_function(fn_id="fan", trigger=TriggerEvent(event="fan"))
+    async def fan(ctx: Context) -> Any:
+        size = ctx.event.data["steps"]
+        branches = tuple(partial(ctx.step.run, "work", work, k) for k in range(size))
+        found = await ctx.group.parallel(branches)
+        assert found == tuple(range(size))
+        if last is None:
+            return len(found)
+        return await ctx.step.run("last", last), len(found)
+
+    return app, chain, fan
+
+
+durable_chain.contender("plait", "plait_asyncio")(one_after_another)
+durable_parallel.contender("plait", "plait_asyncio")(in_parallel)
+durable_cpu.contender("plait", "plait_asyncio")(in_memory)
+durable_runs.contender("plait", "plait_asyncio")(several_runs)
+durable_recovery.contender("plait", "plait_asyncio")(recovery)
+durable_chain.contender("floor_commit")(partial(floor, together=1))
+durable_parallel.contender("floor_group")(partial(floor, together=32))
+durable_chain.contender("dbos", limit=1_000)(partial(dbos, parallel=False))
+durable_parallel.contender("dbos", limit=1_000)(partial(dbos, parallel=True))

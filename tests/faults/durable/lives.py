@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shlex
 import traceback
@@ -17,10 +18,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from plait._strands._durable.app import App
-from plait._strands._durable.context import Context
-from plait._strands._durable.event import Event
-from plait._strands._durable.triggers import TriggerEvent
+from plait.durable import App, Context, Event, TriggerEvent
 from plait.errors import JournalFullError
 from tests.parity.clocks import JumpingLoop
 
@@ -123,6 +121,9 @@ def quiet() -> Iterator[None]:
 async def _live_all(
     trial: Trial, story: Story, plots: Sequence[Plot], slow: Random | None
 ) -> None:
+    if trial.backend == "asyncio":
+        # A `gather` that dies with its process has exceptions that nobody has asked for.
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     for plot in (*plots, Plot()):
         life = await _live(trial, story, plot, slow)
         if life.ended or life.raised is not None:

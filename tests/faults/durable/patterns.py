@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -15,8 +16,8 @@ import anyio
 import attrs
 import trio
 
-from plait._strands._durable.context import Context
-from plait.errors import StepError
+from plait.durable import Context
+from plait.errors import RunSuspended, StepError
 
 from .witness import Witness
 
@@ -171,7 +172,9 @@ async def errors(ctx: Context, w: Witness) -> Any:
     settled = [one.value if hasattr(one, "value") else type(one.error).__name__ for one in ended]
     try:
         # The first failure cancels the others, wherever they are.
-        await ctx.group.parallel((partial(_two, ctx, w, 4), partial(bad, "first"), partial(bad, "or")))
+        await ctx.group.parallel(
+            (partial(_two, ctx, w, 4), partial(bad, "first"), partial(bad, "or"))
+        )
     except* StepError as group:
         w.sees(ctx.attempt, tuple(str(error) for error in group.exceptions))
     return settled, await _call(ctx, w, "fallback", "fallback")
@@ -224,6 +227,17 @@ async def clean_up(ctx: Context, w: Witness) -> Any:
         return [await _two(ctx, w, k, "others") for k in range(5)]
 
     return await ctx.group.parallel((racing, others))
+
+
+@pattern(lambda found: _are_all(found[0]) and found[1] is True)
+async def a_step_in_a_finally(ctx: Context, w: Witness) -> Any:
+    found = said = None
+    try:
+        found = await ctx.group.parallel(tuple(partial(_two, ctx, w, k) for k in range(5)))
+    finally:
+        with anyio.CancelScope(shield=True), suppress(RunSuspended):
+            said = await ctx.step.run("bye", w.says_goodbye, found is not None)
+    return found, said
 
 
 # ---------------------------------------------------------------- what is not plait's
@@ -281,3 +295,13 @@ async def asyncio_task_group(ctx: Context, w: Witness) -> Any:
 @pattern(_are_all, "asyncio")
 async def gather(ctx: Context, w: Witness) -> Any:
     return await asyncio.gather(*(_two(ctx, w, k) for k in range(5)))
+
+
+@pattern(lambda found: _are_two(found[0][0], 0) and _are_two(found[1], 2), "asyncio")
+async def gathers_within(ctx: Context, w: Witness) -> Any:
+    async def inner() -> Any:
+        pair = await asyncio.wait_for(asyncio.gather(_two(ctx, w, 0), _two(ctx, w, 1)), 10_000)
+        w.sees(ctx.attempt, tuple(pair))
+        return [*pair, await _call(ctx, w, "then", "then")]
+
+    return await asyncio.gather(inner(), _two(ctx, w, 2), _two(ctx, w, 3))

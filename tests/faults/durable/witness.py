@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from plait._strands._durable.attempt import current_step
+from plait.durable import current_step
 
 from ..journal.disk import Disk
 
@@ -103,6 +103,13 @@ class Witness:
             with anyio.CancelScope(shield=True):
                 await self.takes()
         return str(item)
+
+    async def says_goodbye(self, done: bool) -> bool:  # noqa: FBT001 - a handler's
+        """Be a handler in a `finally`, which nobody is to come to before the rest is done."""
+        self.begins()
+        if self.alive and not done:
+            self.wrong.append(f"a step of the clean-up ran in life {self.life}, and was not due")
+        return done
 
     # ------------------------------------------------------------ the body
 

@@ -84,6 +84,26 @@ async def test_a_child_that_fails_is_a_step_error_with_its_name_and_message():
 
 
 @in_virtual_time
+async def test_the_failure_of_a_child_s_step_has_the_name_of_what_its_handler_raised():
+    app, world = app_of(), World()
+
+    async def child(ctx: Context) -> None:
+        await ctx.step.run("s", world.step("s", error=OSError("no disk")), retry=0)
+
+    inner = declare(app, child, fn_id="child")
+
+    async def parent(ctx: Context) -> None:
+        await ctx.step.invoke("call", function=inner)
+
+    with pytest.raises(StepError) as caught:
+        await app.invoke(declare(app, parent), run_id="r1")
+    assert (caught.value.step_id, caught.value.name) == ("call", "OSError")
+    assert caught.value.message == "no disk"
+    errors = {str(run.error) for run in await app.runs()}
+    assert errors == {"OSError: no disk"}
+
+
+@in_virtual_time
 async def test_a_child_that_takes_too_long_is_cancelled_and_its_clean_up_is_over():
     app, world = app_of(), World()
     fn = family(app, world, seconds=1000, timeout=10)

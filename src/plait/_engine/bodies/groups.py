@@ -39,7 +39,15 @@ class Won:
 
 
 class Tasks:
-    """A nursery of a body's function. Its tasks are numbered in the order in which they are started."""
+    """A nursery of a body's function. Its tasks are numbered in the order in which they are started.
+
+    Example:
+        ```python
+        async with ctx.group.open() as tasks:
+            tasks.start_soon(one, 1)
+            tasks.start_soon(one, 2)
+        ```
+    """
 
     def __init__(self, body: Body, nursery: Nursery, place: Place) -> None:
         self._body = body

@@ -225,7 +225,7 @@ class App:
                     worker.stop()
                     session.worker = None
 
-    async def serve_forever(  # noqa: ASYNC114 - an option of the linter, for users
+    async def serve_forever(
         self,
         *,
         task_status: TaskStatus[Worker] | None = None,

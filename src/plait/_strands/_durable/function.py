@@ -110,6 +110,12 @@ class FunctionDecorator:
         name: What people call it; by default as the app does.
         taken: The names that the app has already.
         register: Called with the function.
+
+    Example:
+        ```python
+        @app.create_function(fn_id="greet", trigger=TriggerEvent("user/new"))
+        async def greet(ctx: Context) -> str: ...
+        ```
     """
 
     def __init__(

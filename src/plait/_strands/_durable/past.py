@@ -123,9 +123,9 @@ class History:
                 if isinstance(record, EventReceived):
                     return record.number
             after, limit = page[-1][0], PAGE
-        return None
+        return None  # noqa: ASYNC910 - there is always something to read, or nothing to do
 
-    async def _cover(self, after: int, upto: int) -> None:
+    async def _cover(self, after: int, upto: int) -> None:  # noqa: ASYNC910 - see `places`
         """Know the places from here to there."""
         if self._low == self._high:
             self._low = self._high = after
@@ -147,7 +147,7 @@ class History:
                 if isinstance(record, EventReceived) and not record.to:
                     found.setdefault(record.name, []).append(place)
             after = page[-1][0]
-        return found
+        return found  # noqa: ASYNC910 - see `places`
 
     async def _page(self, after: int, upto: int, limit: int = PAGE) -> list[tuple[int, Record]]:
         """Read records from after one place up to another, at least one, and as many as there is room for.

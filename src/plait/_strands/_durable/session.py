@@ -82,7 +82,7 @@ class Session:
         self.users = 0
         self.desk: Desk
         self._turn = native.lock()
-        self.is_open = False
+        self.is_open: bool = False
         self._claim = ExitStack()
         #: What is to be cancelled when everything is to be suspended.
         self._scopes: dict[CancelScope, None] = {}
@@ -378,7 +378,7 @@ class Session:
         assert state.queued is not None
         parent = None if state.queued.parent is None else self.hosts.get(state.queued.parent)
         if parent is not None:
-            parent.children.ended(run_id, finish.end)
+            parent.children.ended(run_id, state, finish.end)
 
     def _terms_of(
         self, state: FunctionState, *, resumed: bool, accept_changes: bool

@@ -63,6 +63,13 @@ class Step:
         UntrackedTaskError: The caller is not a task of this run.
         DeterminismError: The journal has something else under this key. The run is held.
         RunSuspended: The run is being suspended, and the caller is under a shield.
+
+    Example:
+        ```python
+        user = await ctx.step.run("get-user", get_user, user_id)
+        await ctx.step.sleep("a day", 86400)
+        await ctx.step.send_event("tell", Event(name="user/seen", data={"id": user_id}))
+        ```
     """
 
     def __init__(self, parts: RunParts) -> None:

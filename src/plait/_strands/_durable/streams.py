@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from plait._errors import JournalError
+from plait._errors import ContextSerdeError, JournalError
 from plait._journal.scribes import FunctionScribe
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.functions import effects as of_runs
 from plait._kernel.functions import stimuli as run_stimuli
 from plait._kernel.functions.advance import advance
-from plait._kernel.functions.records import End, FunctionCancelled, FunctionCompleted
+from plait._kernel.functions.records import (
+    End,
+    FunctionCancelled,
+    FunctionCompleted,
+    FunctionFailed,
+)
 from plait._kernel.functions.state import FunctionState
 
 from .arrivals import recorded
 from .compile import on_failure_id, run_name
-from .ends import about, failed_event
+from .ends import failed_event
+from .event import Event
+from .telling import about, is_told
 
 if TYPE_CHECKING:
     from .session import Session
@@ -104,27 +112,42 @@ class Streams:
         self._send_about(run_id, state, todo)
 
     def _send_about(self, run_id: str, state: FunctionState, todo: Sequence[object]) -> None:
-        queued = state.queued
-        assert queued is not None
-        now = self._session.timers.now()
         for effect in todo:
             match effect:
-                case of_runs.SendEvent(of, end):
-                    event = about(of, run_id, queued, end)
-                    arrivals = self._session.events.arrivals([event], now=now, new_id=new_id)
-                    self._session.admission.hear(
-                        stimuli.EventsReceived(now, arrivals), unheard=True
-                    )
+                case of_runs.SendEvent(name, end):
+                    self._tell(name, run_id, state, end)
                 case of_runs.RunOnFailure(end):
-                    fn_id = on_failure_id(queued.fn_id)
-                    event = failed_event(run_id, queued, end)
-                    (arrival,) = self._session.events.arrivals([event], now=now, new_id=new_id)
-                    name = run_name(self._session.roster.app_id, fn_id, run_id)
-                    self._session.admission.hear(
-                        stimuli.Invoked(now, fn_id, name, arrival), unheard=True
-                    )
+                    self._run_on_failure(run_id, state, end)
                 case _:
                     pass
+
+    def _tell(self, name: str, run_id: str, state: FunctionState, end: End) -> None:
+        if is_told(state):
+            return
+        session, now = self._session, self._session.timers.now()
+        make = partial(
+            about, name, run_id, state, end, events=session.events, roster=session.roster
+        )
+        arrival = self._arrival(make, now)
+        session.admission.hear(stimuli.EventsReceived(now, (arrival,)), unheard=True)
+
+    def _run_on_failure(self, run_id: str, state: FunctionState, end: FunctionFailed) -> None:
+        assert state.queued is not None
+        session, now = self._session, self._session.timers.now()
+        fn_id = on_failure_id(state.queued.fn_id)
+        arrival = self._arrival(partial(failed_event, run_id, state.queued, end), now)
+        name = run_name(session.roster.app_id, fn_id, run_id)
+        session.admission.hear(stimuli.Invoked(now, fn_id, name, arrival), unheard=True)
+
+    def _arrival(self, make: Callable[..., Event[Any]], now: float) -> stimuli.Arrival:
+        """Write an event about an end; briefly, if it is too much: an end is told of whatever it is."""
+        write = partial(self._session.events.arrivals, now=now, new_id=new_id)
+        try:
+            (arrival,) = write([make()])
+        except ContextSerdeError as error:
+            (arrival,) = write([make(brief=True)])
+            self._session.logger.warning("%s: what it carries is left out: %s", arrival.id, error)
+        return arrival
 
 
 def new_id(_: int = 0) -> str:

@@ -144,7 +144,7 @@ class RunWaits:
         self._run_id = run_id
         self._queued: int | None = None
         #: The numbers of the events that buffered waits were given, rule 2.
-        self.taken = {*_taken(calls.state)}
+        self.taken: set[int] = {*_taken(calls.state)}
 
     def wait(self, if_exp: Predicate | None = None, buffer: bool = False) -> Wait:  # noqa: FBT001, FBT002 - as the port has it
         """Make what looks out for the event of the call that is about to be made.
@@ -156,12 +156,12 @@ class RunWaits:
         return Wait(self, if_exp, buffer=buffer)
 
     async def queued(self) -> int:
-        """Find where the run was queued. A checkpoint."""
+        """Find where the run was queued. A checkpoint when it is first asked for."""
         if self._queued is None:
             inbox = self.inbox
             number = inbox.first_event(self._run_id)
             self._queued = await inbox.history.queued(self._run_id, number, inbox.last())
-        return self._queued
+        return self._queued  # noqa: ASYNC910 - it has been found
 
 
 def _taken(state: BodyState) -> list[int]:
@@ -264,14 +264,14 @@ class Wait:
             self._try(event)
 
     async def _look_back(self) -> None:
-        """Rule 3. A checkpoint."""
+        """Rule 3."""
         try:
             if await self._find():
                 return
         except Exception as error:  # noqa: BLE001 - the body is suspended, and its host raises it
             self._leave()
             self._run.fail(error)
-            return
+            return  # noqa: ASYNC910 - a task of its own
         while self._arrived:
             self._try(self._arrived.popleft())
         self._arrived = None
@@ -282,7 +282,7 @@ class Wait:
         """Look through the past; say whether the wait is over."""
         key, history = self._key, self._run.inbox.history
         if key is None:
-            return True
+            return True  # noqa: ASYNC910 - a task of its own
         after = await self._run.queued() if self._buffer else self._scheduled_at(key)
         for place in await history.places(self._name, after, self._upto):
             self._try(await history.event(place))
