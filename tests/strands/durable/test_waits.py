@@ -195,6 +195,19 @@ async def test_all_who_wait_are_told_in_the_order_of_their_calls():
 
 
 @in_virtual_time
+async def test_an_event_is_read_once_for_all_who_are_asked_about_it(monkeypatch):
+    async with world() as w:
+        asked, read = [], w.events.event_of
+        monkeypatch.setattr(w.events, "event_of", lambda e: asked.append(e.number) or read(e))
+        for step_id in "abc":
+            w.wait(step_id, if_exp=lambda e: e.data == "two")
+        w.send("one")
+        w.send("two")
+        assert len(w.told) == 3
+        assert asked == [1, 2]
+
+
+@in_virtual_time
 async def test_who_forgets_is_not_told():
     async with world() as w:
         key, wait = w.wait()

@@ -75,6 +75,7 @@ class Inbox:
         self._latest: dict[str, int] = {}
         #: In the order in which they began to look out.
         self._waits: dict[str, dict[Wait, None]] = {}
+        self._shown: tuple[EventReceived, Event[Any]] | None = None
 
     def run(
         self,
@@ -109,6 +110,12 @@ class Inbox:
         self._latest[event.name] = place
         for wait in [*self._waits.get(event.name, ())]:
             wait.offer(event, place)
+
+    def shown(self, event: EventReceived) -> Event[Any]:
+        """Read an event for who says whether it is accepted: all who are asked about it see one object."""
+        if self._shown is None or self._shown[0] is not event:
+            self._shown = event, self.events.event_of(event)
+        return self._shown[1]
 
     def join(self, name: str, wait: Wait) -> None:
         """Tell a wait of events of this name from now on."""
@@ -298,7 +305,7 @@ class Wait:
         if self._buffer and event.number in run.taken:
             return
         try:
-            if self._if_exp is not None and not self._if_exp(run.inbox.events.event_of(event)):
+            if self._if_exp is not None and not self._if_exp(run.inbox.shown(event)):
                 return
         except Exception as error:  # noqa: BLE001 - rule 4
             self._leave()
