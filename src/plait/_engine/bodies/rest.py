@@ -41,7 +41,7 @@ class Rest(ABC):
         self._fail = fail
         self._wanted = False
         #: Counts how often rest was reached: tells one want from the next.
-        self.times = 0
+        self.times: int = 0
         #: The tasks of the body that count, or will when they leave their handlers.
         self.places: set[Place] = set()
 

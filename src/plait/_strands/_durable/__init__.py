@@ -13,4 +13,14 @@ What a user writes is read, checked and described here; the engine runs it. No o
     step, group  what calls are given and give         sync        the same from threads (`entrance`)
     attempt      a handler at work                     arguments   refused before anything is recorded
     parts        what a context needs of its host      start       a body, with its context
+
+    app          `App`                                 worker      `Worker`, who hosts runs
+    session      an app on its open journal            roster      its functions
+    admission    the app's stream, and who may start   streams     those of its runs
+    host         one run in this process               running     what its body is given
+    children     the runs that a run has invoked       carrying_out  `invoke`, `resume`
+    compile      functions as the kernel's plan        arrivals    events, written and read
+    waits, past  who waits for which event             ticks       planned times, as they come
+    book         the appends of one app                ends, telling  what an end leads to
+    inspect      `RunInfo` (`listing`: of many)        history     `Record`, and the story of a run
 """

@@ -19,7 +19,7 @@ from plait._kernel.admission.advance import advance
 from plait._kernel.admission.effects import Effect
 from plait._kernel.admission.heap import Rank
 from plait._kernel.admission.keeping import kept
-from plait._kernel.admission.records import EventReceived
+from plait._kernel.admission.records import EventReceived, RunLeft
 from plait._kernel.admission.state import AppState, Run
 from plait._kernel.admission.stimuli import Stimulus
 from plait._kernel.calls.keys import Key
@@ -123,6 +123,11 @@ class Admission:
         self._queued: dict[str, effects.QueueRun] = {
             run.run_id: _as_queued(run) for run in state.runs.values() if run.started_at is None
         }
+        #: Children that have started and are to be cancelled, by their parents.
+        self._ending: dict[str, list[str]] = {}
+        for run in state.runs.values():
+            if run.started_at is not None and run.cancelled is not None:
+                self._ends(run)
         #: What is heard while something is being heard.
         self._pending: deque[tuple[Stimulus, Heard]] = deque()
         self._hearing = False
@@ -190,8 +195,13 @@ class Admission:
                         self._queued.pop(effect.run_id, None)
                     later.append(effect)
         for place, record in enumerate(records, first):
-            if isinstance(record, EventReceived):
-                self._runs.received(record, place)
+            match record:
+                case EventReceived():
+                    self._runs.received(record, place)
+                case RunLeft(run_id=run_id):
+                    self._ending.pop(run_id, None)
+                case _:
+                    pass
         heard.effects = later
         if not records:
             self._perform_all(heard)
@@ -220,6 +230,8 @@ class Admission:
             case effects.StartRun():
                 self._runs.start(effect)
             case effects.CancelRun(run_id, reason, started=True):
+                if (run := self.state.runs.get(run_id)) is not None:
+                    self._ends(run)
                 self._runs.cancel(run_id, reason)
             case effects.CancelRun(run_id, reason):
                 self._runs.never_started(run_id, reason)
@@ -281,10 +293,11 @@ class Admission:
 
     def unfinished_roots(self) -> list[Run]:
         """List the runs that have started, and whose parents do not look after them."""
+        among = self.state.runs
         runs = [
             run
-            for run in self.state.runs.values()
-            if run.started_at is not None and run.parent is None
+            for run in among.values()
+            if run.started_at is not None and (run.parent is None or run.parent not in among)
         ]
         return sorted(runs, key=lambda run: (run.started_at, run.order))
 
@@ -292,6 +305,14 @@ class Admission:
         """Say whether a run has started: is it for somebody to host?"""
         run = self.state.runs.get(run_id)
         return run is not None and run.started_at is not None
+
+    def ending_children(self, run_id: str) -> list[str]:
+        """List the children that have started and are to be cancelled: their calls are not made again."""
+        return [child for child in self._ending.get(run_id, ()) if child in self.state.runs]
+
+    def _ends(self, run: Run) -> None:
+        if run.parent is not None:
+            self._ending.setdefault(run.parent, []).append(run.run_id)
 
     def is_idle(self, except_for: Callable[[str], bool]) -> bool:
         """Say whether nothing is queued, running or collected, apart from these runs."""

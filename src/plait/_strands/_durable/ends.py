@@ -81,10 +81,6 @@ def held_error(why: Why, run_id: str) -> RunHeldError:
     return DeterminismError(text)
 
 
-def _first(queued: RunQueued) -> object:
-    return queued.events[0] if queued.events else None
-
-
 def error_of_run(state: FunctionState, end: FunctionFailed) -> Exception:
     """Give the error of a run that has failed: the very exception, while the process lives."""
     error = end.error

@@ -38,7 +38,12 @@ from plait._kernel.calls.records import CallCompleted
 from plait._kernel.calls.refusals import call_text
 from plait._kernel.functions import effects, stimuli
 from plait._kernel.functions.advance import advance
-from plait._kernel.functions.records import FunctionCancelled, FunctionCompleted, FunctionFailed
+from plait._kernel.functions.records import (
+    AnyRecord,
+    FunctionCancelled,
+    FunctionCompleted,
+    FunctionFailed,
+)
 from plait._kernel.functions.state import FunctionState
 from plait._kernel.functions.stimuli import Stimulus
 
@@ -52,6 +57,11 @@ if TYPE_CHECKING:
     from plait._journal.scribes import FunctionScribe
 
     from .session import Session
+
+
+ENDS: Final = (FunctionCompleted, FunctionFailed, FunctionCancelled)
+#: What belongs into one append with its records.
+JOINED: Final = (effects.SendEvent, effects.RunOnFailure, of_calls.CancelChild)
 
 
 @attrs.frozen
@@ -120,26 +130,26 @@ class Host:
 
     def take_in(self, stimulus: Stimulus) -> tuple[Sequence[object], Sequence[object]]:
         """Decide, and have kept what is to be kept: the door of a body's calls."""
+        kept, todo = advance(self.state, stimulus)
+        records = [record for _, record in kept]
+        joined = [effect for effect in todo if isinstance(effect, JOINED)]
+        end = records[-1] if records and isinstance(records[-1], ENDS) else None
+        if end is None and not joined:  # as a rule
+            self._keep(kept)
+            return records, todo
         with self._session.book.together():
-            kept, todo = advance(self.state, stimulus)
-            records = [record for _, record in kept]
-            if kept:
-                entries = self._scribe.entries(kept)
-                self._session.book.append(entries, partial(self._is_kept, kept[-1][0]))
-            rest: list[object] = []
-            of_end: list[effects.Effect] = []
-            for effect in todo:
-                match effect:
-                    case effects.SendEvent() | effects.RunOnFailure():
-                        of_end.append(effect)
-                    case of_calls.CancelChild(key, child):
-                        self.children.cancel(key, child)
-                    case _:
-                        rest.append(effect)
-            for record in records:
-                if isinstance(record, FunctionCompleted | FunctionFailed | FunctionCancelled):
-                    self._session.streams.ended(self.run_id, self.state, record, of_end)
-        return records, rest
+            self._keep(kept)
+            for effect in joined:
+                if isinstance(effect, of_calls.CancelChild):
+                    self.children.cancel(effect.key, effect.child)
+            if end is not None:
+                self._session.streams.ended(self.run_id, self.state, end, joined)
+        return records, [effect for effect in todo if not isinstance(effect, JOINED)]
+
+    def _keep(self, kept: Sequence[tuple[int, AnyRecord]]) -> None:
+        if kept:
+            entries = self._scribe.entries(kept)
+            self._session.book.append(entries, partial(self._is_kept, kept[-1][0]))
 
     def hear(self, stimulus: Stimulus) -> None:
         """Hear of something that no body tells of. Not a checkpoint."""
@@ -231,6 +241,8 @@ class Host:
                 taken_up()
             if cancelled is not None:
                 self.cancel(cancelled)
+            for child in self._session.admission.ending_children(self.run_id):
+                self.children.take(child)
             self.outcome = outcome = await self._go_on()
         finally:
             if not isinstance(self.outcome, effects.Finish):

@@ -82,7 +82,7 @@ class Session:
         self.users = 0
         self.desk: Desk
         self._turn = native.lock()
-        self.is_open = False
+        self.is_open: bool = False
         self._claim = ExitStack()
         #: What is to be cancelled when everything is to be suspended.
         self._scopes: dict[CancelScope, None] = {}

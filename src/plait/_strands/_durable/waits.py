@@ -151,7 +151,7 @@ class RunWaits:
         self._run_id = run_id
         self._queued: int | None = None
         #: The numbers of the events that buffered waits were given, rule 2.
-        self.taken = {*_taken(calls.state)}
+        self.taken: set[int] = {*_taken(calls.state)}
 
     def wait(self, if_exp: Predicate | None = None, buffer: bool = False) -> Wait:  # noqa: FBT001, FBT002 - as the port has it
         """Make what looks out for the event of the call that is about to be made.

@@ -71,10 +71,11 @@ class Worker:
         session = self._session
         if run_id in session.hosts or run_id in session.held or run_id in session.left:
             return True  # all that are hosted are held: see above
-        run = session.admission.state.runs[run_id]
-        if run.parent is not None:
+        runs = session.admission.state.runs
+        run = runs[run_id]
+        if run.parent is not None and run.parent in runs:
             return self._is_held(run.parent)
-        return run.fn_id not in session.roster.functions
+        return run.started_at is None and run.fn_id not in session.roster.functions
 
     def begin(self) -> None:
         """Take what an earlier process, or a caller, has left unfinished; then what was missed, and ticks."""
