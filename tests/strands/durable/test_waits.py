@@ -329,7 +329,7 @@ async def test_what_the_past_is_searched_for_is_not_told_again():
         w.send("one", heard=False)
         w.begin()
         w.wait(since=since, if_exp=lambda e: w.told.append("asked") or e.data == "two")
-        event = await w.inbox.history.event(1)
+        [event] = await w.inbox.history.events([1])
         w.inbox.received(event, 1)
         await w.settle()
         assert w.told == ["asked"]
@@ -499,6 +499,20 @@ async def test_a_run_is_found_in_a_long_stream():
         w.wait(buffer=True)
         await w.settle()
         assert w.told == [("w", "first")]
+
+
+@in_virtual_time
+async def test_the_oldest_of_many_that_is_accepted():
+    async with world() as w:
+        w.queue()
+        for n in range(2500):
+            w.send(n)
+            w.noise(n % 3)
+        w.wait("a", buffer=True, if_exp=lambda e: e.data >= 2000)
+        w.wait("b", buffer=True, if_exp=lambda e: e.data >= 7)
+        w.wait("c", buffer=True, if_exp=lambda e: e.data >= 2000)
+        await w.settle()
+        assert w.told == [("a", 2000), ("b", 7), ("c", 2001)]
 
 
 # ---------------------------------------------------------------- places

@@ -25,7 +25,7 @@ from plait._kernel.calls.state import BodyState
 
 from .arrivals import NUMBER, Events, recorded
 from .event import Event
-from .past import History
+from .past import FEW, PAGE, History
 
 Predicate: TypeAlias = Callable[[Event[Any]], bool]
 #: So many names are remembered with the place of their last event. Of others the past is looked at.
@@ -291,10 +291,13 @@ class Wait:
         if key is None:
             return True  # noqa: ASYNC910 - a task of its own
         after = await self._run.queued() if self._buffer else self._scheduled_at(key)
-        for place in await history.places(self._name, after, self._upto):
-            self._try(await history.event(place))
-            if self._is_over:
-                return True
+        places = await history.places(self._name, after, self._upto)
+        limit = FEW
+        while places and not self._is_over:
+            events = await history.events(places, limit)
+            for event in events:
+                self._try(event)
+            places, limit = places[len(events) :], PAGE
         return self._is_over
 
     def _try(self, event: EventReceived) -> None:
