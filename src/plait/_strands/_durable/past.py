@@ -84,12 +84,28 @@ class History:
                 self._low = self._high = 0
         return found
 
-    async def event(self, place: int) -> EventReceived:
-        """Read the event at this place. A checkpoint; raises as `places` does."""
-        [(_, record)] = await self._page(place - 1, place)
-        if not isinstance(record, EventReceived):
-            raise PlaitInternalError(f"{self._stream}: no event at {place}")
-        return record
+    async def events(self, places: Sequence[int], limit: int = FEW) -> list[EventReceived]:
+        """Read the first of the events at these places. A checkpoint; raises as `places` does.
+
+        Args:
+            places: What `places` has found; not empty.
+            limit: How many records are looked at.
+
+        Returns:
+            At least one, in their order.
+        """
+        first, wanted = places[0], {*places}
+        entries = await self._entries(first - 1, places[-1], limit)
+        found = [
+            record
+            for entry in entries
+            if entry.n in wanted
+            for _, record in self._scribe.records([entry], after=entry.n - 1)
+        ]
+        events = [record for record in found if isinstance(record, EventReceived)]
+        if len(events) < len(found) or not events:
+            raise PlaitInternalError(f"{self._stream}: no event at {first}")
+        return events
 
     async def queued(self, run_id: str, number: int, upto: int) -> int:
         """Find where a run was queued, rule 2. A checkpoint; raises as `places` does.
@@ -150,10 +166,12 @@ class History:
         return found  # noqa: ASYNC910 - see `places`
 
     async def _page(self, after: int, upto: int, limit: int = PAGE) -> list[tuple[int, Record]]:
-        """Read records from after one place up to another, at least one, and as many as there is room for.
+        """Read records from after one place up to another, at least one, and at most so many."""
+        entries = await self._entries(after, upto, limit)
+        return [*self._scribe.records(entries, after=after)]
 
-        What is on the way to disk is waited for.
-        """
+    async def _entries(self, after: int, upto: int, limit: int) -> Sequence[Entry]:
+        """Read entries; what is on the way to disk is waited for."""
         limit = min(limit, upto - after)
         entries = await self._journal.read(self._stream, after=after, limit=limit)
         if not entries:
@@ -161,7 +179,7 @@ class History:
             entries = await self._journal.read(self._stream, after=after, limit=limit)
         if not entries:
             raise PlaitInternalError(f"{self._stream} ends at {after}, before {upto}")
-        return [*self._scribe.records(entries, after=after)]
+        return entries
 
     async def _wait_for_disk(self) -> None:
         """Wait until all that was appended so far is on disk. A checkpoint."""
