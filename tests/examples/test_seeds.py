@@ -91,5 +91,6 @@ def test_every_example_is_a_test():
         *SEEDS,
         "audit",
         "checkpoints",
+        "order",
         "survive",
     }
