@@ -16,6 +16,7 @@ from plait.testing._clock import run as run
 from plait.testing._context import context as context
 from plait.testing._explore import explore_schedules as explore_schedules
 from plait.testing._journal_laws import check_journal as check_journal
+from plait.testing._recovery import check_recovery as check_recovery
 from plait.testing._runner import WorkflowTestResult as WorkflowTestResult
 from plait.testing._runner import WorkflowTestRunner as WorkflowTestRunner
 from plait.testing._schedules import schedules as schedules
