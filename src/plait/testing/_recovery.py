@@ -231,7 +231,9 @@ class _Check:
         end = end_of(life)
         complete = life.before_the_end
         again = live(case, complete, order=third, begin=life.ended_at)
-        judged = chain(of_one(again, case.timeout), of_two(life, again), self._of_records(end, again))
+        judged = chain(
+            of_one(again, case.timeout), of_two(life, again), self._of_records(end, again)
+        )
         for found in judged:
             where = "All was on disk but the end, and the run was recovered from that."
             return self._report(crash, found, life, where, again, shown=complete)

@@ -57,7 +57,9 @@ class End:
 def end_of(life: Life) -> End:
     """Say what a run has come to in a life that did not die."""
     info = life.infos[RUN]
-    last = [entry.body for append in life.appends for entry in append if entry.kind == "run.completed"]
+    last = [
+        entry.body for append in life.appends for entry in append if entry.kind == "run.completed"
+    ]
     recorded = last[-1] if last and info.status == "completed" else b""
     return End(info.status, life.value, info.error, recorded, life.error)
 
@@ -68,7 +70,8 @@ def of_one(life: Life, timeout: float) -> Iterator[Violation]:
         yield Violation("drive() fails", told(life.driver_raised), life.driver_raised)
     if life.expired:
         waits = [
-            f"{info.run_id} is {info.status}" + (f", and waits for {info.waiting_for}" if info.waiting_for else "")
+            f"{info.run_id} is {info.status}"
+            + (f", and waits for {info.waiting_for}" if info.waiting_for else "")
             for info in life.infos.values()
             if info.status in {"queued", "running"}
         ]

@@ -230,7 +230,9 @@ def live(
     random.seed(f"{order} {len(found)} {room}")
     try:
         with counted(threads), in_force(schedule):
-            run_virtual(case.library, partial(_live, case, life, room), begin=begin, threads=threads)
+            run_virtual(
+                case.library, partial(_live, case, life, room), begin=begin, threads=threads
+            )
     finally:
         random.setstate(chance)
     return life
