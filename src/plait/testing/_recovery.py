@@ -34,7 +34,7 @@ D = TypeVar("D")
 T = TypeVar("T")
 
 LIBRARIES: Final = ("trio", "asyncio")
-#: Lines of a story, and of turns out of order, that a failure shows.
+#: Lines of a story that a failure shows.
 MOST_LINES: Final = 40
 #: Of a case that is written down: how many appends were on disk, and the seed of its order.
 WORDS: Final = re.compile(r"(all|\d{1,7}) (\d{1,10})")
@@ -101,7 +101,8 @@ def check_recovery(
         AssertionError: With what was broken, where the process died, in which order, and what was on
             disk. Its cause is the exception that came out, if one did.
         Exception: What the function raised, if it fails alike each time.
-        TypeError: `fn` is no function of an app, or `event` is not what it takes.
+        TypeError: `fn` is no function of an app.
+        ContextSerdeError: What `event` carries cannot be recorded.
         ValueError: An argument is out of range, or `replay` no such text.
         RuntimeError: An event loop is running here.
 
@@ -132,7 +133,7 @@ def _check_arguments(
 ) -> None:
     if not isinstance(fn, Function) or fn._roster is None:
         raise TypeError(
-            f"check_recovery() takes a function of an app, not {show(cast('object', fn), 80)}: "
+            f"check_recovery() takes a function of an app, not {show(fn, 80)}: "
             "what @app.create_function(...) has made"
         )
     if backend not in LIBRARIES:
@@ -227,7 +228,7 @@ class _Check:
             life = live(case, before.appends, order=second, begin=before.ended_at)
             where = f"The process died when {kept} of its appends were on disk."
             for found in chain(of_one(life, case.timeout), of_two(before, life)):
-                return self._report(crash, found, before, where, life)
+                return self._report(crash, found, before, where)
         end = end_of(life)
         complete = life.before_the_end
         again = live(case, complete, order=third, begin=life.ended_at)
@@ -236,7 +237,7 @@ class _Check:
         )
         for found in judged:
             where = "All was on disk but the end, and the run was recovered from that."
-            return self._report(crash, found, life, where, again, shown=complete)
+            return self._report(crash, found, life, where, shown=complete)
         for found in self._of_end(end):
             where = "" if crash.room is None else "That is what the recovery came to."
             return self._report(crash, found, life, where)
@@ -277,7 +278,6 @@ class _Check:
         violation: Violation,
         life: Life,
         where: str,
-        after: Life | None = None,
         *,
         shown: list[Append] | None = None,
     ) -> _Failure:
@@ -286,9 +286,8 @@ class _Check:
             *_indented(violation.text.splitlines()),
         ]
         lines += ["", where] if where else []
-        turns = [*life.turns, *([] if after is None else after.turns)]
-        if turns:
-            lines += ["", "Out of order:", *_indented(_cut(turns))]
+        if crash.order:
+            lines += ["", f"Trio's tasks ran in the order that comes of the seed {crash.order}."]
         appends = life.appends if shown is None else shown
         records = history(e for append in appends for e in append if e.stream == RUN)
         lines += ["", "What was on disk:", *_cut(story(RUN, records).splitlines())]

@@ -57,16 +57,15 @@ def arguments_of(handler: object) -> tuple[str, ...]:
     users, args = bound
     inner: list[str] = []
     while isinstance(users, partial):
-        held = cast("partial[Any]", users)
-        named = [f"{name}={written(value)}" for name, value in held.keywords.items()]
-        inner = [*map(written, held.args), *inner, *named]
-        users = held.func
+        named = [f"{name}={written(value)}" for name, value in users.keywords.items()]
+        inner = [*map(written, users.args), *inner, *named]
+        users = users.func
     return (*inner, *map(written, args))
 
 
 def written(value: Any) -> str:
     """Write a value so that the same text means the same value; of objects only the class."""
-    kind = type(value)
+    kind: type = type(value)
     if kind in PLAIN:
         return repr(value)
     if kind is list:

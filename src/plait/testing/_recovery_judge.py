@@ -14,10 +14,9 @@ from plait._strands._durable.inspect import ErrorInfo
 from ._recovery_calls import said
 from ._recovery_life import RUN, Life, Start
 
-RULES: Final = (
-    "Between its calls a function does no I/O and takes time, chance and ids from ctx; it spawns in a "
-    "fixed order, never over a set; and what comes first is decided by calls, not by an Event of Trio's."
-)
+RULES: Final = """\
+Between its calls a function does no I/O, and takes time, chance and ids from ctx. It spawns in a
+fixed order, never over a set. What comes first is decided by calls, not by an Event of Trio's."""
 OURS: Final = "That is a bug of plait. Please report it."
 
 
@@ -116,21 +115,17 @@ def _of_starts(before: Start, after: Start, whose: str) -> Iterator[Violation]:
                 yield Violation("the function makes another call than before", text)
                 return
     for at, key in enumerate(before.seen):
-        new = after.seen[at] if at < len(after.seen) else None
-        if new != key:
-            now = "none: nobody has made that call" if new is None else _place(new)
-            if new is not None and key not in after.seen:
-                now += ", and nobody has made that call"
+        found = after.seen[at] if at < len(after.seen) else None
+        if found != key:
+            now = "none" if found is None else call_text(found)
+            if key not in after.seen:
+                now += f", and nobody has called {call_text(key)}"
             text = (
                 f"{whose}Outcome {at + 1} of {len(before.seen)}:\n"
-                f"  before:          {_place(key)}\n  in the recovery: {now}\n{RULES}"
+                f"  before:          {call_text(key)}\n  in the recovery: {now}\n{RULES}"
             )
             yield Violation("outcomes come in another order than before", text)
             return
-
-
-def _place(key: Any) -> str:
-    return f"{call_text(key)}" if not key.path else f"{call_text(key)} of {path_text(key.path)}"
 
 
 def of_ends(title: str, first: End, here: End, *, where: str, hint: str) -> Iterator[Violation]:
