@@ -5,6 +5,7 @@
     check_workflow        plait's promises, on a workflow of yours
     WorkflowTestRunner    all that a run shows      task_tree    a look at what is alive
     check_journal         what plait relies on, of a journal of yours
+    check_recovery        a durable function of yours, recovered from each crash
     context               a durable function, called as any other
 
 Imported by itself (`import plait.testing`), since it loads Trio. Only `explore_schedules`,

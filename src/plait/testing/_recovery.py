@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain
 from random import Random
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
@@ -30,6 +30,9 @@ from ._recovery_judge import (
 from ._recovery_life import RUN, Append, Case, Life, live
 from ._virtual import Library
 
+if TYPE_CHECKING:
+    from plait._strands._durable.app import App
+
 D = TypeVar("D")
 T = TypeVar("T")
 
@@ -47,7 +50,7 @@ def check_recovery(
     backend: Library = "trio",
     schedules: int = 5,
     crashes: int = 100,
-    drive: Callable[[Any], Awaitable[object]] | None = None,
+    drive: Callable[[App], Awaitable[object]] | None = None,
     reset: Callable[[], object] | None = None,
     check_result: Callable[[T], object] | None = None,
     timeout: float = 86_400.0,
