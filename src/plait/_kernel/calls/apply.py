@@ -282,14 +282,9 @@ def _begin(state: BodyState, mark: marks.Began) -> None:
     state.confirmed = state.last_n
     state.going = state.ticking = state.handed = state.last_handed = 0
     state.moment = None
-    for place in (state.counts, state.waiting, state.held, state.doomed, state.entered):
+    for place in (state.counts, state.waiting, state.held, state.doomed, state.leaving):
         place.clear()
-    for rest in (
-        state.leaving,
-        state.unarmed,
-        state.unconfirmed,
-        state.ready,
-        state.dues,
-        state.undoable,
-    ):
+    for more in (state.entered, state.unarmed, state.undoable):
+        more.clear()
+    for rest in (state.unconfirmed, state.ready, state.dues):
         rest.clear()
