@@ -62,6 +62,33 @@ class Children:
         if child not in self._session.hosts:
             self._host.spawn(partial(self._session.keep, child))
 
+    def take_ending(self) -> None:
+        """Host those that are to be cancelled, and whose calls are not made again. Not a checkpoint."""
+        if ending := self._session.admission.ending_children(self._host.run_id):
+            asked_for = self._called()
+            for child in ending:
+                if child not in asked_for:
+                    self.take(child)
+
+    def end_with_parent(self) -> None:
+        """End those that nobody has asked for again: the code may have changed. Not a checkpoint.
+
+        It is called within the append of the parent's end.
+        """
+        admission = self._session.admission
+        ending = admission.ending_children(self._host.run_id)
+        for child in self._called() & admission.state.runs.keys():
+            admission.hear(stimuli.CancelAsked(admission.now(), child, "its parent has ended"))
+            if admission.has_started(child):
+                ending.append(child)
+        for child in ending:  # now: when all that is on disk, the host is about to leave
+            self.take(child)
+
+    def _called(self) -> set[str]:
+        """List those whose calls have not come back, in whatever life they were made."""
+        past = self._host.state.calls.past.values()
+        return {one.scheduled.child for one in past if one.scheduled and one.scheduled.child}
+
     async def _enter(self, child: str, fn_id: str, event: Arrival) -> None:
         with self._session.telling():
             session = self._session
