@@ -175,6 +175,6 @@ assert_type(check_recovery(pay), str)
 assert_type(check_recovery(pay, {"amount": 3}, drive=sends, backend="asyncio"), str)
 assert_type(check_recovery(pay, DurableEvent(name="pay", data={"amount": 3})), str)
 check_recovery(pay, check_result=lambda text: text.isdigit())
-check_recovery(pay, 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+check_recovery(pay, 3)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
 check_recovery(sends)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 check_recovery(pay, backend="curio")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

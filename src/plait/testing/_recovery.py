@@ -53,7 +53,7 @@ def check_recovery(
     drive: Callable[[App], Awaitable[object]] | None = None,
     reset: Callable[[], object] | None = None,
     check_result: Callable[[T], object] | None = None,
-    timeout: float = 86_400.0,
+    timeout: float = 31_536_000.0,
     seed: int = 0,
     replay: str | None = None,
 ) -> T:
@@ -93,7 +93,7 @@ def check_recovery(
             from outside, as to send what it waits for. Cancelled when the run has ended.
         reset: Called before each case, to make fakes as new.
         check_result: Called with each result. Raises, or returns `False`, if it is wrong.
-        timeout: In virtual seconds: how long each process may take.
+        timeout: In virtual seconds, by default a year: how long each process may take.
         seed: Another one explores other schedules.
         replay: Runs one case only: the text that a failure has shown.
 
@@ -134,7 +134,8 @@ def check_recovery(
 def _check_arguments(
     fn: object, backend: object, schedules: int, crashes: int, timeout: float
 ) -> None:
-    if not isinstance(fn, Function) or fn._roster is None:
+    known = cast("Function[Any, Any]", fn) if isinstance(fn, Function) else None
+    if known is None or known._roster is None:
         raise TypeError(
             f"check_recovery() takes a function of an app, not {show(fn, 80)}: "
             "what @app.create_function(...) has made"
