@@ -332,6 +332,9 @@ async def test_entering_a_child_again_shifts_no_plain_task_of_the_body():
         inner = declare(app, child, fn_id="child", trigger=TriggerEvent("other"))
 
         async def parent(ctx: Context) -> None:
+            await ctx.group.parallel((lambda: ctx.step.sleep("long", 20), lambda: branch(ctx)))
+
+        async def branch(ctx: Context) -> None:
             await nap(1)  # by then nothing is left to replay: the call enters the child by itself
 
             async def one() -> None:
@@ -350,7 +353,11 @@ async def test_entering_a_child_again_shifts_no_plain_task_of_the_body():
     app, fn = make(journal)
     await app.invoke(fn, run_id="r1")
     ended = [e.key for e in journal._streams["r1"].entries if e.kind == "step.completed"]
-    assert ended == ['[[],"call",0]', '[[0],"a",0]']
+    assert ended == [
+        '[[["g",0,1]],"call",0]',
+        '[[["g",0,1],0],"a",0]',
+        '[[["g",0,0]],"long",0]',
+    ]
 
 
 @in_virtual_time
