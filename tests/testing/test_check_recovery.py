@@ -9,8 +9,10 @@ import anyio
 import pytest
 import trio
 
+from plait._abc import Entry
 from plait._engine.bodies.calls import Calls
 from plait._engine.bodies.rest import CountedRest, PolledRest
+from plait._kernel.calls.keys import Key
 from plait._strands._durable import attempt
 from plait.durable import (
     App,
@@ -24,6 +26,8 @@ from plait.durable import (
 )
 from plait.errors import ContextSerdeError, NonRetriableError, StepError
 from plait.testing import check_recovery
+from plait.testing._recovery_judge import of_one, of_two
+from plait.testing._recovery_life import Exec, Life, Start
 
 GO = TriggerEvent("go")
 both = pytest.mark.parametrize("backend", ["trio", "asyncio"])
@@ -437,6 +441,52 @@ def test_the_text_says_where_and_what_was_on_disk():
 
 def _without_times(text):
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "", text)
+
+
+# ------------------------------------------------------------ what plait owes
+
+
+def ended(key):
+    return (
+        Entry(
+            stream="check_recovery", n=1, kind="step.completed", version=1, at=0, key=key, body=b""
+        ),
+    )
+
+
+def test_a_step_that_had_ended_is_not_to_run_again():
+    life = Life(1, [ended("a"), ended("b")], died=True)
+    life.execs.append(Exec("check_recovery", "b", "0"))
+    assert [*of_one(life, 1)] == []  # it has run, and then it ended
+    life.execs.append(Exec("check_recovery", "a", "0"))
+    (found,) = of_one(life, 1)
+    assert found.title == "a step that had ended runs again"
+
+
+def test_an_interrupted_step_is_to_have_its_key():
+    before, after = Life(0, []), Life(0, [])
+    before.execs.append(Exec("check_recovery", "a", "0"))
+    after.execs.append(Exec("check_recovery", "b", "1"))
+    assert [*of_two(before, after)] == []
+    after.execs.append(Exec("check_recovery", "a", "1"))
+    (found,) = of_two(before, after)
+    assert found.title == "a step has another idempotency key"
+
+
+def test_outcomes_are_to_come_in_their_order():
+    first, second, third = (Key((), name, 0) for name in "abc")
+    before, after = Life(0, []), Life(0, [])
+    before.starts["check_recovery", 0] = Start(seen=[first, second])
+    after.starts["check_recovery", 0] = Start(seen=[first, second, third])
+    assert [*of_two(before, after)] == []
+    after.starts["check_recovery", 0] = Start(seen=[second, first, third])
+    (found,) = of_two(before, after)
+    assert found.title == "outcomes come in another order than before"
+    assert "Outcome 1 of 2:\n  before:          step 'a' in the first task\n" in found.text
+    assert "in the recovery: step 'b' in the first task\n" in found.text
+    # The first start has nothing to do with another attempt of the body.
+    after.starts = {("check_recovery", 1): Start(seen=[third])}
+    assert [*of_two(before, after)] == []
 
 
 # ------------------------------------------------------------ arguments

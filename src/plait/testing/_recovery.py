@@ -134,10 +134,10 @@ def check_recovery(
 def _check_arguments(
     fn: object, backend: object, schedules: int, crashes: int, timeout: float
 ) -> None:
-    known = cast("Function[Any, Any]", fn) if isinstance(fn, Function) else None
-    if known is None or known._roster is None:
+    given: Any = fn
+    if not isinstance(fn, Function) or given._roster is None:
         raise TypeError(
-            f"check_recovery() takes a function of an app, not {show(fn, 80)}: "
+            f"check_recovery() takes a function of an app, not {show(given, 80)}: "
             "what @app.create_function(...) has made"
         )
     if backend not in LIBRARIES:
