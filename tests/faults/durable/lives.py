@@ -73,7 +73,12 @@ class Trial:
     @property
     def line(self) -> str:
         """The command that repeats it."""
-        words = [self.pattern, "--seed", str(self.seed), *(["--asyncio"] * (self.backend != "trio"))]
+        words = [
+            self.pattern,
+            "--seed",
+            str(self.seed),
+            *(["--asyncio"] * (self.backend != "trio")),
+        ]
         return "python -m tests.faults.durable " + shlex.join(words) + " -v"
 
     @property
@@ -120,9 +125,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-async def _live_all(
-    trial: Trial, story: Story, plots: Sequence[Plot], slow: Random | None
-) -> None:
+async def _live_all(trial: Trial, story: Story, plots: Sequence[Plot], slow: Random | None) -> None:
     for plot in (*plots, Plot()):
         life = await _live(trial, story, plot, slow)
         if life.ended or life.raised is not None:
@@ -157,7 +160,9 @@ async def _live(trial: Trial, story: Story, plot: Plot, slow: Random | None) -> 
             try:
                 await _act(trial, story, life, journal)
             except Exception as error:  # noqa: BLE001 - looked at
-                if witness.alive and not (plot.how == "full" and isinstance(error, JournalFullError)):
+                if witness.alive and not (
+                    plot.how == "full" and isinstance(error, JournalFullError)
+                ):
                     life.raised = error
         disks.cancel_scope.cancel()
         if patience.cancel_called and not life.ended and not scope.cancel_called:
