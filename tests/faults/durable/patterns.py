@@ -208,9 +208,9 @@ async def deadlines(ctx: Context, w: Witness) -> Any:
 
 @pattern(lambda found: _of(found[0], "quick") and _are_all(found[1]))
 async def clean_up(ctx: Context, w: Witness) -> Any:
-    """While losers clean up, which takes them a while, other branches go on.
+    """While losers clean up, which takes them a while, another branch goes on: just as far each time.
 
-    How far they come meanwhile is not the same in a recovery, where losers do not run.
+    In a recovery losers do not run, and so have nothing to clean up.
     """
 
     async def loser(k: int) -> str:
@@ -224,7 +224,7 @@ async def clean_up(ctx: Context, w: Witness) -> Any:
         return won.value
 
     async def others() -> Any:
-        return [await _two(ctx, w, k, "others") for k in range(5)]
+        return [await _two(ctx, w, k) for k in range(5)]
 
     return await ctx.group.parallel((racing, others))
 
@@ -238,6 +238,37 @@ async def a_step_in_a_finally(ctx: Context, w: Witness) -> Any:
         with anyio.CancelScope(shield=True), suppress(RunSuspended):
             said = await ctx.step.run("bye", w.says_goodbye, found is not None)
     return found, said
+
+
+@pattern(lambda found: found[0] == [None] * 3 and _are_all(found[1]))
+async def deadlines_at_once(ctx: Context, w: Witness) -> Any:
+    """Deadlines pass in one moment, and who is cancelled leaves when it likes, or was asleep.
+
+    In which order they leave stands as soon as an outcome stands that came later.
+    """
+    gone: list[int] = []
+
+    async def branch(k: int) -> None:
+        with ctx.move_on_after(1.0):
+            if k:
+                await ctx.step.run("slow", w.lingers, k)
+            await ctx.step.sleep("nap", 10.0)
+        gone.append(k)
+        await ctx.step.run("after", w.gives, k)
+        w.sees(ctx.attempt, ("moved on", k, *gone))
+
+    async def late() -> Any:
+        return await ctx.group.parallel(tuple(partial(branch, k) for k in range(3)))
+
+    async def others() -> Any:
+        found = []
+        for k in range(5):
+            found.append(await _two(ctx, w, k))
+            w.sees(ctx.attempt, ("by then", *gone))
+        return found
+
+    left, found = await ctx.group.parallel((late, others))
+    return list(left), found
 
 
 # ---------------------------------------------------------------- what is not plait's

@@ -453,14 +453,14 @@ class Calls(KernelsBrain):
             del self._inside[place.path]
         failure = None if error is None else self._failure(key, error)
         if failure is not None and not isinstance(failure, Exception):
-            return failure
+            return failure  # noqa: ASYNC910
         if inside.nested is not None:
             self._report_failure(key, inside.nested)
         elif failure is not None:
             self._report_failure(key, failure)
         else:
             self._report_value(key, value, output)
-        return None
+        return None  # noqa: ASYNC910
 
     def _failure(self, key: Key, error: BaseException) -> BaseException:
         """Say what failed; or, no `Exception`, how the call was cancelled.
