@@ -65,7 +65,7 @@ def arguments_of(handler: object) -> tuple[str, ...]:
 
 def written(value: Any) -> str:
     """Write a value so that the same text means the same value; of objects only the class."""
-    kind = cast("type[Any]", type(value))
+    kind: Any = type(value)
     if kind in PLAIN:
         return repr(value)
     if kind is list:
