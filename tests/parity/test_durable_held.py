@@ -5,7 +5,7 @@ import logging
 import anyio
 import pytest
 
-from plait.durable import Context, Event
+from plait.durable import Context, Event, TriggerEvent
 from plait.errors import DeterminismError, RunConflictError, RunHeldError, RunLockedError
 from tests.parity.worlds import BEGIN, everywhere, left_after
 
@@ -181,6 +181,35 @@ async def test_a_run_that_kills_its_process_is_held_at_last(world):
     with anyio.move_on_after(5):
         await app.resume(run.run_id)  # somebody has a look at it
     assert len(world.execs) == begun + 1
+
+
+@everywhere
+async def test_a_child_that_nobody_asks_for_any_more_ends_with_its_parent(world):
+    async def child(ctx: Context) -> None:
+        await ctx.step.run("slow", world.step("slow", seconds=1000))
+
+    async def before(ctx: Context) -> str:
+        await ctx.step.invoke_by_id("child", function_id="child")
+        return "before"
+
+    async def after(ctx: Context) -> str:
+        return await ctx.step.run("s", world.step("s", "after"))
+
+    def make(body):
+        app = world.app()
+        app.create_function(fn_id="child", trigger=TriggerEvent(event="child"))(child)
+        return app, declared(app, body)
+
+    app, fn = make(before)
+    await left_after(5, app, fn)
+    app, fn = make(after)
+    assert await app.resume("r1") == "after"
+    async with app.serve() as worker:
+        await worker.drain()
+    statuses = {run.fn_id: run.status for run in await app.runs()}
+    assert statuses == {"shop-fn": "completed", "shop-child": "cancelled"}
+    assert "slow ends" not in world.log
+    world.check(slow=1, s=1)
 
 
 @everywhere

@@ -195,6 +195,19 @@ async def test_all_who_wait_are_told_in_the_order_of_their_calls():
 
 
 @in_virtual_time
+async def test_an_event_is_read_once_for_all_who_are_asked_about_it(monkeypatch):
+    async with world() as w:
+        asked, read = [], w.events.event_of
+        monkeypatch.setattr(w.events, "event_of", lambda e: asked.append(e.number) or read(e))
+        for step_id in "abc":
+            w.wait(step_id, if_exp=lambda e: e.data == "two")
+        w.send("one")
+        w.send("two")
+        assert len(w.told) == 3
+        assert asked == [1, 2]
+
+
+@in_virtual_time
 async def test_who_forgets_is_not_told():
     async with world() as w:
         key, wait = w.wait()
@@ -316,7 +329,7 @@ async def test_what_the_past_is_searched_for_is_not_told_again():
         w.send("one", heard=False)
         w.begin()
         w.wait(since=since, if_exp=lambda e: w.told.append("asked") or e.data == "two")
-        event = await w.inbox.history.event(1)
+        [event] = await w.inbox.history.events([1])
         w.inbox.received(event, 1)
         await w.settle()
         assert w.told == ["asked"]
@@ -486,6 +499,20 @@ async def test_a_run_is_found_in_a_long_stream():
         w.wait(buffer=True)
         await w.settle()
         assert w.told == [("w", "first")]
+
+
+@in_virtual_time
+async def test_the_oldest_of_many_that_is_accepted():
+    async with world() as w:
+        w.queue()
+        for n in range(2500):
+            w.send(n)
+            w.noise(n % 3)
+        w.wait("a", buffer=True, if_exp=lambda e: e.data >= 2000)
+        w.wait("b", buffer=True, if_exp=lambda e: e.data >= 7)
+        w.wait("c", buffer=True, if_exp=lambda e: e.data >= 2000)
+        await w.settle()
+        assert w.told == [("a", 2000), ("b", 7), ("c", 2001)]
 
 
 # ---------------------------------------------------------------- places

@@ -143,6 +143,7 @@ class Host:
                 if isinstance(effect, of_calls.CancelChild):
                     self.children.cancel(effect.key, effect.child)
             if end is not None:
+                self.children.end_with_parent()
                 self._session.streams.ended(self.run_id, self.state, end, joined)
         return records, [effect for effect in todo if not isinstance(effect, JOINED)]
 
@@ -241,15 +242,14 @@ class Host:
                 taken_up()
             if cancelled is not None:
                 self.cancel(cancelled)
-            for child in self._session.admission.ending_children(self.run_id):
-                self.children.take(child)
+            self.children.take_ending()
             self.outcome = outcome = await self._go_on()
         finally:
             if not isinstance(self.outcome, effects.Finish):
                 self.nursery.cancel_scope.cancel()  # what it has begun waits with it
+            self.nursery = None  # it takes nobody in any more
             self._put_away()
             await block.close()  # noqa: ASYNC102 - however long the clean-up takes
-            self.nursery = None
         if parked and isinstance(outcome, effects.Hold):
             self._session.news()
             self.outcome = outcome = await self._go_on()

@@ -25,7 +25,7 @@ from plait._kernel.calls.state import BodyState
 
 from .arrivals import NUMBER, Events, recorded
 from .event import Event
-from .past import History
+from .past import FEW, PAGE, History
 
 Predicate: TypeAlias = Callable[[Event[Any]], bool]
 #: So many names are remembered with the place of their last event. Of others the past is looked at.
@@ -75,6 +75,7 @@ class Inbox:
         self._latest: dict[str, int] = {}
         #: In the order in which they began to look out.
         self._waits: dict[str, dict[Wait, None]] = {}
+        self._shown: tuple[EventReceived, Event[Any]] | None = None
 
     def run(
         self,
@@ -109,6 +110,12 @@ class Inbox:
         self._latest[event.name] = place
         for wait in [*self._waits.get(event.name, ())]:
             wait.offer(event, place)
+
+    def shown(self, event: EventReceived) -> Event[Any]:
+        """Read an event for who says whether it is accepted: all who are asked about it see one object."""
+        if self._shown is None or self._shown[0] is not event:
+            self._shown = event, self.events.event_of(event)
+        return self._shown[1]
 
     def join(self, name: str, wait: Wait) -> None:
         """Tell a wait of events of this name from now on."""
@@ -284,10 +291,13 @@ class Wait:
         if key is None:
             return True  # noqa: ASYNC910 - a task of its own
         after = await self._run.queued() if self._buffer else self._scheduled_at(key)
-        for place in await history.places(self._name, after, self._upto):
-            self._try(await history.event(place))
-            if self._is_over:
-                return True
+        places = await history.places(self._name, after, self._upto)
+        limit = FEW
+        while places and not self._is_over:
+            events = await history.events(places, limit)
+            for event in events:
+                self._try(event)
+            places, limit = places[len(events) :], PAGE
         return self._is_over
 
     def _try(self, event: EventReceived) -> None:
@@ -298,7 +308,7 @@ class Wait:
         if self._buffer and event.number in run.taken:
             return
         try:
-            if self._if_exp is not None and not self._if_exp(run.inbox.events.event_of(event)):
+            if self._if_exp is not None and not self._if_exp(run.inbox.shown(event)):
                 return
         except Exception as error:  # noqa: BLE001 - rule 4
             self._leave()
