@@ -379,7 +379,7 @@ def test_the_order_comes_from_an_event_of_trio():
         assert "give([0, 1])" in text
         assert "give([1, 0])" in text
         assert re.search(
-            r"^Trio's tasks ran in the order that comes of the seed \d+\.$", text, re.M
+            r"^Trio's tasks ran in the order that comes of the seed \d+\.$", text, re.MULTILINE
         )
     assert check_recovery(fn, schedules=1) == [0, 1]
 

@@ -63,9 +63,14 @@ def arguments_of(handler: object) -> tuple[str, ...]:
     return (*inner, *map(written, args))
 
 
+def class_of(value: object) -> type[object]:
+    """Give the class of a value, whatever its type parameters."""
+    return type(value)
+
+
 def written(value: Any) -> str:
     """Write a value so that the same text means the same value; of objects only the class."""
-    kind = cast("type[Any]", type(value))
+    kind = class_of(value)
     if kind in PLAIN:
         return repr(value)
     if kind is list:
