@@ -69,3 +69,22 @@ async def test_a_process_dies_with_its_journal_on_a_disk(name, tmp_path):
         return World(tmp_path / f"{len(made)}.db")
 
     assert await dies_everywhere(PROGRAMS[name], fresh, every=3) > 1
+
+
+#: Those whose bodies do one thing after another.
+ONE_BY_ONE = [
+    name
+    for name in sorted(PROGRAMS)
+    if name.startswith(("test_durable_steps", "test_durable_failures")) and "row_005" not in name
+]
+
+
+@pytest.mark.anyio
+@IN_PATIENT_TIME
+@BOTH
+@pytest.mark.parametrize("name", ONE_BY_ONE)
+async def test_nothing_is_done_before_what_led_to_it_is_on_disk(name):
+    world = World()
+    world.passes = 10
+    await PROGRAMS[name](world)
+    assert {one.underway for one in world.execs} <= {()}
