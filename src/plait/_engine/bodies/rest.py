@@ -56,7 +56,7 @@ class Rest(ABC):
         self._seek()
 
     def want_after_a_step(self) -> None:
-        """Do so at the first rest after a step of the body that is to come. Not a checkpoint.
+        """Do so at the next rest that is not in the midst of what runs now. Not a checkpoint.
 
         For who is asked in the midst of a cancellation: the task that is cancelled is not runnable yet,
         and others of the same scope have not heard of it.
@@ -141,8 +141,14 @@ class Rest(ABC):
 class CountedRest(Rest):
     """For a loop that says when a task is scheduled and when its step is over: Trio."""
 
-    def __init__(self, on_rest: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        on_rest: Callable[[], None],
+        fail: Callable[[BaseException], None],
+        soon: Callable[[Callable[[], object]], object],
+    ) -> None:
         super().__init__(on_rest, fail)
+        self._soon = soon
         #: Invariant: the sum of `runnable` and `threads` over the places that are not aside.
         self._runnable = 0
 
@@ -187,7 +193,13 @@ class CountedRest(Rest):
             self._settle()
 
     def _seek_after_a_step(self) -> None:
-        """Do nothing: `stepped` looks."""
+        # `stepped` looks, if it is a task of the body that cancels. Else, who is asked may stay.
+        if self._runnable == 0:
+            self._soon(self._look)
+
+    def _look(self) -> None:
+        if self._runnable == 0 and self._wanted:
+            self._settle()
 
     def _gone_aside(self, place: Place) -> None:
         # It runs, so its step is not over: `stepped` will not be called for a task that is aside.

@@ -247,9 +247,9 @@ class Host:
         finally:
             if not isinstance(self.outcome, effects.Finish):
                 self.nursery.cancel_scope.cancel()  # what it has begun waits with it
+            self.nursery = None  # it takes nobody in any more
             self._put_away()
             await block.close()  # noqa: ASYNC102 - however long the clean-up takes
-            self.nursery = None
         if parked and isinstance(outcome, effects.Hold):
             self._session.news()
             self.outcome = outcome = await self._go_on()

@@ -45,6 +45,7 @@ class Roster:
                 "the app is being served, and its functions are settled: create them before serve()",
                 function=function.fn_id,
             )
+        function._roster = self
         self.own[function.fn_id] = function
         self.functions[function.id] = function
         handler: Callable[..., Any] | None = function.setup.on_failure

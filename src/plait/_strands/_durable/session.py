@@ -178,7 +178,8 @@ class Session:
     def check(self) -> None:
         """Raise what the session has failed with, if it has."""
         if self.error is not None:
-            raise self.error
+            # Several may raise it: none of them has the way of the others.
+            raise self.error.with_traceback(None)
 
     @contextmanager
     def claiming(self, run_id: str) -> Generator[Awaited]:
