@@ -23,7 +23,7 @@ async def update_user(user_id: int) -> bool:
 async def fn(ctx: Context) -> None:
     parallel_steps = tuple[typing.Callable[[], typing.Awaitable[bool]]]()
     for user_id in ctx.event.data["user_ids"]:
-        parallel_steps += tuple(
+        parallel_steps += tuple(  # noqa: C409 - a list for each round, as one would write it
             [
                 functools.partial(
                     ctx.step.run,

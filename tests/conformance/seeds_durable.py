@@ -71,7 +71,7 @@ def steps_in_a_loop(app: App, users: Users):
     async def fn(ctx: Context) -> tuple[bool, ...]:
         parallel_steps = tuple[typing.Callable[[], typing.Awaitable[bool]]]()
         for user_id in ctx.event.data["user_ids"]:
-            parallel_steps += tuple(
+            parallel_steps += tuple(  # noqa: C409 - a list for each round, as one would write it
                 [
                     functools.partial(
                         ctx.step.run,
@@ -81,7 +81,6 @@ def steps_in_a_loop(app: App, users: Users):
                 ]
             )
 
-        updated_users = await ctx.group.parallel(parallel_steps)
-        return updated_users
+        return await ctx.group.parallel(parallel_steps)
 
     return fn

@@ -53,15 +53,15 @@ async def test_row_008_a_step_that_always_fails(world):
 
     @app.create_function(fn_id="fn", trigger=BEGIN, retries=2)
     async def fn(ctx: Context) -> str:
-        try:
+        with pytest.raises(StepError) as caught:
             await ctx.step.run("s", fails)
-        except StepError as error:
-            world.notes.append("caught")
-            assert (error.step_id, error.attempts) == ("s", 3)
-            assert (error.name, error.message) == ("MyError", "again")
-            assert type(error.__cause__) is MyError
-            assert str(error.__cause__) == "again"
-            assert world.crashed or error.__cause__ is raised[-1]
+        world.notes.append("caught")
+        error = caught.value
+        assert (error.step_id, error.attempts) == ("s", 3)
+        assert (error.name, error.message) == ("MyError", "again")
+        assert type(error.__cause__) is MyError
+        assert str(error.__cause__) == "again"
+        assert world.crashed or error.__cause__ is raised[-1]
         return "went on"
 
     assert await app.invoke(fn, run_id="r1") == "went on"

@@ -86,9 +86,7 @@ async def test_row_051_a_cancellation_is_no_failure(world):
     async def on_failure(ctx: Context[FunctionFailed]) -> None:
         await ctx.step.run("told", world.step("never"))
 
-    @app.create_function(
-        fn_id="fn", trigger=BEGIN, cancel=Cancel("stop"), on_failure=on_failure
-    )
+    @app.create_function(fn_id="fn", trigger=BEGIN, cancel=Cancel("stop"), on_failure=on_failure)
     async def fn(ctx: Context) -> None:
         await ctx.step.run("slow", world.step("slow", seconds=1000))
 

@@ -439,15 +439,11 @@ async def test_a_nursery_of_trio_in_a_race(world):
             got.append(await ctx.step.run("s", world.step(f"s{n}", f"s{n}", seconds=n)))
 
         async def inner() -> None:
-            async with (
-                trio.open_nursery() if in_trio() else anyio.create_task_group()
-            ) as nursery:
+            async with trio.open_nursery() if in_trio() else anyio.create_task_group() as nursery:
                 for n in (1, 2, 50):
                     nursery.start_soon(one, n)
 
-        winner = await ctx.group.parallel(
-            (inner, lambda: ctx.step.sleep("nap", 10)), mode="race"
-        )
+        winner = await ctx.group.parallel((inner, lambda: ctx.step.sleep("nap", 10)), mode="race")
         return [winner.branch, got]
 
     assert await app.invoke(fn, run_id="r1") == [1, ["s1", "s2"]]

@@ -27,6 +27,8 @@ from tests.strands.durable import patience
 BEGIN = TriggerEvent(event="begin")
 
 OUTCOMES = {"step.completed", "step.failed"}
+#: What nobody waits for.
+NOTES = {"step.started"}
 
 
 @attrs.define
@@ -38,6 +40,8 @@ class Exec:
     key: str
     attempt: int
     idempotency_key: str
+    #: What was on its way to disk when it began, notes apart.
+    underway: tuple[str, ...] = ()
     #: Its process died before an outcome of this attempt was on disk.
     lost: bool = False
 
@@ -61,8 +65,10 @@ class MortalJournal:
     def __init__(self, world, inner):
         self._world = world
         self._inner = inner
+        self._backend = None
 
     async def open(self, backend, *, write=True):
+        self._backend = backend
         with at_work():
             await self._inner.open(backend, write=write)
 
@@ -78,8 +84,14 @@ class MortalJournal:
         world.appends += 1
         world.dead |= dies
 
-        def told(error):
+        world.underway += [entry.kind for entry in entries]
+
+        def told(error, passes=world.passes):
+            if passes:
+                self._backend.run_sync_soon(told, error, passes - 1)
+                return
             patience._count(-1)
+            del world.underway[: len(entries)]
             done(ItDiedError("the process is dead") if dies else error)
 
         self._inner.append(entries if keeps else [], told)
@@ -117,6 +129,9 @@ class World:
         self.room_for_one = False
         self.dead = False
         self.crashed = False
+        #: How many passes of the loop later than it could an append is answered; the kinds that are not.
+        self.passes = 0
+        self.underway = []
         self._began = None
 
     def journal(self):
@@ -141,9 +156,10 @@ class World:
     def ran(self, name):
         """Be told by a handler that it runs."""
         step = current_step()
-        done = Exec(name, step.run_id, step.key, step.attempt, step.idempotency_key)
-        self.execs.append(done)
-        return done
+        underway = tuple(kind for kind in self.underway if kind not in NOTES)
+        self.execs.append(
+            Exec(name, step.run_id, step.key, step.attempt, step.idempotency_key, underway)
+        )
 
     def step(self, name, value=None, *, seconds=0, error=None):
         """Make a handler that says that it runs, takes so long, and returns or raises this."""
@@ -208,6 +224,7 @@ class World:
         for one in self.execs:
             one.lost = one.attempt > settled[one.run_id, one.key]
         self.notes.clear()
+        self.underway.clear()
         self.room, self.dead, self.crashed = None, False, True
 
 
