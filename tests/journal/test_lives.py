@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +14,13 @@ from hypothesis import strategies as st
 from plait._abc import Opening
 from plait._journal.memory import MemoryJournal
 from plait._journal.scribes import FunctionScribe
+from plait._journal.sqlite import SqliteJournal
 from plait._kernel.functions.apply import fold
 from plait._kernel.functions.explain import status
 from plait._kernel.functions.state import FunctionState
+from tests.conformance.golden import lives
 from tests.conformance.golden.bodies import WithFailures
-from tests.journal.backends import TrioBackend
+from tests.journal.backends import TrioBackend, desk
 from tests.kernel.functions.test_recovery import SEEDS, scripts
 from tests.kernel.functions.world import Script, World
 
@@ -59,6 +63,20 @@ def test_a_run_is_listed_as_its_records_say(script: Script, seed: int, cancel: i
             assert (info.status, info.last_n) == (status(state), piece[-1].n)
         await journal.aclose()
         assert {*errors} == {None}
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("name", lives.STORIES)
+def test_a_file_is_sound_at_every_place_of_a_run(name: str, tmp_path: Path) -> None:
+    """What is listed of it is rebuilt of its records, and compared."""
+
+    async def main() -> None:
+        journal: Any = SqliteJournal(tmp_path / "lives.db")
+        async with desk(journal) as open_desk:
+            for piece in lives.appends_of(name):
+                await open_desk.keep(*piece)
+                assert await journal.verify() == []
 
     trio.run(main)
 

@@ -13,9 +13,10 @@ from plait.errors import (
 from plait.retry import ExponentialBackoffRetryPolicy
 from tests.parity.worlds import BEGIN, at_every_append, everywhere, restarted
 
-
 #: Delays of 1, 2 and 4 seconds.
-FIXED = ExponentialBackoffRetryPolicy(maximum_attempts=4, initial_delay=1, multiplier=2, jitter=False)
+FIXED = ExponentialBackoffRetryPolicy(
+    maximum_attempts=4, initial_delay=1, multiplier=2, jitter=False
+)
 
 
 class MyError(Exception):

@@ -3,11 +3,14 @@
 import functools
 import typing
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Never, assert_type
+from uuid import UUID
 
 import plait
+import plait.testing
 from plait._strands._durable import signatures, sync_signatures
+from plait._strands._durable.attempt import current_step
 from plait._strands._durable.branches import Failed, Ok, Winner
 from plait._strands._durable.context import Context, SyncContext
 from plait._strands._durable.event import Event, FunctionFailed, Sendable
@@ -24,6 +27,8 @@ from plait._strands._durable.options import (
     Throttle,
     Timeouts,
 )
+from plait._strands._durable.step import Step
+from plait._strands._durable.sync import SyncStep
 from plait._strands._durable.triggers import Trigger, TriggerCron, TriggerEvent
 from plait.errors import RetryAfterError, StepError
 from plait.retry import ConstantDelayRetryPolicy
@@ -136,6 +141,64 @@ def sync_group(ctx: SyncContext) -> None:
 # ---------------------------------------------------------------- steps
 
 
+async def map_and_open(ctx: Context) -> None:
+    assert_type(await ctx.group.map("m", update_user, [1, 2]), tuple[bool, ...])
+    await ctx.group.map("m", update_user, (1,), limit=2, on_error="wait", retry=1)
+    await ctx.group.map("m", update_user, ["1"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    async with ctx.group.open() as tasks:
+        tasks.start_soon(update_user, 1)
+
+
+def sync_map_and_open(ctx: SyncContext) -> None:
+    assert_type(ctx.group.map("m", update_user, [1, 2]), tuple[bool, ...])
+    assert_type(ctx.group.map("m", str, [1, 2]), tuple[str, ...])
+    with ctx.group.open() as tasks:
+        tasks.start_soon(count, "7", 10)
+        tasks.start_soon(count, "7")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def other_steps(ctx: Context, child: Function[OrderPlaced, int]) -> None:
+    step = ctx.step
+    found = await step.wait_for_event("a", event="paid", timeout=60, if_exp=lambda e: True)
+    assert_type(found, Event[Any] | None)
+    placed = await step.wait_for_event("b", event=OrderPlaced, timeout=timedelta(days=1))
+    assert_type(placed, Event[OrderPlaced] | None)
+    assert_type(await step.invoke("c", function=child, data=OrderPlaced(id=3)), int)
+    assert_type(await step.invoke_by_id("d", function_id="shop-fn", data={"a": 1}), object)
+    assert_type(await step.send_event("e", [plain, OrderPlaced(id=3)]), list[str])
+    await step.sleep("f", timedelta(hours=1))
+    await step.sleep_until("g", ctx.now() + timedelta(hours=1))
+    await step.sleep("h", "1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await step.wait_for_event("i", event="paid")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await step.invoke("j", function="shop-fn")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def other_sync_steps(ctx: SyncContext, child: Function[OrderPlaced, int]) -> None:
+    placed = ctx.step.wait_for_event("b", event=OrderPlaced, timeout=1)
+    assert_type(placed, Event[OrderPlaced] | None)
+    assert_type(ctx.step.invoke("c", function=child), int)
+    assert_type(ctx.step.send_event("e", plain), list[str])
+    with ctx.move_on_after(5) as scope:
+        assert_type(scope.cancelled_caught, bool)
+
+
+def contexts(ctx: Context[OrderPlaced]) -> None:
+    assert_type(ctx.event, Event[OrderPlaced])
+    assert_type((ctx.now(), ctx.attempt, ctx.replaying), tuple[datetime, int, bool])
+    assert_type((ctx.random.random(), ctx.uuid()), tuple[float, UUID])
+    assert_type(ctx.patched("v2"), bool)
+    with ctx.move_on_after(5) as scope:
+        assert_type(scope.cancelled_caught, bool)
+    assert_type((current_step().attempt, current_step().idempotency_key), tuple[int, str])
+
+
+async def in_a_test(fn: Function[OrderPlaced, int]) -> None:
+    ctx = plait.testing.context(OrderPlaced(id=3), {"charge": "ok"})
+    assert_type(await fn(ctx), int)
+    assert_type(plait.testing.context(plain).event.data, dict[str, Any])
+    assert_type(plait.testing.context([plain], sync=True).step, SyncStep)
+
+
 async def steps(ctx: Context) -> None:
     run = ctx.step.run
     assert_type(await ctx.step.run("a", update_user, 7), bool)
@@ -163,6 +226,8 @@ class NoSteps:
         return await handler()
 
 
+right: type[signatures.RunsSteps] = Step
+sync_right: type[sync_signatures.RunsSteps] = SyncStep
 wrong: signatures.RunsSteps = NoSteps()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 blocking: signatures.RunsSteps = typing.cast("sync_signatures.RunsSteps", None)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 

@@ -12,6 +12,7 @@ Imported by itself (`import plait.testing`), since it loads Trio. Only `explore_
 
 from plait.testing._check import check_workflow as check_workflow
 from plait.testing._clock import run as run
+from plait.testing._context import context as context
 from plait.testing._explore import explore_schedules as explore_schedules
 from plait.testing._journal_laws import check_journal as check_journal
 from plait.testing._runner import WorkflowTestResult as WorkflowTestResult

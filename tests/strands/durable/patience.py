@@ -44,7 +44,7 @@ def in_patient_time(test):
 @contextmanager
 def counting():
     """Count the threads of functions and of handlers while they are at work."""
-    global at_work
+    global at_work  # noqa: PLW0603 - the clocks of all tests look at it
     at_work = 0
     with pytest.MonkeyPatch.context() as patch:
         for kind in (CountedRest, PolledRest):
@@ -54,7 +54,7 @@ def counting():
 
 
 def _count(more):
-    global at_work
+    global at_work  # noqa: PLW0603 - the clocks of all tests look at it
     at_work += more
     MOCK_CLOCK["clock"].autojump_threshold = math.inf if at_work else 0
 

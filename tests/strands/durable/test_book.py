@@ -166,6 +166,18 @@ async def test_a_block_that_raises_keeps_nothing_and_all_are_told_so() -> None:
     assert told[1:] == [None]
 
 
+async def test_all_are_told_if_the_journal_takes_nothing() -> None:
+    journal, told = Noted(), []
+    async with opened(journal) as book:
+        entries = run_of(book, "r1")
+    with pytest.raises(JournalError, match="not open") as caught, book.together():
+        book.append(entries, told.append)
+        book.append([], told.append)
+    assert told == [caught.value] * 2
+    with pytest.raises(JournalError, match="not open"):
+        book.append(entries, told.append)
+
+
 async def test_an_error_that_is_caught_inside_loses_nothing() -> None:
     journal, told = Noted(), []
     async with opened(journal) as book:
@@ -361,6 +373,20 @@ def test_it_is_said_again_for_another_reason(everywhere: Any) -> None:
             assert state.n == max(3, n + 1)
         with pytest.raises(UnknownRunError):
             await book.hold("nobody", error, 10.0, lambda _: None)
+
+    everywhere(main)
+
+
+def test_a_run_that_has_ended_is_not_held(everywhere: Any) -> None:
+    async def main(book: Book) -> None:
+        entries = run_of(book, "r1", STARTED, records.FunctionCompleted(3.0, None))
+        await keep(book, entries[0], attrs.evolve(entries[1], version=9), entries[2])
+        with pytest.raises(UnreadableEntryError) as caught:
+            await book.read_run("r1")
+        assert await hold(book, "r1", caught.value, 10.0) == [None]
+        info = await book.info("r1")
+        assert info is not None
+        assert (info.status, info.last_n) == ("completed", 3)
 
     everywhere(main)
 

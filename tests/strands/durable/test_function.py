@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 import plait
+import plait.testing
 from plait._annotations import NOT_GIVEN
 from plait._strands._durable.context import Context, SyncContext
 from plait._strands._durable.event import Event
@@ -41,7 +42,7 @@ def decorator(*, fn_id="fn", name=None, registered=None, **options):
 
 def context(kind, data):
     event = Event(name="a", data=data)
-    return kind(event=event, events=(event,), run_id="r1", step=None, group=None)
+    return plait.testing.context(event, sync=kind is SyncContext)
 
 
 async def charge(ctx: Context[OrderPlaced]) -> Receipt:

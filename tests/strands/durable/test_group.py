@@ -382,7 +382,7 @@ async def test_a_dicts_keys_have_an_order():
 @in_virtual_time
 async def test_the_loop_variable():
     async def fn(ctx):
-        branches = tuple([lambda: ctx.step.run("a", update_user, k) for k in (1, 0)])
+        branches = tuple([lambda: ctx.step.run("a", update_user, k) for k in (1, 0)])  # noqa: B023
         with pytest.warns(LoopVariableWarning, match=r"ctx\.group\.map") as caught:
             same = await ctx.group.parallel(branches)
         return same, caught[0].filename

@@ -406,7 +406,7 @@ REFUSED = [
     (lambda s: s.run("a", print, output_type="int"), TypeError, "output_type must be a type"),
     (lambda s: s.sleep(None, 1), TypeError, "step_id must be a str"),
     (lambda s: s.sleep("a", "1"), TypeError, "duration must be seconds or a timedelta"),
-    (lambda s: s.sleep("a", True), TypeError, "duration must be seconds"),
+    (lambda s: s.sleep("a", duration=True), TypeError, "duration must be seconds"),
     (lambda s: s.sleep("a", float("nan")), ValueError, "duration must be a finite number"),
     (lambda s: s.sleep("a", datetime.now(UTC)), TypeError, "write sleep_until"),
     (lambda s: s.sleep_until("a", 5), TypeError, "until must be a datetime.*\n.*write sleep()"),

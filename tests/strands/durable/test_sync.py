@@ -334,7 +334,7 @@ async def test_chance_is_that_of_the_branch():
         def draw():
             return ctx.random.random(), str(ctx.uuid())
 
-        return draw(), ctx.group.parallel((draw, lambda: draw()))
+        return draw(), ctx.group.parallel((draw, draw))
 
     life = await lives(lambda world: fn)
     mine, (one, two) = life.result
@@ -379,7 +379,7 @@ async def test_the_loop_variable():
     def fn(ctx):
         with pytest.warns(LoopVariableWarning, match="ctx.group.map"):
             return ctx.group.parallel(
-                tuple([lambda: ctx.step.run("a", lambda: k) for k in range(2)])
+                tuple([lambda: ctx.step.run("a", lambda: k) for k in range(2)])  # noqa: B023
             )
 
     assert (await host(fn)).result == (1, 1)

@@ -22,7 +22,7 @@ from plait._kernel.calls import effects, refusals, stimuli
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import CallCompleted, CallFailed
 from plait._kernel.calls.state import BodyState
-from plait._kernel.calls.stimuli import Stimulus
+from plait._kernel.functions.stimuli import Stimulus
 
 from .body import Body
 from .gate import HandOut, Move, Release

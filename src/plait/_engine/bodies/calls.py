@@ -265,7 +265,7 @@ class Calls(KernelsBrain):
             del self._children[key]
             if not self.body.suspending:  # else whoever suspends the body suspends the child
                 with self._native.cancel_scope(shield=True):
-                    await children.over(run)
+                    await children.over(run)  # noqa: ASYNC102 - however long the clean-up takes
 
     def event_arrived(self, key: Key, value: object, error: object = None) -> bool:
         """Hear of the first event that a wait accepts, as it is recorded. Not a checkpoint.

@@ -37,6 +37,8 @@ Done: TypeAlias = Callable[[JournalError | None], object]
 #: Entries that are read at a time.
 PAGE: Final = 1000
 
+#: Where a stream stands when nothing more will come.
+ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 #: The tag of a snapshot of an app.
 SNAPSHOT: Final = "app.snapshot"
 #: The tag of what says that a run is held.
@@ -121,7 +123,7 @@ class Book:
         has changed states already, and those who have them must not go on.
 
         Raises:
-            JournalError: As for `append`, when the outermost block is left.
+            JournalError: As for `append`, when the outermost block is left; each `done` is told as well.
         """
         if self._collected is not None:
             yield
@@ -138,11 +140,18 @@ class Book:
             _tell(dones, lost)
             raise
         self._collected = None
-        if dones:
+        if not dones:
+            return
+        try:
             self.journal.append(entries, lambda error: _tell(dones, error))
+        except JournalError as error:  # it takes nothing: those who are not here must know as well
+            _tell(dones, error)
+            raise
 
     async def hold(self, run_id: str, error: UnreadableEntryError, now: float, done: Done) -> None:
-        """Say in a run's stream that it is held because it cannot be read, unless that stands there.
+        """Say in a run's stream that it is held because it cannot be read.
+
+        Not again, if that is what it says last; and not of a run that has ended.
 
         A checkpoint, as the journal's reading is. Nobody else may write to the stream meanwhile.
 
@@ -159,6 +168,9 @@ class Book:
         info = await self.info(run_id)
         if info is None:
             raise UnknownRunError(f"{self.app_id} has no run {run_id!r}.")
+        if info.status in ENDED:  # nothing of it is to go on
+            done(None)
+            return
         why = Unreadable(fault_of(error))
         scribe = self._reader(run_id)
         last = await self.journal.read(run_id, after=info.last_n - 1, limit=1)

@@ -61,7 +61,7 @@ class Children:
             if run is not None:
                 if run.started_at is not None and child not in session.hosts:
                     await session.keep(child)
-                return  # else it is in the queue, or on its way
+                return  # noqa: ASYNC910 - else it is in the queue, or on its way
             state = await session.find(child)
             if state is not None:
                 if state.end is None:
@@ -128,9 +128,9 @@ class Children:
         if key is not None and calls is not None and key in self._host.state.calls.waiting:
             calls.child_ended(key, value, error)
 
-    async def over(self, child: str) -> None:
+    async def over(self, child: str) -> None:  # noqa: ASYNC910 - it has been, as a rule
         """Wait until a child is not hosted any more, its clean-up over."""
-        while child in self._session.hosts:  # noqa: ASYNC110
+        while child in self._session.hosts:
             await self._session.wait_for_news()
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -38,7 +38,7 @@ from plait._kernel.calls.records import CallCompleted
 from plait._kernel.calls.refusals import call_text
 from plait._kernel.functions import effects, stimuli
 from plait._kernel.functions.advance import advance
-from plait._kernel.functions.records import End
+from plait._kernel.functions.records import FunctionCancelled, FunctionCompleted, FunctionFailed
 from plait._kernel.functions.state import FunctionState
 from plait._kernel.functions.stimuli import Stimulus
 
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from plait._journal.scribes import FunctionScribe
 
     from .session import Session
-
-ENDS: Final = get_args(End)
 
 
 @attrs.frozen
@@ -139,14 +137,14 @@ class Host:
                     case _:
                         rest.append(effect)
             for record in records:
-                if isinstance(record, ENDS):
-                    self._session.run_ended(self, record, of_end)
+                if isinstance(record, FunctionCompleted | FunctionFailed | FunctionCancelled):
+                    self._session.streams.ended(self.run_id, self.state, record, of_end)
         return records, rest
 
     def hear(self, stimulus: Stimulus) -> None:
         """Hear of something that no body tells of. Not a checkpoint."""
         if self.calls is not None:
-            self.calls.hear_in_hook(stimulus)  # type: ignore[arg-type]
+            self.calls.hear_in_hook(stimulus)
             return
         try:
             _, todo = self.take_in(stimulus)
@@ -206,6 +204,7 @@ class Host:
         *,
         cancelled: str | None = None,
         parked: bool = False,
+        taken_up: Callable[[], object] | None = None,
     ) -> Outcome:
         """Take the run up, and have it run to its end. A checkpoint.
 
@@ -215,6 +214,7 @@ class Host:
             terms: On which terms it is taken up.
             cancelled: Why it is to be cancelled for good, if the app's stream says so.
             parked: Does it stay when it is held?
+            taken_up: Called when it has been.
 
         Returns:
             How it ended; or why it is held.
@@ -227,37 +227,37 @@ class Host:
         self.nursery = await block.open()
         try:
             self.hear(terms)
+            if taken_up is not None:
+                taken_up()
             if cancelled is not None:
                 self.cancel(cancelled)
-            return await self._go_on(parked=parked)
+            self.outcome = outcome = await self._go_on()
         finally:
-            if self.state.end is None:
-                self.nursery.cancel_scope.cancel()
+            if not isinstance(self.outcome, effects.Finish):
+                self.nursery.cancel_scope.cancel()  # what it has begun waits with it
             self._put_away()
             await block.close()  # noqa: ASYNC102 - however long the clean-up takes
             self.nursery = None
+        if parked and isinstance(outcome, effects.Hold):
+            self._session.news()
+            self.outcome = outcome = await self._go_on()
+        return outcome
 
     def _put_away(self) -> None:
         if self._alarm is not None:
             self._alarm.clear()
-        over = self.state.end is not None or self.state.calls.stopped
-        if not over and self.state.terms is not None:
+        over = self.state.end is not None or self.state.held is not None
+        if not over and self.state.terms is not None and not self.state.calls.stopped:
             self.take_in(calls_stimuli.Suspended(self._now()))
 
-    async def _go_on(self, *, parked: bool) -> Outcome:
+    async def _go_on(self) -> Outcome:
         while True:
             match await self._next():
                 case effects.StartBody(attempt):
                     await self._run_body(attempt)
                 case effects.Undo():
                     await self._run_rollbacks()
-                case effects.Hold() as hold if parked:
-                    self.outcome = hold
-                    assert self.nursery is not None
-                    self.nursery.cancel_scope.cancel()  # what it has begun waits with it
-                    self._session.news()
                 case outcome:
-                    self.outcome = outcome
                     return outcome
 
     async def _next(self) -> Todo:
@@ -266,7 +266,7 @@ class Host:
             await self._news.wait()
         if self._broken is not None:
             raise self._broken
-        return self._todo.popleft()
+        return self._todo.popleft()  # noqa: ASYNC910 - what is done then is a checkpoint
 
     def _put(self, todo: Todo) -> None:
         self._todo.append(todo)
@@ -377,7 +377,7 @@ class Host:
         except DeterminismError:
             if self.state.held is None:
                 raise
-            return Suspended()
+            return Suspended()  # noqa: ASYNC910 - a body has run
         finally:
             self.calls = None
 
@@ -418,7 +418,7 @@ class Host:
         if isinstance(ending, Raised):
             raise ending.error
 
-    async def _undo_all(self, calls: Calls) -> None:
+    async def _undo_all(self, calls: Calls) -> None:  # noqa: ASYNC910 - there is one to be undone
         while (key := self._undo) is not None:
             undoing = self.undoing[key]
             done = self.state.calls.outcome(key)

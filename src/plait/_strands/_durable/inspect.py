@@ -7,7 +7,6 @@ that is asked for.
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
-from typing import Final
 
 import attrs
 
@@ -20,12 +19,10 @@ from plait._kernel.functions.records import FunctionFailed
 from plait._kernel.functions.state import FunctionState
 from plait._naming import publish
 
+from .book import ENDED
 from .ends import held_error
 from .failures import Failure
 from .recorded import error_of, write_error
-
-#: Of a stream to which nothing more will come.
-ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
 @attrs.frozen
