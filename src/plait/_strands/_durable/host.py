@@ -38,7 +38,12 @@ from plait._kernel.calls.records import CallCompleted
 from plait._kernel.calls.refusals import call_text
 from plait._kernel.functions import effects, stimuli
 from plait._kernel.functions.advance import advance
-from plait._kernel.functions.records import FunctionCancelled, FunctionCompleted, FunctionFailed
+from plait._kernel.functions.records import (
+    AnyRecord,
+    FunctionCancelled,
+    FunctionCompleted,
+    FunctionFailed,
+)
 from plait._kernel.functions.state import FunctionState
 from plait._kernel.functions.stimuli import Stimulus
 
@@ -57,6 +62,11 @@ if TYPE_CHECKING:
 @attrs.frozen
 class Gone:
     """The host was sent away: somebody else has the run now."""
+
+
+#: With these records, and for these effects, there is something to be kept in other streams.
+ENDS: Final = frozenset({FunctionCompleted, FunctionFailed, FunctionCancelled})
+BEYOND: Final = frozenset({effects.SendEvent, effects.RunOnFailure, of_calls.CancelChild})
 
 
 Outcome: TypeAlias = effects.Finish | effects.Hold | Gone
@@ -120,9 +130,19 @@ class Host:
 
     def take_in(self, stimulus: Stimulus) -> tuple[Sequence[object], Sequence[object]]:
         """Decide, and have kept what is to be kept: the door of a body's calls."""
+        kept, todo = advance(self.state, stimulus)
+        records = [record for _, record in kept]
+        if ENDS.isdisjoint(map(type, records)) and BEYOND.isdisjoint(map(type, todo)):
+            if kept:
+                self._session.book.gather(self._scribe.entries(kept), kept[-1][0], self._is_kept)
+            return records, todo
+        return records, self._reach_beyond(kept, todo)
+
+    def _reach_beyond(
+        self, kept: Sequence[tuple[int, AnyRecord]], todo: Sequence[object]
+    ) -> Sequence[object]:
+        """Keep records together with what follows from them in other streams; what is left to be done."""
         with self._session.book.together():
-            kept, todo = advance(self.state, stimulus)
-            records = [record for _, record in kept]
             if kept:
                 entries = self._scribe.entries(kept)
                 self._session.book.append(entries, partial(self._is_kept, kept[-1][0]))
@@ -136,10 +156,10 @@ class Host:
                         self.children.cancel(key, child)
                     case _:
                         rest.append(effect)
-            for record in records:
+            for _, record in kept:
                 if isinstance(record, FunctionCompleted | FunctionFailed | FunctionCancelled):
                     self._session.streams.ended(self.run_id, self.state, record, of_end)
-        return records, rest
+        return rest
 
     def hear(self, stimulus: Stimulus) -> None:
         """Hear of something that no body tells of. Not a checkpoint."""
