@@ -134,9 +134,16 @@ class Host:
         records = [record for _, record in kept]
         if ENDS.isdisjoint(map(type, records)) and BEYOND.isdisjoint(map(type, todo)):
             if kept:
-                self._session.book.gather(self._scribe.entries(kept), kept[-1][0], self._is_kept)
+                self._keep(kept)
             return records, todo
         return records, self._reach_beyond(kept, todo)
+
+    def _keep(self, kept: Sequence[tuple[int, AnyRecord]]) -> None:
+        book, entries, n = self._session.book, self._scribe.entries(kept), kept[-1][0]
+        if self.calls is not None:  # calls come in bursts
+            book.gather(entries, n, self._is_kept)
+        else:
+            book.append(entries, partial(self._is_kept, n))
 
     def _reach_beyond(
         self, kept: Sequence[tuple[int, AnyRecord]], todo: Sequence[object]
