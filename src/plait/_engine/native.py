@@ -120,7 +120,7 @@ class TrioSlot:
         return await lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
-        abort = self._parts.lowlevel.Abort
+        abort: type[trio.lowlevel.Abort] = self._parts.lowlevel.Abort
         if self._sealed or self._left():
             return abort.FAILED
         self._task = None
@@ -159,8 +159,8 @@ class _SlotParts:
     """What a slot needs of Trio: there is one for each call, and an import looks at a lock."""
 
     lowlevel: Any
-    value: Callable[[object], outcome.Outcome[object]]
-    error: Callable[[BaseException], outcome.Outcome[object]]
+    value: Callable[[object], Any]
+    error: Callable[[BaseException], Any]
 
 
 @functools.cache

@@ -59,7 +59,9 @@ def _show(trial: Trial, *, verbose: bool) -> int:
         for stream, entries in story.disk.streams.items():
             print(stream)
             for entry in entries:
-                print(f"{entry.n:5} {entry.kind:18} {entry.key or '':35} {entry.body.decode()[:120]}")
+                print(
+                    f"{entry.n:5} {entry.kind:18} {entry.key or '':35} {entry.body.decode()[:120]}"
+                )
         print(*story.witness.begun, *story.witness.seen.items(), *story.lives, sep="\n")
     for life in story.lives:
         if life.raised is not None:

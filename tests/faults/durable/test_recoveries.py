@@ -32,7 +32,5 @@ def test_the_trials_have_hit_something(name, backend):
     assert again
     first = Trial(name, 0, backend, ()).live()
     (steps,) = {len(items) for items in [*first.witness.seen.values()][:1]}
-    recovered = [
-        items for s in stories for (life, _), items in s.witness.seen.items() if life > 0
-    ]
+    recovered = [items for s in stories for (life, _), items in s.witness.seen.items() if life > 0]
     assert sum(map(len, recovered)) > 5 * steps

@@ -216,7 +216,7 @@ class _Group:
     async def _run(self, k: int, branch: Branch, left: Callable[[], object]) -> None:
         try:
             self._ends[k] = Returned(await branch())
-        except BaseException as error:  # noqa: ASYNC103 - a failure is kept, for the end of the group
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - a failure is kept for the group's end
             self._note(k, error)
         finally:
             self._running -= 1

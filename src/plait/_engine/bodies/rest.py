@@ -22,8 +22,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import attrs
-
 if TYPE_CHECKING:
     from .paths import Place
 
@@ -143,18 +141,20 @@ class Rest(ABC):
     def _thread(self, place: Place, more: int) -> None: ...
 
 
-@attrs.frozen
 class _Aside:
     """A generator would cost three times as much, and there is one for each attempt of a handler."""
 
-    rest: Rest
-    place: Place
+    __slots__ = ("_place", "_rest")
+
+    def __init__(self, rest: Rest, place: Place) -> None:
+        self._rest = rest
+        self._place = place
 
     def __enter__(self) -> None:
-        self.rest.go_aside(self.place)
+        self._rest.go_aside(self._place)
 
     def __exit__(self, *_: object) -> None:
-        self.rest.come_back(self.place)
+        self._rest.come_back(self._place)
 
 
 class CountedRest(Rest):

@@ -50,7 +50,9 @@ class Key(NamedTuple):
 _encode: Final = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-@lru_cache(maxsize=4096)  # each key is written with several records, and most of that is the encoder
+@lru_cache(
+    maxsize=4096
+)  # each key is written with several records, and most of that is the encoder
 def key_text(key: Key) -> str:
     """Write a key as canonical JSON.
 

@@ -164,7 +164,9 @@ class Book:
         done = dones[0] if len(dones) == 1 else partial(_tell, dones)
         try:
             self.journal.append(entries, done)
-        except JournalError as error:  # it takes nothing, and nobody is here whom that could be told
+        except (
+            JournalError
+        ) as error:  # it takes nothing, and nobody is here whom that could be told
             done(error)
 
     @contextmanager
