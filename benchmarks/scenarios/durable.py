@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -156,10 +157,8 @@ def recovery(sleep: Sleep) -> Program:
     async def program(size: int) -> object:
         journal = MemoryJournal()
         app, _, fan = _app(sleep, journal, last=_leave)
-        try:
+        with suppress(_Left):
             await app.invoke(fan, {"steps": size}, run_id="bench")
-        except _Left:
-            pass
         again, _, fan = _app(sleep, journal, last=_note)
         began = time.perf_counter()
         reached, answer = await again.invoke(fan, {"steps": size}, run_id="bench")

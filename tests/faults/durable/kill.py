@@ -25,8 +25,7 @@ import anyio
 from plait.durable import App, Context, Event, SqliteJournal, TriggerEvent, current_step
 from plait.errors import UnknownRunError
 from plait.retry import retry_policy, stop_after_attempt, wait_fixed
-
-from ..journal.kill import Load, Log, Watched, main, rows_of, verified
+from tests.faults.journal.kill import Load, Log, Watched, main, rows_of, verified
 
 RUN: Final = "shop"
 #: How many orders, and in which a handler fails before it does not.
@@ -90,7 +89,9 @@ class Shop:
             return await run("store", self.handle, f"store {k}")
 
         found += await ctx.group.parallel(tuple(partial(order, k) for k in range(ORDERS)))
-        found += await ctx.group.map("price", self.handle, [f"price {k}" for k in range(6)], limit=3)
+        found += await ctx.group.map(
+            "price", self.handle, [f"price {k}" for k in range(6)], limit=3
+        )
         bills: dict[int, str] = {}
 
         async def bill(k: int) -> None:

@@ -20,10 +20,10 @@ from trio.testing import MockClock
 
 from plait.durable import App, Context, Event, TriggerEvent
 from plait.errors import JournalFullError
+from tests.faults.journal.disk import Disk, How, Plot, Process
+from tests.faults.journal.lives import one_world
 from tests.parity.clocks import JumpingLoop
 
-from ..journal.disk import Disk, How, Plot, Process
-from ..journal.lives import one_world
 from .patterns import PATTERNS, Pattern
 from .witness import Witness, run_of
 
@@ -71,7 +71,12 @@ class Trial:
     @property
     def line(self) -> str:
         """The command that repeats it."""
-        words = [self.pattern, "--seed", str(self.seed), *(["--asyncio"] * (self.backend != "trio"))]
+        words = [
+            self.pattern,
+            "--seed",
+            str(self.seed),
+            *(["--asyncio"] * (self.backend != "trio")),
+        ]
         return "python -m tests.faults.durable " + shlex.join(words) + " -v"
 
     @property
@@ -118,9 +123,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-async def _live_all(
-    trial: Trial, story: Story, plots: Sequence[Plot], slow: Random | None
-) -> None:
+async def _live_all(trial: Trial, story: Story, plots: Sequence[Plot], slow: Random | None) -> None:
     if trial.backend == "asyncio":
         # A `gather` that dies with its process has exceptions that nobody has asked for.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
@@ -158,7 +161,9 @@ async def _live(trial: Trial, story: Story, plot: Plot, slow: Random | None) -> 
             try:
                 await _act(trial, story, life, journal)
             except Exception as error:  # noqa: BLE001 - looked at
-                if witness.alive and not (plot.how == "full" and isinstance(error, JournalFullError)):
+                if witness.alive and not (
+                    plot.how == "full" and isinstance(error, JournalFullError)
+                ):
                     life.raised = error
         disks.cancel_scope.cancel()
         if patience.cancel_called and not life.ended and not scope.cancel_called:

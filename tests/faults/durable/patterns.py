@@ -194,12 +194,11 @@ async def attempts_of_the_body(ctx: Context, w: Witness) -> Any:
 @pattern(lambda found: len(found) == 4 and all(v is None or _of(v, k) for k, v in enumerate(found)))
 async def deadlines(ctx: Context, w: Witness) -> Any:
     async def branch(k: int) -> str | None:
-        value = None
         with ctx.move_on_after(1.2):
             await ctx.step.sleep("nap", 0.2 * k)
             w.sees(ctx.attempt, ("slept", k))
-            value = await _call(ctx, w, "try", k)
-        return value
+            return await _call(ctx, w, "try", k)
+        return None
 
     found = await ctx.group.parallel(tuple(partial(branch, k) for k in range(4)))
     w.sees(ctx.attempt, tuple(found))

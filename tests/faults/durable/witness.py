@@ -19,8 +19,7 @@ import anyio.lowlevel
 import attrs
 
 from plait.durable import current_step
-
-from ..journal.disk import Disk
+from tests.faults.journal.disk import Disk
 
 OUTCOMES: Final = ("step.completed", "step.failed")
 #: Seconds that a handler takes, in virtual time.

@@ -387,8 +387,7 @@ def _line_of(load: Load, seed: int, report: Report) -> str:
     said = " ".join(" and ".join(report.wrong[:3]).split())[:600]
     more = f" (and {len(report.wrong) - 1} more)" if len(report.wrong) > 1 else ""
     return (
-        f"python -m {load.command} --seed {seed} --only {report.number} --times 50"
-        f"  # {said}{more}"
+        f"python -m {load.command} --seed {seed} --only {report.number} --times 50  # {said}{more}"
     )
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -74,16 +74,19 @@ class Rest(ABC):
         """List the places whose tasks are runnable now, by their paths."""
         return sorted(filter(self.is_runnable, self.places), key=lambda place: repr(place.path))
 
-    @contextmanager
-    def handler(self, place: Place) -> Generator[None]:
+    def handler(self, place: Place) -> AbstractContextManager[None]:
         """Do not count the task that runs now: it is inside a handler."""
+        return _Aside(self, place)
+
+    def go_aside(self, place: Place) -> None:
+        """Enter `handler`."""
         place.aside = True
         self._gone_aside(place)
-        try:
-            yield
-        finally:
-            place.aside = False
-            self._come_back(place)
+
+    def come_back(self, place: Place) -> None:
+        """Leave it."""
+        place.aside = False
+        self._come_back(place)
 
     @contextmanager
     def user_code_in_thread(self, place: Place) -> Generator[None]:
@@ -136,6 +139,22 @@ class Rest(ABC):
     def _come_back(self, place: Place) -> None: ...
     @abstractmethod
     def _thread(self, place: Place, more: int) -> None: ...
+
+
+class _Aside:
+    """A generator would cost three times as much, and there is one for each attempt of a handler."""
+
+    __slots__ = ("_place", "_rest")
+
+    def __init__(self, rest: Rest, place: Place) -> None:
+        self._rest = rest
+        self._place = place
+
+    def __enter__(self) -> None:
+        self._rest.go_aside(self._place)
+
+    def __exit__(self, *_: object) -> None:
+        self._rest.come_back(self._place)
 
 
 class CountedRest(Rest):

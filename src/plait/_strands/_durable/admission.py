@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -40,6 +40,10 @@ class OpensStreams(Protocol):
     def cancel_queued(self, run: effects.QueueRun, reason: str) -> None:
         """End a run that has not started, within the append that is being collected."""
         ...
+
+
+#: Most functions do not limit their handlers.
+NO_SLOT: Final = nullcontext()
 
 
 class Runs(Protocol):
@@ -256,14 +260,14 @@ class Admission:
 
     # ------------------------------------------------------------ handlers
 
-    @asynccontextmanager
-    async def slot(self, run_id: str, key: Key) -> AsyncGenerator[None]:
+    def slot(self, run_id: str, key: Key) -> AbstractAsyncContextManager[None]:
         """Have a slot for a handler, if its function limits these. Entered at a checkpoint, if it waits."""
         run = self.state.runs.get(run_id)
-        if run is None or not run.keys.handlers:
-            yield
-            return
-        call = (run_id, key)
+        return NO_SLOT if run is None or not run.keys.handlers else self._slot(run, key)
+
+    @asynccontextmanager
+    async def _slot(self, run: Run, key: Key) -> AsyncGenerator[None]:
+        call = (run.run_id, key)
         self._slots[call] = slot = self._native.event()
         if not self._asking:
             # Twice: the first call may come in this very pass of the loop, between two tasks.

@@ -148,9 +148,13 @@ class Host:
         return records, [effect for effect in todo if not isinstance(effect, JOINED)]
 
     def _keep(self, kept: Sequence[tuple[int, AnyRecord]]) -> None:
-        if kept:
-            entries = self._scribe.entries(kept)
-            self._session.book.append(entries, partial(self._is_kept, kept[-1][0]))
+        if not kept:
+            return
+        book, entries, n = self._session.book, self._scribe.entries(kept), kept[-1][0]
+        if self.calls is not None:  # calls come in bursts
+            book.gather(entries, n, self._is_kept)
+        else:
+            book.append(entries, partial(self._is_kept, n))
 
     def hear(self, stimulus: Stimulus) -> None:
         """Hear of something that no body tells of. Not a checkpoint."""

@@ -64,7 +64,7 @@ class Session:
         self.timers: Final = timers_of(native)
         self.logger: Final[Logger] = roster.logger
         self.events: Final = Events.of(roster.own.values(), roster.middleware)
-        self.book: Final = Book(roster.app_id, journal)
+        self.book: Final = Book(roster.app_id, journal, call_soon=native.caller())
         self.streams: Final = Streams(self)
         self.function_limiter: Final[Limiter] = native.limiter(THREADS)
         self.handler_limiter: Final[Limiter] = native.limiter(THREADS)
@@ -132,6 +132,7 @@ class Session:
 
     def close(self) -> None:
         """Let others have the app. Not a checkpoint."""
+        self.book.flush()
         self._claim.close()
 
     # ------------------------------------------------------------ trouble

@@ -38,8 +38,17 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 E = TypeVar("E", bound=plait._event.Event)
 
-#: What is known of handlers by their annotations.
-_outputs: Final[MutableMapping[Any, Output]] = weakref.WeakKeyDictionary()
+
+@attrs.frozen
+class _Handler:
+    """What is known of a function that is a handler: how it is called, and what it returns."""
+
+    name: str
+    output: Output
+
+
+#: What was found out of handlers before: a call of a step is not to look at annotations again.
+_handlers: Final[MutableMapping[Any, _Handler]] = weakref.WeakKeyDictionary()
 
 
 class Step:
@@ -151,14 +160,15 @@ class Step:
         arguments.check_handler("rollback", rollback, f"{call}, ..., rollback=", optional=True)
         arguments.check_type(output_type)
         policy = _policy(retry, self._parts.policy)
-        output = Sealed(_output_for(handler, output_type), self._parts.middleware)
+        known = _known(handler, output_type)
+        output = Sealed(known.output, self._parts.middleware)
         if rollback is not None:
             undo = partial(self._undo, rollback, output)
             self._parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, policy))
         return await self._parts.calls.run(
             step_id,
             partial(self._attempt, handler, args),
-            name=name_of_handler(handler),
+            name=known.name,
             retry=policy,
             output=output,
             undoable=rollback is not None,
@@ -387,17 +397,22 @@ def _policy(retry: Any, otherwise: RetryPolicy) -> RetryPolicy:
     return policy_of(retry)
 
 
-def _output_for(handler: Callable[..., Any], output_type: Any) -> Output:
+def _known(handler: Callable[..., Any], output_type: Any) -> _Handler:
     if output_type is not None:
-        return output_of(output_type)
+        return _look_at(handler, output_type)
     inner = innermost(handler)
     try:
-        known = _outputs.get(inner)
+        known = _handlers.get(inner)
     except TypeError:  # it has no hash, or nobody can refer to it weakly
-        return output_of(returned(handler))
+        return _look_at(handler, None)
     if known is None:
-        known = _outputs[inner] = output_of(returned(handler))
+        known = _handlers[inner] = _look_at(handler, None)
     return known
+
+
+def _look_at(handler: Callable[..., Any], output_type: Any) -> _Handler:
+    hint = returned(handler) if output_type is None else output_type
+    return _Handler(name_of_handler(handler), output_of(hint))
 
 
 def _id_of(given: object, step_id: str) -> str:
