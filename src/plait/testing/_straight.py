@@ -47,6 +47,8 @@ THREADS = 40
 class Nobody:
     """Stands where a run would have somebody look out for events, and run other functions."""
 
+    since: int = 0
+
     def look_out(self, key: Key, event: str) -> object:
         """Do nothing: the result is given."""
 
@@ -58,6 +60,16 @@ class Nobody:
 
     def cancel(self, key: Key, child: str) -> object:
         """Do nothing."""
+
+    def overdue(self, key: Key, over: Callable[[], object]) -> bool:
+        """Say that nothing is looked for."""
+        del key, over
+        return False
+
+    async def over(self, child: str, /) -> None:
+        """Wait for nobody. A checkpoint."""
+        del child
+        await native.current().checkpoint()
 
     settle = UNCHANGED.settle
     read = UNCHANGED.read
@@ -110,6 +122,7 @@ class StraightCalls:
         """Run the handler once, or give its result."""
         del retry, undoable
         key = self.key(step_id)
+        await native.current().checkpoint()
         if step_id in self._results:
             value = self._given(key, "run", name)
         else:
@@ -135,7 +148,7 @@ class StraightCalls:
         failure = self._nested.pop(key, failure)
         if failure is not None:
             raise _failed(key, "run", name, failure)
-        return value
+        return value  # noqa: ASYNC910 - `run` has had one
 
     async def send(
         self,
@@ -247,7 +260,7 @@ class StraightGroups:
         ends: dict[int, Returned | Raised] = {}
         backend = native.current()
 
-        async def run(k: int, branch: Branch, nursery: Nursery) -> None:
+        async def run(k: int, branch: Branch, nursery: Nursery) -> None:  # noqa: ASYNC910 - the branch's
             try:
                 ends[k] = Returned(await branch())
             except Exception as error:  # noqa: BLE001 - it is told at the end of the group
@@ -262,6 +275,7 @@ class StraightGroups:
         except BaseException as error:  # noqa: BLE001 - parted, and raised again
             cancelled, rest = split(error, backend.cancelled)
             raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104 - out of its group
+        await backend.cancel_shielded_checkpoint()
         return _concluded(ends, len(branches), mode)
 
     async def map(

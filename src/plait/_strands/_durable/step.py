@@ -4,8 +4,6 @@ What a call is given is looked at here, what it records and reads is made here; 
 runs is the engine's affair.
 """
 
-# ruff: noqa: ASYNC109 - these timeouts are recorded, and go on from process to process
-
 from __future__ import annotations
 
 import weakref
@@ -40,8 +38,17 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 E = TypeVar("E", bound=plait._event.Event)
 
-#: What is known of handlers by their annotations.
-_outputs: Final[MutableMapping[Any, Output]] = weakref.WeakKeyDictionary()
+
+@attrs.frozen
+class _Handler:
+    """What is known of a function that is a handler: how it is called, and what it returns."""
+
+    name: str
+    output: Output
+
+
+#: What was found out of handlers before: a call of a step is not to look at annotations again.
+_handlers: Final[MutableMapping[Any, _Handler]] = weakref.WeakKeyDictionary()
 
 
 class Step:
@@ -65,6 +72,13 @@ class Step:
         UntrackedTaskError: The caller is not a task of this run.
         DeterminismError: The journal has something else under this key. The run is held.
         RunSuspended: The run is being suspended, and the caller is under a shield.
+
+    Example:
+        ```python
+        user = await ctx.step.run("get-user", get_user, user_id)
+        await ctx.step.sleep("a day", 86400)
+        await ctx.step.send_event("tell", Event(name="user/seen", data={"id": user_id}))
+        ```
     """
 
     def __init__(self, parts: RunParts) -> None:
@@ -146,14 +160,15 @@ class Step:
         arguments.check_handler("rollback", rollback, f"{call}, ..., rollback=", optional=True)
         arguments.check_type(output_type)
         policy = _policy(retry, self._parts.policy)
-        output = Sealed(_output_for(handler, output_type), self._parts.middleware)
+        known = _known(handler, output_type)
+        output = Sealed(known.output, self._parts.middleware)
         if rollback is not None:
             undo = partial(self._undo, rollback, output)
             self._parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, policy))
         return await self._parts.calls.run(
             step_id,
             partial(self._attempt, handler, args),
-            name=name_of_handler(handler),
+            name=known.name,
             retry=policy,
             output=output,
             undoable=rollback is not None,
@@ -202,7 +217,7 @@ class Step:
         step_id: str,
         *,
         event: str,
-        timeout: Duration,
+        timeout: Duration,  # noqa: ASYNC109 - it is recorded, and outlives a process
         if_exp: Callable[[Event[Any]], bool] | None = None,
         buffer: bool = False,
     ) -> Event[Any] | None: ...
@@ -212,7 +227,7 @@ class Step:
         step_id: str,
         *,
         event: type[E],
-        timeout: Duration,
+        timeout: Duration,  # noqa: ASYNC109
         if_exp: Callable[[Event[Any]], bool] | None = None,
         buffer: bool = False,
     ) -> Event[E] | None: ...
@@ -221,7 +236,7 @@ class Step:
         step_id: str,
         *,
         event: str | type[plait._event.Event],
-        timeout: Duration,
+        timeout: Duration,  # noqa: ASYNC109
         if_exp: Callable[[Event[Any]], bool] | None = None,
         buffer: bool = False,
     ) -> Event[Any] | None:
@@ -259,7 +274,7 @@ class Step:
         *,
         function: Function[D, T],
         data: D | Event[D] | None = None,
-        timeout: Duration | None = None,
+        timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> T:
         """Run another function of the app, and return what it returned. A checkpoint.
 
@@ -290,7 +305,7 @@ class Step:
         *,
         function_id: str,
         data: object = None,
-        timeout: Duration | None = None,
+        timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> object:
         """As `invoke`, of a function that is known by its id. A checkpoint.
 
@@ -309,9 +324,9 @@ class Step:
         return await self._invoke(step_id, name, data, timeout)
 
     async def _invoke(
-        self, step_id: str, function_id: str, data: object, timeout: Duration | None
+        self, step_id: str, function_id: str, data: object, within: Duration | None
     ) -> Any:
-        seconds = None if timeout is None else arguments.duration("timeout", timeout, least=0)
+        seconds = None if within is None else arguments.duration("timeout", within, least=0)
         if seconds == 0:
             raise ValueError("timeout must be greater than 0, not 0")
         invocation = self._parts.invocation(function_id, data)
@@ -382,17 +397,22 @@ def _policy(retry: Any, otherwise: RetryPolicy) -> RetryPolicy:
     return policy_of(retry)
 
 
-def _output_for(handler: Callable[..., Any], output_type: Any) -> Output:
+def _known(handler: Callable[..., Any], output_type: Any) -> _Handler:
     if output_type is not None:
-        return output_of(output_type)
+        return _look_at(handler, output_type)
     inner = innermost(handler)
     try:
-        known = _outputs.get(inner)
+        known = _handlers.get(inner)
     except TypeError:  # it has no hash, or nobody can refer to it weakly
-        return output_of(returned(handler))
+        return _look_at(handler, None)
     if known is None:
-        known = _outputs[inner] = output_of(returned(handler))
+        known = _handlers[inner] = _look_at(handler, None)
     return known
+
+
+def _look_at(handler: Callable[..., Any], output_type: Any) -> _Handler:
+    hint = returned(handler) if output_type is None else output_type
+    return _Handler(name_of_handler(handler), output_of(hint))
 
 
 def _id_of(given: object, step_id: str) -> str:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Final
 from plait._kernel.functions import effects
 from plait._naming import publish
 
-if TYPE_CHECKING:
-    from plait._engine.native import Nursery
+from .ticks import Ticks
 
-    from .session import Session, Terms
+if TYPE_CHECKING:
+    from plait._engine.native import Happening, Nursery
+
+    from .session import Session
+    from .terms import Terms
 
 
 class Worker:
@@ -28,6 +31,11 @@ class Worker:
         self._session = session
         self._nursery = nursery
         self.terms: Final[Terms] = terms
+        #: Set when the run that was taken last has been taken up.
+        self._taken_up: Happening | None = None
+        self._ticks = Ticks(
+            session.timers, session.tick, events=session.events, app_id=session.roster.app_id
+        )
 
     def __repr__(self) -> str:
         session = self._session
@@ -63,20 +71,40 @@ class Worker:
         session = self._session
         if run_id in session.hosts or run_id in session.held or run_id in session.left:
             return True  # all that are hosted are held: see above
-        run = session.admission.state.runs[run_id]
-        if run.parent is not None:
+        runs = session.admission.state.runs
+        run = runs[run_id]
+        if run.parent is not None and run.parent in runs:
             return self._is_held(run.parent)
-        return run.fn_id not in session.roster.functions
+        return run.started_at is None and run.fn_id not in session.roster.functions
 
-    def resume_all(self) -> None:
-        """Take what an earlier process, or a caller, has left unfinished."""
-        for run in self._session.admission.unfinished_roots():
+    def begin(self) -> None:
+        """Take what an earlier process, or a caller, has left unfinished; then what was missed, and ticks."""
+        session = self._session
+        for run in session.admission.unfinished_roots():
             self.take(run.run_id)
+        self._ticks.begin(session.roster.own.values(), session.admission.state.ticks)
+
+    def stop(self) -> None:
+        """Take ticks no more."""
+        self._ticks.stop()
 
     def take(self, run_id: str) -> None:
         """Host a run, if nobody does. Not a checkpoint."""
         if run_id not in self._session.hosts and run_id not in self._session.awaited:
-            self._nursery.start_soon(self._session.keep, run_id)
+            before, self._taken_up = self._taken_up, self._session.native.event()
+            self._nursery.start_soon(self._keep, run_id, before, self._taken_up)
+
+    async def _keep(self, run_id: str, before: Happening | None, taken_up: Happening) -> None:
+        """Host a run. New ones are taken up in the order in which they may start.
+
+        The scheduler begins the tasks of one moment in any order.
+        """
+        try:
+            if before is not None and self._session.streams.is_fresh(run_id):
+                await before.wait()
+            await self._session.keep(run_id, taken_up.set)
+        finally:
+            taken_up.set()
 
 
 publish("plait.durable", Worker)
