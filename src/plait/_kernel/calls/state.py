@@ -230,4 +230,4 @@ class BodyState:
         past = self.past.get(key)
         if past is None:
             return self.deadlines[key].n
-        return past.cancelled_by if key in self.leaving else past.n
+        return past.cancelled_by if past.ending is None else past.n
