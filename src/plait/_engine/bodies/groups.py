@@ -221,7 +221,9 @@ class _Group:
         run = _named(_named_by or branch, partial(self._run, k, branch, left or _nothing))
         self._body.spawn(self._nursery.start_soon, self._place.child(part), run)
 
-    async def _run(self, k: int, branch: Branch, left: Callable[[], object]) -> None:
+    async def _run(  # noqa: ASYNC910 - a branch may wait for nothing
+        self, k: int, branch: Branch, left: Callable[[], object]
+    ) -> None:
         try:
             self._ends[k] = Returned(await branch())
         except BaseException as error:  # noqa: BLE001, ASYNC103 - a failure is kept for the group's end

@@ -225,7 +225,7 @@ class App:
                     worker.stop()
                     session.worker = None
 
-    async def serve_forever(
+    async def serve_forever(  # noqa: ASYNC114 - a name for a linter's list, and not our own
         self,
         *,
         task_status: TaskStatus[Worker] | None = None,
