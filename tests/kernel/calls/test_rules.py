@@ -181,6 +181,21 @@ def test_an_event_may_come_before_its_wait_is_confirmed_or_made_again() -> None:
     assert [again.rest()[0].outcome.value for _ in range(2)] == ["e1", "e2"]
 
 
+def test_a_wait_fails_if_nobody_can_say_whether_it_accepts_an_event() -> None:
+    desk = Desk()
+    key, _ = desk.call(op="wait")
+    desk.sync()
+    broken = stimuli.EventArrived(desk.now, key, None, ValueError("no such field"))
+    desk.tell(broken)
+    assert isinstance(desk.last, records.CallFailed)
+    assert str(desk.last.error) == "no such field"
+    late, _ = desk.call("b", op="wait")
+    desk.sync()
+    again = desk.again()
+    with pytest.raises(ImpossibleStimulus):  # its code is asked, and it has not been called yet
+        again.tell(stimuli.EventArrived(again.now, late, None, ValueError()))
+
+
 def test_an_invoke_runs_a_child_and_ends_with_it() -> None:
     desk = Desk()
     key, todo = desk.call(op="invoke")

@@ -213,13 +213,11 @@ def _about_calls(state: FunctionState, stimulus: of_calls.Stimulus) -> Decision:
     if not possible:
         raise ImpossibleStimulus(stimulus)
     changes, todo = _both(calls.decide(state.calls, stimulus))
-    now, held = stimulus.now, False
+    now = stimulus.now
     for effect in [*todo]:
         match effect:
             case calls_effects.Refuse(why=why) if not isinstance(why, Suspending):  # rule 2
-                if not held:
-                    changes += _hold(state, now, why)
-                held = True
+                changes += _hold(state, now, why)
                 todo.append(effects.StopBody(why))
             case calls_effects.HandOut(key=key) if key.role == ROLLBACK:
                 more, follow = _undo_next(state, now)
