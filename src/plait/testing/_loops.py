@@ -89,21 +89,20 @@ class LoopEntrance(Entrance):
             tasks = _LoopTasks(scope)
             try:
                 yield tasks
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001 - raised with what failed beside it
                 scope.cancel()
-                errors = tasks.ended()
-                if isinstance(error, Exception):
-                    raise ExceptionGroup(FAILED, [error, *errors]) from None
-                raise
-            errors = tasks.ended()
-            if errors:
-                raise ExceptionGroup(FAILED, errors)
+                tasks.errors.append(error)
+            finally:
+                tasks.wait()
+            if tasks.errors:
+                raise ExceptionGroup(FAILED, tasks.errors)
 
 
 class _LoopTasks:
     """Tasks in threads. Their calls raise, once they are cancelled."""
 
     def __init__(self, scope: _Still) -> None:
+        self.errors: list[Exception] = []
         self._scope = scope
         self._threads: list[tuple[ThreadPoolExecutor, Future[object]]] = []
 
@@ -122,15 +121,13 @@ class _LoopTasks:
     def cancel(self) -> None:
         self._scope.cancel()
 
-    def ended(self) -> list[Exception]:
-        """Wait for all of them. Gives what they raised."""
-        errors: list[Exception] = []
+    def wait(self) -> None:
+        """Wait for all of them, and note what they raised."""
         for threads, task in self._threads:
             threads.shutdown()
             error = task.exception()
             if isinstance(error, Exception):
-                errors.append(error)
-        return errors
+                self.errors.append(error)
 
     def _start(self, run: Callable[[], Awaitable[object]]) -> None:
         threads = ThreadPoolExecutor(1)

@@ -110,6 +110,7 @@ class StraightCalls:
         """Run the handler once, or give its result."""
         del retry, undoable
         key = self.key(step_id)
+        await native.current().checkpoint()
         if step_id in self._results:
             value = self._given(key, "run", name)
         else:
@@ -135,7 +136,7 @@ class StraightCalls:
         failure = self._nested.pop(key, failure)
         if failure is not None:
             raise _failed(key, "run", name, failure)
-        return value
+        return value  # noqa: ASYNC910 - `run` has had one
 
     async def send(
         self,
@@ -247,7 +248,7 @@ class StraightGroups:
         ends: dict[int, Returned | Raised] = {}
         backend = native.current()
 
-        async def run(k: int, branch: Branch, nursery: Nursery) -> None:
+        async def run(k: int, branch: Branch, nursery: Nursery) -> None:  # noqa: ASYNC910 - the branch's
             try:
                 ends[k] = Returned(await branch())
             except Exception as error:  # noqa: BLE001 - it is told at the end of the group
@@ -262,6 +263,7 @@ class StraightGroups:
         except BaseException as error:  # noqa: BLE001 - parted, and raised again
             cancelled, rest = split(error, backend.cancelled)
             raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104 - out of its group
+        await backend.cancel_shielded_checkpoint()
         return _concluded(ends, len(branches), mode)
 
     async def map(

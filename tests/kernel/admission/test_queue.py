@@ -6,6 +6,7 @@ import pytest
 
 from plait._kernel.admission import effects, records
 from plait._kernel.admission.explain import Expected, Waiting, expected, waits_for
+from plait._kernel.admission.keeping import kept
 from plait._kernel.admission.plan import (
     Batch,
     Cancel,
@@ -15,6 +16,8 @@ from plait._kernel.admission.plan import (
     Throttle,
     Timeouts,
 )
+from plait._kernel.admission.snapshot import fold
+from plait._kernel.admission.state import AppState
 from tests.kernel.admission.shell import App, by, fn, got
 
 
@@ -634,3 +637,21 @@ def test_what_is_not_in_the_queue_yet_is_listed_too():
     app.until(1009)
     assert [*expected(app.state)] == []
     assert {*app.given} == {"l-3", "d-2", "b-1"}
+
+
+def test_what_a_run_waits_for_is_known_to_who_only_looks():
+    """Nobody has taken the state up: nobody has parked who waits."""
+    functions = (
+        fn("one", on="a", concurrency=(runs(1),)),
+        fn("slow", on="b", throttle=Throttle(1, 20)),
+        fn("free", on="c", concurrency=(runs(1),)),
+    )
+    app = App(*functions)
+    app.send(1, 2, name="a")
+    app.send(3, 4, name="b")
+    app.send(5, name="c")
+    looked = fold(AppState(app.plan), kept(app.records[:-1]))
+    assert app.records[-1].run_id == "free-5", "it was just about to start"
+    assert waits_for(looked, "one-2") == Waiting("concurrency", "")
+    assert waits_for(looked, "slow-4") == Waiting("throttle", "", 1020)
+    assert waits_for(looked, "free-5") is None

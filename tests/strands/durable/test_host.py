@@ -575,7 +575,7 @@ async def test_a_cancellation_that_is_on_disk_stands_after_a_crash():
         app, fn = make(left)
         with pytest.raises(RunCancelledError, match="no more"):
             await app.invoke(fn, run_id="r1")
-        rolled_back = any('rollback' in key for _, key in ended_steps(journal.killed_after(cut)))
+        rolled_back = any("rollback" in key for _, key in ended_steps(journal.killed_after(cut)))
         assert log == ([] if rolled_back else ["undone"])
         app, fn = make(journal.killed_after(cut))
         async with app.serve() as worker:

@@ -151,7 +151,7 @@ class _Thread:
             raise self._end.error
         return self._end.value
 
-    async def _begin_work(self) -> None:
+    async def _begin_work(self) -> None:  # noqa: ASYNC910 - there are limiters
         for limiter in self._limiters:
             await limiter.acquire_on_behalf_of(self)
             self._holds.append(limiter)
@@ -171,7 +171,7 @@ class _Thread:
         try:
             return Returned(self._main(self))
         except BaseException as error:  # noqa: BLE001, ASYNC103 - raised again in the task
-            return Raised(error)
+            return Raised(error)  # noqa: ASYNC104 - as it says
 
     async def _serve(self) -> None:
         """Do what the thread wants, until it is over."""
@@ -198,7 +198,7 @@ class _Thread:
             self._answer_nobody()
             raise
         wish, self._wish = self._wish, None
-        return wish
+        return wish  # noqa: ASYNC910 - there is news, or it is waited for
 
     def call(self, fn: Callable[[], Awaitable[object]]) -> Any:
         """Have the task await something. In the thread."""

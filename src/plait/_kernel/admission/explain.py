@@ -24,11 +24,19 @@ class Waiting:
 
 
 def waits_for(state: AppState, run_id: str) -> Waiting | None:
-    """Say what keeps a run in the queue; `None` if it has started, or is unknown."""
+    """Say what keeps a run in the queue; `None` if it has started, or is unknown, or nothing does.
+
+    In a state that nobody has taken up, as who only looks has it, a run may wait for just that.
+    """
     run = state.runs.get(run_id)
     if run is None or run.started_at is not None:
         return None
-    bucket = state.queue.parked[run.lane][0]
+    place = state.queue.parked.get(run.lane)
+    if place is None:
+        place = state.full(run.lane, float("-inf"), state.queue)
+    if place is None:
+        return None
+    bucket = place[0]
     match bucket[0]:
         case "throttle":
             return Waiting("throttle", bucket[-1], state.leave_at(bucket))

@@ -10,4 +10,7 @@ What a user writes is read, checked and described here; the engine runs it. No o
     values       users' values, written and read       failures    exceptions, written and read
     branches     what `parallel` takes and gives       signatures  the types of `run` and `parallel`
     context      `Context`, `SyncContext`              middleware  `Middleware`, and how it is nested
+    step, group  what calls are given and give         sync        the same from threads (`entrance`)
+    attempt      a handler at work                     arguments   refused before anything is recorded
+    parts        what a context needs of its host      start       a body, with its context
 """

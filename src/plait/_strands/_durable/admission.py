@@ -19,6 +19,7 @@ from plait._errors import JournalError
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.admission.advance import advance
 from plait._kernel.admission.effects import Effect
+from plait._kernel.admission.heap import Rank
 from plait._kernel.admission.keeping import kept
 from plait._kernel.admission.records import EventReceived
 from plait._kernel.admission.state import AppState, Run
@@ -104,6 +105,9 @@ class Admission:
         self._alarm: Alarm | None = None
         #: Those who wait for a slot for their handlers.
         self._slots: dict[object, Happening] = {}
+        #: Those of them who have not asked yet, with their ranks.
+        self._asking: dict[tuple[str, Key], tuple[Rank, int]] = {}
+        self._call_soon = native.caller()
         #: Those that wait in the queue.
         self._queued: dict[str, effects.QueueRun] = {
             run.run_id: _as_queued(run) for run in state.runs.values() if run.started_at is None
@@ -238,13 +242,29 @@ class Admission:
             return
         call = (run_id, key)
         self._slots[call] = slot = self._native.event()
+        if not self._asking:
+            # Twice: the first call may come in this very pass of the loop, between two tasks.
+            self._call_soon(partial(self._call_soon, self._ask))
+        self._asking[call] = run.rank, len(self._asking)
         try:
-            self.hear(stimuli.HandlerAsked(self.now(), run_id, call))
             await slot.wait()
             yield
         finally:
             del self._slots[call]
-            self.hear(stimuli.HandlerLeft(self.now(), call))
+            if self._asking.pop(call, None) is None:
+                self.hear(stimuli.HandlerLeft(self.now(), call))
+
+    def _ask(self) -> None:
+        """Ask for the slots of all who came in this pass of the loop, those of the oldest run first.
+
+        The scheduler runs the tasks of one moment in any order.
+        """
+        asking, self._asking = self._asking, {}
+        try:
+            for call in sorted(asking, key=asking.__getitem__):
+                self.hear(stimuli.HandlerAsked(self.now(), call[0], call))
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - called by the event loop
+            self._runs.failed(error)  # noqa: ASYNC104
 
     # ------------------------------------------------------------ what is said of it
 

@@ -17,6 +17,7 @@ from plait._engine.wall import timers_of
 from plait._errors import (
     ConfigError,
     NobodyAccepts,
+    PlaitInternalError,
     RunCancelledError,
     RunConflictError,
     RunLockedError,
@@ -228,6 +229,7 @@ class App:
         terms = _check_terms(max_resumes, on_code_change)
         backend = native.current()
         failure: BaseException | None = None
+        left = False
         async with self._open() as session:
             if session.worker is not None:
                 raise RunLockedError(f"App {self.id!r} is being served in this process.")
@@ -243,6 +245,7 @@ class App:
                                 yield worker
                             except Exception as error:  # noqa: BLE001 - out of the nursery as it is
                                 failure = error
+                        left = True
                     finally:
                         session.worker = None
                         nursery.cancel_scope.cancel()
@@ -251,6 +254,8 @@ class App:
                 raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104
         if failure is not None:
             raise failure
+        if not left:
+            raise _cancelled_by_nobody("serve()")
 
     async def serve_forever(
         self,
@@ -465,12 +470,14 @@ class App:
         backend = session.native
         value: Any = None
         failure: Exception | None = None
+        done = False
         try:
             async with backend.open_nursery() as nursery:
                 nursery.start_soon(session.timers.serve)
                 try:
                     with session.suspending():
                         value = await self._host(session, run_id, awaited, state, asked, **options)
+                    done = True
                 except Exception as error:  # noqa: BLE001 - out of the nursery as it is
                     failure = error
                 nursery.cancel_scope.cancel()
@@ -479,6 +486,8 @@ class App:
             raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104
         if failure is not None:
             raise failure
+        if not done:
+            raise _cancelled_by_nobody(f"run {run_id!r}")
         return value
 
     async def _host(
@@ -655,6 +664,10 @@ def _nobody_accepts(app_id: str, names: Sequence[str]) -> NobodyAccepts:
         "unfinished that could wait for it: nothing was sent.\n"
         f"  write @app.create_function(..., trigger=TriggerEvent({names[0]!r}))"
     )
+
+
+def _cancelled_by_nobody(what: str) -> PlaitInternalError:
+    return PlaitInternalError(f"{what} was cancelled, and nobody has cancelled it.")
 
 
 def _one_or_all(troubles: list[BaseException]) -> BaseException:

@@ -206,6 +206,7 @@ class Host:
         *,
         cancelled: str | None = None,
         parked: bool = False,
+        taken_up: Callable[[], object] | None = None,
     ) -> Outcome:
         """Take the run up, and have it run to its end. A checkpoint.
 
@@ -215,6 +216,7 @@ class Host:
             terms: On which terms it is taken up.
             cancelled: Why it is to be cancelled for good, if the app's stream says so.
             parked: Does it stay when it is held?
+            taken_up: Called when it has been.
 
         Returns:
             How it ended; or why it is held.
@@ -227,6 +229,8 @@ class Host:
         self.nursery = await block.open()
         try:
             self.hear(terms)
+            if taken_up is not None:
+                taken_up()
             if cancelled is not None:
                 self.cancel(cancelled)
             self.outcome = await self._go_on()

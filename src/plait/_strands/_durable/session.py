@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -409,13 +409,17 @@ class Session:
         )
         return arrival
 
-    async def keep(self, run_id: str) -> None:
+    def is_fresh(self, run_id: str) -> bool:
+        """Say whether a run was queued by this process, and nobody has taken it up."""
+        return run_id in self._fresh
+
+    async def keep(self, run_id: str, taken_up: Callable[[], object] | None = None) -> None:
         """Host a run, unless somebody does, and stay when it is held. A checkpoint, as `host`."""
         if run_id in self.hosts:
             return
         with self.telling():
             try:
-                await self.host(run_id, parked=True)
+                await self.host(run_id, parked=True, taken_up=taken_up)
             except UnreadableEntryError as error:
                 self.held.add(run_id)
                 self.logger.error("%s", error)  # noqa: TRY400 - it says all there is to say
@@ -441,6 +445,7 @@ class Session:
         parked: bool = False,
         resumed: bool = False,
         accept_changes: bool = False,
+        taken_up: Callable[[], object] | None = None,
     ) -> tuple[Host, Outcome]:
         """Host a run in the calling task until it ends, or is held. A checkpoint.
 
@@ -451,6 +456,7 @@ class Session:
             parked: Does the host stay when the run is held?
             resumed: Did somebody ask for it?
             accept_changes: Does it go on though its code has changed?
+            taken_up: Called when that has been decided of it.
 
         Raises:
             RunLockedError: It is hosted already.
@@ -476,6 +482,7 @@ class Session:
                     self._terms_of(state, resumed=resumed, accept_changes=accept_changes),
                     cancelled=None if run is None else run.cancelled,
                     parked=parked,
+                    taken_up=taken_up,
                 )
         finally:
             del self.hosts[run_id]

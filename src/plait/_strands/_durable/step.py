@@ -4,8 +4,6 @@ What a call is given is looked at here, what it records and reads is made here; 
 runs is the engine's affair.
 """
 
-# ruff: noqa: ASYNC109 - these timeouts are recorded, and go on from process to process
-
 from __future__ import annotations
 
 import weakref
@@ -202,7 +200,7 @@ class Step:
         step_id: str,
         *,
         event: str,
-        timeout: Duration,
+        timeout: Duration,  # noqa: ASYNC109 - it is recorded, and outlives a process
         if_exp: Callable[[Event[Any]], bool] | None = None,
         buffer: bool = False,
     ) -> Event[Any] | None: ...
@@ -212,7 +210,7 @@ class Step:
         step_id: str,
         *,
         event: type[E],
-        timeout: Duration,
+        timeout: Duration,  # noqa: ASYNC109
         if_exp: Callable[[Event[Any]], bool] | None = None,
         buffer: bool = False,
     ) -> Event[E] | None: ...
@@ -221,7 +219,7 @@ class Step:
         step_id: str,
         *,
         event: str | type[plait._event.Event],
-        timeout: Duration,
+        timeout: Duration,  # noqa: ASYNC109
         if_exp: Callable[[Event[Any]], bool] | None = None,
         buffer: bool = False,
     ) -> Event[Any] | None:
@@ -259,7 +257,7 @@ class Step:
         *,
         function: Function[D, T],
         data: D | Event[D] | None = None,
-        timeout: Duration | None = None,
+        timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> T:
         """Run another function of the app, and return what it returned. A checkpoint.
 
@@ -290,7 +288,7 @@ class Step:
         *,
         function_id: str,
         data: object = None,
-        timeout: Duration | None = None,
+        timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> object:
         """As `invoke`, of a function that is known by its id. A checkpoint.
 
@@ -309,9 +307,9 @@ class Step:
         return await self._invoke(step_id, name, data, timeout)
 
     async def _invoke(
-        self, step_id: str, function_id: str, data: object, timeout: Duration | None
+        self, step_id: str, function_id: str, data: object, within: Duration | None
     ) -> Any:
-        seconds = None if timeout is None else arguments.duration("timeout", timeout, least=0)
+        seconds = None if within is None else arguments.duration("timeout", within, least=0)
         if seconds == 0:
             raise ValueError("timeout must be greater than 0, not 0")
         invocation = self._parts.invocation(function_id, data)

@@ -249,8 +249,8 @@ class SyncTasks:
         """
         entrance = self._entrance
 
-        async def run(*, task_status: Any) -> None:
-            status = SyncTaskStatus(task_status, entrance)
+        async def run(**options: Any) -> None:
+            status = SyncTaskStatus(options["task_status"], entrance)
             await entrance.thread(lambda: fn(*args, task_status=status))
 
         return entrance.call(lambda: self._tasks.start(named(fn, run)))

@@ -8,7 +8,7 @@ from plait._kernel.functions import effects
 from plait._naming import publish
 
 if TYPE_CHECKING:
-    from plait._engine.native import Nursery
+    from plait._engine.native import Happening, Nursery
 
     from .session import Session, Terms
 
@@ -28,6 +28,8 @@ class Worker:
         self._session = session
         self._nursery = nursery
         self.terms: Final[Terms] = terms
+        #: Set when the run that was taken last has been taken up.
+        self._taken_up: Happening | None = None
 
     def __repr__(self) -> str:
         session = self._session
@@ -76,7 +78,20 @@ class Worker:
     def take(self, run_id: str) -> None:
         """Host a run, if nobody does. Not a checkpoint."""
         if run_id not in self._session.hosts and run_id not in self._session.awaited:
-            self._nursery.start_soon(self._session.keep, run_id)
+            before, self._taken_up = self._taken_up, self._session.native.event()
+            self._nursery.start_soon(self._keep, run_id, before, self._taken_up)
+
+    async def _keep(self, run_id: str, before: Happening | None, taken_up: Happening) -> None:
+        """Host a run. New ones are taken up in the order in which they may start.
+
+        The scheduler begins the tasks of one moment in any order.
+        """
+        try:
+            if before is not None and self._session.is_fresh(run_id):
+                await before.wait()
+            await self._session.keep(run_id, taken_up.set)
+        finally:
+            taken_up.set()
 
 
 publish("plait.durable", Worker)
