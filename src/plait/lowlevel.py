@@ -5,6 +5,7 @@ from plait._ids import DeliveryId as DeliveryId
 from plait._ids import RunId as RunId
 from plait._kernel.plan import Plan as Plan
 from plait._kernel.plan import StepPlan as StepPlan
+from plait._kernel.records import AnyRecord as Record
 from plait._kernel.records import Cancelled as Cancelled
 from plait._kernel.records import Closed as Closed
 from plait._kernel.records import Collected as Collected
@@ -16,7 +17,6 @@ from plait._kernel.records import Failed as Failed
 from plait._kernel.records import Idled as Idled
 from plait._kernel.records import Interrupted as Interrupted
 from plait._kernel.records import Outcome as Outcome
-from plait._kernel.records import Record as Record
 from plait._kernel.records import RunStarted as RunStarted
 from plait._kernel.records import Stalled as Stalled
 from plait._kernel.records import Started as Started

@@ -40,7 +40,7 @@ from plait._kernel.effects import Alarm, Begin, Effect, Give, Offer, Publish, Re
 from plait._kernel.explain import explain
 from plait._kernel.fold import fold
 from plait._kernel.life import GOING, Phase
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.stimuli import Stimulus
 from plait._kernel.waits import WaitKey
 from plait._show import show
@@ -228,7 +228,7 @@ class JournaledShell(Shell):
         if self._cancel_asked:
             self.cancel()
 
-    def _looked_at(self, kept: Iterator[Record], past: Past) -> Iterator[Record]:
+    def _looked_at(self, kept: Iterator[AnyRecord], past: Past) -> Iterator[AnyRecord]:
         """Note on the way what the state does not say."""
         for record in kept:
             past.looked_at += 1
@@ -387,7 +387,7 @@ class JournaledShell(Shell):
         self.hear(stimuli.Returned(now, number, value, stays=False))
         return None
 
-    def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
+    def _act(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> Answer:
         answer: Answer = None
         later: list[Effect] = []
         if self.state.phase is not GOING and isinstance(self.state.outcome, TOLD):
@@ -404,7 +404,7 @@ class JournaledShell(Shell):
         self._ledger.append(records, partial(self._act_now, records, later))
         return answer
 
-    def _act_now(self, records: Sequence[Record], todo: Sequence[Effect]) -> None:
+    def _act_now(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> None:
         if self.cut.is_set() or not self._ledger.open:  # nobody is there to do anything any more
             todo = [effect for effect in todo if not isinstance(effect, Offer | Alarm)]
         super()._act(records, todo)
@@ -496,7 +496,7 @@ class Past:
         for question in still_open:
             self.shown[:] = [event for event in self.shown if event is not question]
 
-    def count(self, record: Record, *, idle: bool) -> None:
+    def count(self, record: AnyRecord, *, idle: bool) -> None:
         """Let time pass until this record. `idle`: does the clock stand still until then?"""
         if isinstance(record, records.Reopened):
             self.elapsed = record.elapsed

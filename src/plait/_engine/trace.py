@@ -7,7 +7,7 @@ from typing import Any, cast, final
 
 from plait._ids import DeliveryId
 from plait._kernel import records
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._naming import publish
 from plait._show import show
 
@@ -28,9 +28,9 @@ class Trace:
     """
 
     def __init__(self) -> None:
-        self._records: list[Record] = []
+        self._records: list[AnyRecord] = []
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: AnyRecord) -> None:
         """Keep a record: a trace is an observer."""
         self._records.append(record)
 
@@ -54,7 +54,7 @@ class Trace:
                 yield f"{record.at - began:9.3f} s  {line}"
 
 
-def _line(record: Record, steps: dict[DeliveryId, str], began: float) -> str | None:
+def _line(record: AnyRecord, steps: dict[DeliveryId, str], began: float) -> str | None:
     match record:
         case records.Started():
             steps[record.delivery] = f"{record.step}#{record.delivery}"

@@ -20,7 +20,7 @@ from typing_extensions import TypeVar
 from plait._abc import Entry, Opening, Status
 from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
 from plait._kernel.fold import fold
-from plait._kernel.records import Cancelled, Closed, Record, RunStarted, Stopped
+from plait._kernel.records import Cancelled, Closed, AnyRecord, RunStarted, Stopped
 from plait._kernel.state import RunState
 
 from . import forms
@@ -38,7 +38,7 @@ class Dated(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Dated, default=Record)
+R = TypeVar("R", bound=Dated, default=AnyRecord)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -136,7 +136,7 @@ class Codec(Generic[R]):
             if isinstance(error, ContextSerdeError):
                 raise
             raise ContextSerdeError(f"Cannot write {kind.tag}: {error}") from error
-        at = record.at + self.epoch
+        at = record.at if kind.on_wall else record.at + self.epoch
         return Entry(self.stream, n, kind.tag, kind.version, at, key, body, status, opening)
 
     def decode(self, entry: Entry) -> R:
@@ -223,7 +223,7 @@ def read_run(
     """
     last: list[Entry] = []
 
-    def records() -> Iterator[Record]:
+    def records() -> Iterator[AnyRecord]:
         for entry in entries:
             n = last[0].n if last else after
             last[:] = [entry]
@@ -241,7 +241,7 @@ def read_run(
     return last[0].n if last else after
 
 
-def status_after(record: Record, state: RunState) -> Status | None:
+def status_after(record: AnyRecord, state: RunState) -> Status | None:
     """Say which status a record gives its stream, if it changes it.
 
     Args:

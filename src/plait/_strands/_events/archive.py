@@ -16,7 +16,7 @@ from plait._errors import ContextSerdeError, RunConflictError
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._journal.codec import Codec, status_after
 from plait._journal.values import Values
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.state import RunState
 
 from .forks import Fork, children_of, entry_of, fork_of, new_fork, put_state
@@ -69,7 +69,7 @@ class RunScribe:
         """
         self._values.prepare(value)
 
-    def entries(self, records: Sequence[Record], state: RunState) -> Sequence[Entry]:
+    def entries(self, records: Sequence[AnyRecord], state: RunState) -> Sequence[Entry]:
         """Write records that follow those written or read last."""
         written: list[Entry] = []
         if self._n == 0 and self._fork is not None:
@@ -93,7 +93,7 @@ class RunScribe:
             self._n = 1
         return fork
 
-    def records(self, entries: Iterable[Entry]) -> Iterator[Record]:
+    def records(self, entries: Iterable[Entry]) -> Iterator[AnyRecord]:
         """Read the entries that follow those read last.
 
         Raises:

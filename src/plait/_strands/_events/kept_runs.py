@@ -28,7 +28,7 @@ from plait._journal.soundness import faults_of
 from plait._kernel import records
 from plait._kernel.fold import fold
 from plait._kernel.life import GOING
-from plait._kernel.records import Listed, Record
+from plait._kernel.records import Listed, AnyRecord
 from plait._kernel.state import RunState
 
 from .checkpointing import input_of, is_output
@@ -55,7 +55,7 @@ FIELDS: Final = {
 }
 
 #: Called with each record and its place in the stream, before it is applied.
-Look = Callable[[RunState, int, Record], object]
+Look = Callable[[RunState, int, AnyRecord], object]
 
 
 @attrs.frozen
@@ -122,7 +122,7 @@ def folded(
 
     at = first
 
-    def kept() -> Iterator[Record]:
+    def kept() -> Iterator[AnyRecord]:
         nonlocal at
         read = Codec(name, values).records(entries[first:], after=first)
         for n, record in enumerate(read, first + 1):
@@ -159,7 +159,7 @@ def positions(workflow: Workflow[Any], stream: Stream) -> list[Position]:
     due = 0
     cause = DeliveryId(0)
 
-    def look(state: RunState, n: int, record: Record) -> None:
+    def look(state: RunState, n: int, record: AnyRecord) -> None:
         nonlocal members, due, cause
         if due and isinstance(record, records.Emitted) and record.cause == cause:
             members.append(cast("Event", record.event))
