@@ -5,7 +5,6 @@ from plait._ids import DeliveryId as DeliveryId
 from plait._ids import RunId as RunId
 from plait._kernel.plan import Plan as Plan
 from plait._kernel.plan import StepPlan as StepPlan
-from plait._kernel.records import AnyRecord as Record
 from plait._kernel.records import Cancelled as Cancelled
 from plait._kernel.records import Closed as Closed
 from plait._kernel.records import Collected as Collected

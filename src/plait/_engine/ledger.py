@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from plait._abc import Entry, Journal
 from plait._errors import JournalError, PlaitInternalError
 from plait._ids import DeliveryId
-from plait._kernel.keeping import KEEPING, Keep
+from plait._kernel.delivery_calls import KEEPING
+from plait._kernel.keeping import Keep
 from plait._kernel.records import AnyRecord
 from plait._kernel.state import RunState
 
@@ -224,8 +225,8 @@ class Ledger:
             except Exception as bug:  # noqa: BLE001 - called by the loop: nobody else would hear of it
                 self._break(PlaitInternalError(f"an effect could not be performed: {bug!r}"), bug)
 
-    def fail(self, error: JournalError) -> None:
-        """Hear that the journal takes nothing more, though nothing of this run has been refused yet."""
+    def fail(self, error: Exception) -> None:
+        """Hear that nothing more is to be kept, though the journal has refused nothing of this run."""
         if self.error is None:
             self._break(error)
             self._call_next()

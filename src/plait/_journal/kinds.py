@@ -15,8 +15,10 @@ from typing import Final
 
 import attrs
 
+from plait._errors import ContextSerdeError
 from plait._ids import DeliveryId, RunId
 from plait._kernel import records
+from plait._kernel.calls import records as of_calls
 from plait._kernel.collecting import Shape
 from plait._kernel.records import Listed, Outcome
 from plait._kernel.streams import Branch, StreamId
@@ -24,7 +26,9 @@ from plait._kernel.waits import Wait, WaitKey
 from plait._show import show
 
 from . import call_kinds, forms
+from .failures import Failure
 from .forms import Form, Misfit, Values
+from .recorded import write_error
 from .registry import Forms, Kind, Registry, Upgrade
 
 KINDS: Final = (
@@ -163,7 +167,22 @@ CALL_KINDS: Final = tuple(
     for kind in call_kinds.KINDS
     if kind.cls in records.CALL_RECORDS
 )
-CALL_FORMS: Final = Forms({**call_kinds.BY_ANNOTATION, object: forms.AS_IT_COMES}, {})
+
+
+def _read_failure(data: object, _: Values) -> object:
+    try:
+        Failure.read(data)
+    except ContextSerdeError as error:
+        raise Misfit(str(error)) from None
+    return data
+
+
+#: Live it is an exception; what is read of it stays as it is written, until a call raises it.
+FAILURE: Final = Form(_read_failure, lambda error, _: write_error(error))
+CALL_FORMS: Final = Forms(
+    {**call_kinds.BY_ANNOTATION, object: forms.AS_IT_COMES},
+    {(of_calls.CallFailed, "error"): FAILURE, (of_calls.CallRetrying, "error"): FAILURE},
+)
 
 REGISTRY: Final = Registry(KINDS, UPGRADES, FORMS).beside(
     Registry(CALL_KINDS, call_kinds.UPGRADES, CALL_FORMS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from os import PathLike
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
@@ -35,11 +35,12 @@ from plait._kernel.functions.state import FunctionState
 from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
+from plait._steps.checks import SHOWN
 
 from .arrivals import Events, received
 from .book import Book
 from .ends import annotate, cancelled_error, error_of_run, held_error
-from .event import SHOWN, Event, Sendable
+from .event import Event, Sendable
 from .function import Function, FunctionDecorator
 from .history import Record
 from .inspect import RunInfo

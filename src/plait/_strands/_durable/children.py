@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from plait._errors import PlaitInternalError, RunSkippedError
+from plait._journal.failures import Failure, timed_out
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.admission.stimuli import Arrival
 from plait._kernel.calls.keys import Key
@@ -21,7 +22,6 @@ from plait._kernel.functions.records import (
 )
 
 from .ends import failure_of
-from .failures import Failure, timed_out
 
 if TYPE_CHECKING:
     from .host import Host

@@ -41,8 +41,8 @@ from plait._kernel.functions.state import FunctionState
 
 from .admission import Admission
 from .arrivals import Events, recorded
-from .compile import on_failure_id, run_name
 from .book import Book
+from .compile import on_failure_id, run_name
 from .ends import about, failed_event, invoked_event
 from .host import Host, Outcome
 from .past import History
