@@ -7,11 +7,15 @@ the worker's slot and its timeout. Why a worker is cancelled decides what become
   run does, under the same keys.
 - The step's timeout, `cancel_step`, the end of the run: the body is cancelled for good, and so are its
   calls. If the delivery gets another attempt, that begins them anew; what has ended it remembers.
+
+Bodies begin in the order in which their workers have taken them, as any others do: each in a task of
+its own, so the next one is spawned when the one before has begun.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from .bodies.timers import Timers
     from .journaled import JournaledShell
     from .lane import Body
-    from .native import Limiter
+    from .native import Happening, Limiter
 
 #: How many threads of plain handlers a run may have at a time.
 THREADS: Final = 40
@@ -63,6 +67,9 @@ class Hosting:
         self.handler_limiter: Final[Limiter] = shell.native.limiter(THREADS)
         #: Those that run; a dict, to keep them in order.
         self._bodies: dict[HostedBody, None] = {}
+        #: Has one been spawned that has not begun? And those who wait for that.
+        self._beginning = False
+        self._in_line: deque[Happening] = deque()
         shell.spawn(self.timers.serve, name="alarms")
 
     async def run(self, attempt: Attempt, body: Body) -> object:
@@ -71,12 +78,39 @@ class Hosting:
         Raises:
             BaseException: What the body raises.
         """
-        hosted = HostedBody(self, attempt)
+        if self._beginning:
+            await self._stand_in_line()
+        self._beginning = True
+        try:
+            hosted = HostedBody(self, attempt)
+        except BaseException:
+            self.has_begun()
+            raise
         self._bodies[hosted] = None
         try:
             return await hosted.run(body)
         finally:
+            hosted.begun()  # it never has, perhaps
             del self._bodies[hosted]
+
+    async def _stand_in_line(self) -> None:
+        called = self.shell.native.event()
+        self._in_line.append(called)
+        try:
+            await called.wait()
+        except BaseException:
+            if called in self._in_line:
+                self._in_line.remove(called)
+            else:
+                self.has_begun()
+            raise
+
+    def has_begun(self) -> None:
+        """Hear that the body whose turn it was has begun, or never will: the turn is handed on."""
+        if self._in_line:
+            self._in_line.popleft().set()
+        else:
+            self._beginning = False
 
     def suspend(self) -> None:
         """Stop all of them: what they do from now on is no outcome of anything. Not a checkpoint."""
@@ -96,7 +130,7 @@ class HostedBody:
         self.face: object = None
         self._shell = shell
         self._number = delivery.number
-        self._over = False
+        self._over = self._has_begun = False
         self.calls: Final = Calls(
             shell.run_id,
             calls_of(shell.state, delivery, now),
@@ -136,9 +170,11 @@ class HostedBody:
     async def run(self, body: Body) -> object:
         """Run the body; give what it returns. Once. A checkpoint; raises what the body raises."""
         native, attempt = self._shell.native, self.attempt
+        if not self._shell.keeps:
+            await native.event().wait()  # the scope is being cancelled
         attempt.hosted = self
         try:
-            ending = await self.calls.start(partial(body, attempt))
+            ending = await self.calls.start(partial(self._begin, body))
         except native.cancelled:
             ending = self.calls.body.ending
             if isinstance(ending, Suspended | Ended) and ending.error is not None:
@@ -160,6 +196,16 @@ class HostedBody:
                     raise error
                 await native.event().wait()  # the scope is being cancelled
         raise PlaitInternalError(f"delivery {self._number} goes on without its body")
+
+    async def _begin(self, body: Body) -> object:
+        self.begun()
+        return await body(self.attempt)
+
+    def begun(self) -> None:
+        """Let the next body begin, once."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.hosting.has_begun()
 
     def _why(self) -> object:
         """Say why the body is cancelled for good; `None` if the run goes on later."""
