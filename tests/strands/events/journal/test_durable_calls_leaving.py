@@ -192,9 +192,8 @@ async def test_who_is_cancelled_for_good_is_over():
 async def test_a_loser_is_recorded_as_cancelled_and_the_body_goes_on():
     journal = Kept()
     await Race(journal=journal).run(run_id="r")
-    assert told(journal) == [
-        ("started", "slow"),
-        ("started", "fast"),
+    assert sorted(told(journal)[:2]) == [("started", "fast"), ("started", "slow")]
+    assert told(journal)[2:] == [
         ("completed", "fast"),
         ("cancelled", "slow"),
         ("started", "after"),
