@@ -384,9 +384,9 @@ class Life:
                 self.wake(key, told)
             case effects.LetGo(key):
                 self.forget(key)
-                if (past := self.state.past.get(key)) and past.n and not self.suspending:
+                if (past := self.state.past.get(key)) and past.cancelled_by and not self.suspending:
                     assert not self.runnable(), "not at rest"
-                    self.comes(past.n)
+                    self.comes(past.cancelled_by)
                 self.wake(key, ("throw", Cancelled()))
             case effects.Cancel(keys):
                 if self.tasks:

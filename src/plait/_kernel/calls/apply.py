@@ -87,7 +87,7 @@ def apply(state: BodyState, mark: Mark) -> None:
         case marks.CancelledAgain():
             call = state.waiting[mark.key]
             _move(state, call, marks.CancelledAgain)
-            heappush(state.ready, (state.past[mark.key].n, mark.key))
+            heappush(state.ready, (state.past[mark.key].cancelled_by, mark.key))
         case marks.LetGo():
             call = state.waiting.pop(mark.key)
             _leave(state, call)
@@ -147,7 +147,7 @@ def _end(state: BodyState, record: Ending, n: int) -> None:
 def _cancel(state: BodyState, key: Key, n: int) -> None:
     # What an attempt of the body cancels, the next one begins from the start.
     cancellations = _past(state, key).cancellations + 1
-    state.past[key] = Past(n=n, cancelled_in=state.attempt, cancellations=cancellations)
+    state.past[key] = Past(cancelled_in=state.attempt, cancelled_by=n, cancellations=cancellations)
     if (call := state.waiting.get(key)) is not None:
         _move(state, call, records.CallCancelled)
         heappush(state.ready, (n, key))

@@ -31,10 +31,12 @@ class Past:
     began: float = 0.0
     due_at: float = 0.0
     ending: Ending | None = None
-    #: The number of the ending, or of the cancellation; before that, of what scheduled it.
+    #: The number of the ending; before that, of what scheduled it.
     n: int = 0
     #: The attempt of the body that cancelled it last; -1: none did.
     cancelled_in: int = -1
+    #: The number of the record that says so: its turn to leave.
+    cancelled_by: int = 0
     cancellations: int = 0
 
 
@@ -189,6 +191,7 @@ class BodyState:
             assert not (past.ending and past.scheduled), f"{key} ended, and is scheduled"
             assert past.cancelled_in <= self.attempt, f"{key} was cancelled in time to come"
             assert (past.cancelled_in >= 0) == (past.cancellations > 0), f"{key}: who cancelled?"
+            assert (past.cancelled_in >= 0) == (past.cancelled_by > 0), f"{key}: it has no turn"
 
     def _check_session(self) -> None:
         stages: dict[Stage, set[Key]] = {stage: set() for stage in Stage}
@@ -225,4 +228,6 @@ class BodyState:
 
     def _number(self, key: Key) -> int:
         past = self.past.get(key)
-        return self.deadlines[key].n if past is None else past.n
+        if past is None:
+            return self.deadlines[key].n
+        return past.cancelled_by if past.ending is None else past.n
