@@ -108,3 +108,25 @@ async def test_nothing_is_done_before_what_led_to_it_is_on_disk(name):
     world.passes = 10
     await PROGRAMS[name](world)
     assert {one.underway for one in world.execs} <= {()}
+
+
+@pytest.mark.anyio
+@IN_PATIENT_TIME
+@BOTH
+async def test_a_loser_does_not_run_again_once_its_winner_is_on_disk(anyio_backend):
+    """Also when nothing is on disk of its cancellation: its call is held until the winner cancels it."""
+    program = PROGRAMS["test_durable_groups:test_row_034_a_race"]
+    won = append = 0
+    while True:
+        world = World()
+        if not await dying_at(world, program, append, kept=True):
+            break
+        ended = [entry.key for entry in await world.entries() if entry.kind == "step.completed"]
+        ran = sum(one.name == "b.1" for one in world.execs)
+        await world.revive()
+        await program(world)
+        if any('"a.2"' in key for key in ended):
+            won += 1
+            assert sum(one.name == "b.1" for one in world.execs) == ran == 1
+        append += 1
+    assert won > 1
