@@ -4,6 +4,13 @@ from typing import Final
 
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios.chain import chain, chain_waiting
+from benchmarks.scenarios.durable import (
+    durable_chain,
+    durable_cpu,
+    durable_parallel,
+    durable_recovery,
+    durable_runs,
+)
 from benchmarks.scenarios.empty import empty, empty_concurrent
 from benchmarks.scenarios.fan_out import fan_out
 from benchmarks.scenarios.journal import journal_chain, journal_parallel, journal_resume
@@ -26,6 +33,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         journal_chain,
         journal_parallel,
         journal_resume,
+        durable_chain,
+        durable_parallel,
+        durable_runs,
+        durable_cpu,
+        durable_recovery,
         memory_pending,
         memory_steps,
     )

@@ -64,14 +64,14 @@ journal_resume = Scenario(
 )
 
 
-def _file() -> Path:
+def file_on_disk() -> Path:
     """A place on the disk that the machine has, not in memory."""
     folder = Path(tempfile.mkdtemp(prefix="plait-bench-", dir="."))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # some are open to the end
     return folder / "bench.db"
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     for file in path.parent.iterdir():
         file.unlink()
     path.parent.rmdir()
@@ -97,13 +97,13 @@ def chain(sleep: Sleep) -> Program:
             return StopEvent(result=ev.number) if done else Hop(number=ev.number + 1)
 
     async def program(size: int) -> object:
-        path = _file()
+        path = file_on_disk()
         try:
             flow = Chain(journal=path)
             flow.hops = size
             return await flow.run()
         finally:
-            _remove(path)
+            remove(path)
 
     return program
 
@@ -141,17 +141,17 @@ def fan_out(sleep: Sleep, *, again: bool) -> Program:
     paths: dict[int, Path] = {}
 
     async def once(size: int) -> object:
-        path = _file()
+        path = file_on_disk()
         try:
             flow = FanOut(journal=path)
             flow.size = size
             return await flow.run(size=size)
         finally:
-            _remove(path)
+            remove(path)
 
     async def take_up(size: int) -> object:
         if size not in paths:
-            paths[size] = _file()
+            paths[size] = file_on_disk()
             flow = FanOut(journal=paths[size])
             flow.size = size
             await flow.run(size=size, run_id="bench")
@@ -166,7 +166,7 @@ journal_resume.contender("plait", "plait_asyncio")(partial(fan_out, again=True))
 
 @asynccontextmanager
 async def _rows() -> AsyncIterator[sqlite3.Connection]:
-    path = _file()
+    path = file_on_disk()
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -175,7 +175,7 @@ async def _rows() -> AsyncIterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
-        _remove(path)
+        remove(path)
 
 
 def floor(sleep: Sleep, *, together: int) -> Program:
@@ -205,7 +205,7 @@ def dbos(sleep: Sleep, *, parallel: bool) -> Program:
     from dbos import DBOS
 
     logging.disable(logging.WARNING)
-    path = _file()
+    path = file_on_disk()
     DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{path}"})
 
     @DBOS.step()

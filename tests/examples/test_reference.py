@@ -22,7 +22,9 @@ ERRORS = (REFERENCE / "errors.md").read_text(encoding="utf-8")
 RETRY = (REFERENCE / "retry.md").read_text(encoding="utf-8")
 TESTING = (REFERENCE / "testing.md").read_text(encoding="utf-8")
 JOURNAL = (REFERENCE / "journal.md").read_text(encoding="utf-8")
+DURABLE = (REFERENCE / "durable.md").read_text(encoding="utf-8")
 
+JOURNAL_NAMES = {"SqliteJournal", "MemoryJournal"}
 ERROR_CLASSES = [
     value for value in vars(plait.errors).values() if inspect.isclass(value) and value.__doc__
 ]
@@ -148,7 +150,8 @@ def test_every_record_is_there_with_its_fields(cls):
 @pytest.mark.parametrize(
     "thing",
     [
-        *(value for name, value in vars(plait.durable).items() if name in public(plait.durable)),
+        plait.durable.SqliteJournal,
+        plait.durable.MemoryJournal,
         *(value for name, value in vars(plait.abc).items() if name in public(plait.abc)),
     ],
     ids=lambda thing: thing.__name__,
@@ -166,6 +169,51 @@ def test_everything_of_journals_is_there(thing):
         for argument in inspect.signature(method).parameters
     }
     assert {thing.__name__, *methods, *arguments} - {"self", "kwargs"} <= words(JOURNAL)
+
+
+#: What the app makes of its parts: nobody else calls these.
+MADE_BY_PLAIT = {
+    "Context",
+    "CurrentStep",
+    "Function",
+    "FunctionDecorator",
+    "Group",
+    "RunLogger",
+    "Step",
+    "SyncContext",
+    "SyncGroup",
+    "SyncScope",
+    "SyncStep",
+    "SyncTasks",
+    "Tasks",
+    "Worker",
+}
+#: What `serve()` and the runs do with their worker, and how a logger does its work.
+OWN_AFFAIRS = {"Worker": {"drain"}, "RunLogger": set()}
+
+
+@pytest.mark.parametrize("name", sorted(public(plait.durable)))
+def test_everything_of_durable_functions_is_there(name):
+    """Its name; of a class its attributes and methods, and their arguments."""
+    thing = getattr(plait.durable, name)
+    told = words(DURABLE)
+    assert name in told
+    if not inspect.isclass(thing) or thing.__module__ != "plait.durable" or name in JOURNAL_NAMES:
+        return
+    own = {
+        attribute: value
+        for cls in reversed(thing.__mro__)
+        if cls.__module__.startswith("plait")
+        for attribute, value in vars(cls).items()
+        if not attribute.startswith("_")
+    }
+    wanted = OWN_AFFAIRS.get(name, set(own))
+    methods = [own[method] for method in wanted if inspect.isfunction(own[method])]
+    made = [] if name in MADE_BY_PLAIT or not inspect.isfunction(thing.__init__) else [thing]
+    arguments = {
+        argument for call in (*methods, *made) for argument in inspect.signature(call).parameters
+    }
+    assert {*wanted, *arguments} - {"self"} <= told
 
 
 @pytest.mark.parametrize("cls", ERROR_CLASSES, ids=lambda cls: cls.__name__)

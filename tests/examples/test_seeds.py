@@ -12,7 +12,14 @@ from trio.testing import MockClock
 import plait.testing
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SEEDS = ["emit_events", "collect_events", "collect_kinds", "bounded_workers"]
+SEEDS = [
+    "emit_events",
+    "collect_events",
+    "collect_kinds",
+    "bounded_workers",
+    "parallel_steps",
+    "parallel_steps_in_a_loop",
+]
 
 
 @pytest.fixture
@@ -78,6 +85,20 @@ def test_bounded_workers(run, seed):
     assert seconds == pytest.approx(one_by_one + max(at_once.values()))
 
 
+def test_parallel_steps(run):
+    lines, seconds = run("parallel_steps")
+    *begun, result = lines
+    assert sorted(begun) == ["Sending an email to user 7", "Updating user 7"]
+    assert result == "(True, 'email to 7')"
+    assert seconds == pytest.approx(2)
+
+
+def test_parallel_steps_in_a_loop(run):
+    lines, seconds = run("parallel_steps_in_a_loop")
+    assert lines == [*(f"Updated user {n}" for n in (3, 2, 1)), "(False, True, False)"]
+    assert seconds == pytest.approx(9)
+
+
 @pytest.mark.parametrize("name", SEEDS)
 def test_as_a_script(name, capsys, monkeypatch):
     clock = MockClock(autojump_threshold=0)
@@ -91,5 +112,6 @@ def test_every_example_is_a_test():
         *SEEDS,
         "audit",
         "checkpoints",
+        "order",
         "survive",
     }

@@ -20,6 +20,7 @@ def test_there_are_enough_of_them():
     assert layers["engine"] >= 20
     assert layers["events"] >= 15
     assert layers["journal"] >= 20
+    assert layers["durable"] >= 18
     assert [name for name, count in Counter(bug.name for bug in BUGS).items() if count > 1] == []
 
 

@@ -10,13 +10,16 @@ import plait
 import plait.testing
 from plait import Context, Event, StartEvent, StopEvent, Workflow, step
 from plait.abc import Journal
-from plait.durable import MemoryJournal, SqliteJournal
+from plait.durable import App, MemoryJournal, SqliteJournal, TriggerEvent
+from plait.durable import Context as DurableContext
+from plait.durable import Event as DurableEvent
 from plait.testing import (
     Delivery,
     Story,
     WorkflowTestResult,
     WorkflowTestRunner,
     check_journal,
+    check_recovery,
     check_workflow,
     explore_schedules,
     schedules,
@@ -152,3 +155,26 @@ check_journal(MemoryJournal())  # type: ignore[arg-type]  # pyright: ignore[repo
 check_journal(object)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 check_journal(MemoryJournal, backend="curio")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SqliteJournal("shop.db", sync="off")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# ---------------------------------------------------------------- durable functions
+
+shop = App("shop")
+
+
+@shop.create_function(fn_id="pay", trigger=TriggerEvent("pay"))
+async def pay(ctx: DurableContext[dict[str, int]]) -> str:
+    return str(ctx.event.data["amount"])
+
+
+async def sends(app: App) -> None:
+    await app.send(DurableEvent(name="paid"))
+
+
+assert_type(check_recovery(pay), str)
+assert_type(check_recovery(pay, {"amount": 3}, drive=sends, backend="asyncio"), str)
+assert_type(check_recovery(pay, DurableEvent(name="pay", data={"amount": 3})), str)
+check_recovery(pay, check_result=lambda text: text.isdigit())
+check_recovery(pay, 3)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+check_recovery(sends)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+check_recovery(pay, backend="curio")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -57,7 +57,7 @@ class Desk:
     def __init__(self, journal: Journal, native: Backend) -> None:
         self.journal = journal
         self.loop: object = native.loop()
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self.users = 0
         self.runs: set[RunId] = set()
         self._tell: dict[Callable[[JournalError], object], None] = {}

@@ -19,15 +19,15 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from plait._errors import DeterminismError, PlaitInternalError
 from plait._kernel import delivery_calls
 from plait._kernel.calls import stimuli
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.refusals import call_text
-from plait._kernel.calls.stimuli import Stimulus
 from plait._kernel.delivery_calls import calls_of, root_of
+from plait._kernel.functions.stimuli import Stimulus
 
 from .bodies.body import Ended, Raised, Returned, Suspended
 from .bodies.calls import Calls
@@ -156,8 +156,9 @@ class HostedBody:
         return self.calls.state.may_move
 
     def take_in(self, stimulus: Stimulus) -> tuple[Sequence[object], Sequence[object]]:
-        """Decide, and have kept what is to be kept: the door of the calls."""
-        kept, todo = delivery_calls.hear(self._shell.state, self._number, stimulus)
+        """Decide, and have kept what is to be kept: the door of the calls, which tell of nothing else."""
+        heard = cast("stimuli.Stimulus", stimulus)
+        kept, todo = delivery_calls.hear(self._shell.state, self._number, heard)
         self._shell.keep_calls(kept, self._are_kept)
         return [record for _, record in kept], todo
 

@@ -13,7 +13,9 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+
+import attrs
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,26 +108,23 @@ class TrioSlot:
     """
 
     def __init__(self, left: Callable[[], object]) -> None:
-        import outcome
-        import trio
-
         self._left = left
         self._sealed = False
-        self._lowlevel = trio.lowlevel
-        self._value: Final = outcome.Value[object]
-        self._error: Final = outcome.Error
+        self._parts: Final = _slot_parts()
         self._task: trio.lowlevel.Task | None = None
 
     async def wait(self) -> object:
         """Wait until something is handed here. A checkpoint."""
-        self._task = self._lowlevel.current_task()
-        return await self._lowlevel.wait_task_rescheduled(self._abort)
+        lowlevel = self._parts.lowlevel
+        self._task = lowlevel.current_task()
+        return await lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
+        abort: type[trio.lowlevel.Abort] = self._parts.lowlevel.Abort
         if self._sealed or self._left():
-            return self._lowlevel.Abort.FAILED
+            return abort.FAILED
         self._task = None
-        return self._lowlevel.Abort.SUCCEEDED
+        return abort.SUCCEEDED
 
     @property
     def waits(self) -> bool:
@@ -143,16 +142,33 @@ class TrioSlot:
 
     def hand(self, value: object) -> None:
         """Let `wait` return this."""
-        self._wake(self._value(value))
+        self._wake(self._parts.value(value))
 
     def throw(self, error: BaseException) -> None:
         """Let `wait` raise this."""
-        self._wake(self._error(error))
+        self._wake(self._parts.error(error))
 
     def _wake(self, what: outcome.Outcome[object]) -> None:
         task, self._task = self._task, None
         assert task is not None, "nobody waits"
-        self._lowlevel.reschedule(task, what)
+        self._parts.lowlevel.reschedule(task, what)
+
+
+@attrs.frozen
+class _SlotParts:
+    """What a slot needs of Trio: there is one for each call, and an import looks at a lock."""
+
+    lowlevel: Any
+    value: Callable[[object], Any]
+    error: Callable[[BaseException], Any]
+
+
+@functools.cache
+def _slot_parts() -> _SlotParts:
+    import outcome
+    import trio
+
+    return _SlotParts(trio.lowlevel, outcome.Value[object], outcome.Error)
 
 
 class AsyncioSlot:

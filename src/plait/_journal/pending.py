@@ -208,6 +208,7 @@ PAST: Final = forms.fields(
     ending=forms.optional(ENDING),
     n=forms.COUNT,
     cancelled_in=forms.INTEGER,
+    cancelled_by=forms.COUNT,
     cancellations=forms.COUNT,
 )
 DEADLINE: Final = forms.fields(

@@ -31,7 +31,18 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
 class Group(RunsBranches):
-    """Several calls at a time. What a group starts has ended when it returns or raises."""
+    """Several calls at a time. What a group starts has ended when it returns or raises.
+
+    Example:
+        ```python
+        (user, sent) = await ctx.group.parallel(
+            (
+                lambda: ctx.step.run("update-user", update_user, user_id),
+                lambda: ctx.step.run("send-email", send_email, user_id),
+            )
+        )
+        ```
+    """
 
     def __init__(self, parts: Parts, step: RunsSteps) -> None:
         self._parts = parts

@@ -10,7 +10,9 @@ import weakref
 from collections.abc import Callable, MutableMapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import attrs
 
 from plait._engine.bodies.ports import Output as AnyOutput
 from plait._journal.outputs import Output, output_of
@@ -22,15 +24,17 @@ from .checks import Duration
 from .parts import Parts
 from .returned import innermost, name_of_handler, returned
 
-#: What is known of handlers by their annotations.
-_outputs: Final[MutableMapping[Any, Output]] = weakref.WeakKeyDictionary()
 
+@attrs.frozen
+class Handler:
+    """What is known of a function that is a handler: how it is called, and what it returns."""
 
-class Given(NamedTuple):
-    """What a call of `run` was given, looked at."""
-
-    policy: AnyRetryPolicy | None
+    name: str
     output: Output
+
+
+#: What was found out of handlers before: a call of a step is not to look at annotations again.
+_handlers: Final[MutableMapping[Any, Handler]] = weakref.WeakKeyDictionary()
 
 
 class StepCalls:
@@ -41,8 +45,8 @@ class StepCalls:
 
     def _look_at(
         self, step_id: object, handler: Callable[..., Any], output_type: Any, retry: Any
-    ) -> Given:
-        """Look at what `run` was given.
+    ) -> tuple[AnyRetryPolicy | None, Handler]:
+        """Look at what `run` was given: its policy, and what is known of the handler.
 
         Raises:
             TypeError: An argument is of another type.
@@ -53,7 +57,7 @@ class StepCalls:
         arguments.check_handler("handler", handler, f"ctx.step.run({step_id!r}")
         arguments.check_type(output_type)
         policy = self._parts.policy if retry is None else arguments.policy(retry)
-        return Given(policy, _output_for(handler, output_type))
+        return policy, _known(handler, output_type)
 
     async def _run(
         self,
@@ -61,6 +65,7 @@ class StepCalls:
         handler: Callable[..., Any],
         args: Sequence[object],
         policy: AnyRetryPolicy | None,
+        name: str,
         output: AnyOutput,
         *,
         undoable: bool = False,
@@ -68,7 +73,7 @@ class StepCalls:
         return await self._parts.calls.run(
             step_id,
             partial(self._attempt, handler, args),
-            name=name_of_handler(handler),
+            name=name,
             retry=policy,
             output=output,
             undoable=undoable,
@@ -108,14 +113,19 @@ class StepCalls:
         await self._parts.calls.sleep_until(step_id, moment)
 
 
-def _output_for(handler: Callable[..., Any], output_type: Any) -> Output:
+def _known(handler: Callable[..., Any], output_type: Any) -> Handler:
     if output_type is not None:
-        return output_of(output_type)
+        return _found(handler, output_type)
     inner = innermost(handler)
     try:
-        known = _outputs.get(inner)
+        known = _handlers.get(inner)
     except TypeError:  # it has no hash, or nobody can refer to it weakly
-        return output_of(returned(handler))
+        return _found(handler, None)
     if known is None:
-        known = _outputs[inner] = output_of(returned(handler))
+        known = _handlers[inner] = _found(handler, None)
     return known
+
+
+def _found(handler: Callable[..., Any], output_type: Any) -> Handler:
+    hint = returned(handler) if output_type is None else output_type
+    return Handler(name_of_handler(handler), output_of(hint))

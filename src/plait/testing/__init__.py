@@ -5,6 +5,8 @@
     check_workflow        plait's promises, on a workflow of yours
     WorkflowTestRunner    all that a run shows      task_tree    a look at what is alive
     check_journal         what plait relies on, of a journal of yours
+    check_recovery        a durable function of yours, recovered from each crash
+    context               a durable function, called as any other
 
 Imported by itself (`import plait.testing`), since it loads Trio. Only `explore_schedules`,
 `schedules` and `check_journal` need Hypothesis.
@@ -15,6 +17,7 @@ from plait.testing._clock import run as run
 from plait.testing._context import context as context
 from plait.testing._explore import explore_schedules as explore_schedules
 from plait.testing._journal_laws import check_journal as check_journal
+from plait.testing._recovery import check_recovery as check_recovery
 from plait.testing._runner import WorkflowTestResult as WorkflowTestResult
 from plait.testing._runner import WorkflowTestRunner as WorkflowTestRunner
 from plait.testing._schedules import schedules as schedules

@@ -48,6 +48,8 @@ THREADS = 40
 class Nobody:
     """Stands where a run would have somebody look out for events, and run other functions."""
 
+    since: int = 0
+
     def look_out(self, key: Key, event: str) -> object:
         """Do nothing: the result is given."""
 
@@ -59,6 +61,16 @@ class Nobody:
 
     def cancel(self, key: Key, child: str) -> object:
         """Do nothing."""
+
+    def overdue(self, key: Key, over: Callable[[], object]) -> bool:
+        """Say that nothing is looked for."""
+        del key, over
+        return False
+
+    async def over(self, child: str, /) -> None:
+        """Wait for nobody. A checkpoint."""
+        del child
+        await native.current().checkpoint()
 
     settle = UNCHANGED.settle
     read = UNCHANGED.read

@@ -136,6 +136,8 @@ def cancels(life: Life) -> None:
     late = life.calls("charge")
     life.hear(stimuli.CancelAsked, "the shop is closed")
     life.hear(of_calls.CallCancelled, late)
+    life.now -= 0.25  # its turn to leave has come in the same moment
+    life.hear(of_calls.AtRest)
     life.hear(stimuli.BodyCancelled)
     life.synced()
     life.is_undone(done)

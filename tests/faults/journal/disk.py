@@ -168,10 +168,19 @@ class Process:
         found = self.disk.streams.get(stream, [])[after : after + limit]
         return [attrs.evolve(entry, status=None, opening=None) for entry in found]
 
-    async def streams(self, *, after: str = "", limit: int = 100, **_: object) -> list[StreamInfo]:
+    async def streams(
+        self,
+        *,
+        app_id: str | None = None,
+        status: Sequence[str] = (),
+        after: str = "",
+        limit: int = 100,
+    ) -> list[StreamInfo]:
         assert self._backend is not None
-        names = sorted(name for name in self.disk.streams if name > after)
-        return [self.disk.info(name) for name in names[:limit]]
+        found = [self.disk.info(name) for name in sorted(self.disk.streams) if name > after]
+        if app_id is not None:
+            found = [info for info in found if info.app_id == app_id]
+        return [info for info in found if not status or info.status in status][:limit]
 
     async def prune(self, *, ended_before: float) -> int:
         raise NotImplementedError

@@ -27,7 +27,7 @@ import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -61,6 +61,20 @@ MOST = 40
 PATIENCE = 60.0
 #: Of a process that has seen the end of the run.
 DONE = 0
+
+
+@attrs.frozen
+class Load:
+    """What is killed, and what must be true of what is left."""
+
+    #: The module whose `main` it is.
+    command: str
+    #: What a process does, the life that has this number.
+    live: Callable[[Path, int, Log], Awaitable[None]]
+    #: Compares the log with the file, counts what the kills have hit, and says what is wrong.
+    judge: Callable[[Path, Counter[str]], Iterator[str]]
+    #: How much a process has written to its log when it is killed, at most.
+    furthest: int = FURTHEST
 
 
 # ---------------------------------------------------------------- the process that is killed
@@ -150,7 +164,7 @@ async def _answer(run: Any, journal: Watched) -> None:
                 run.send_event(Answer(about=event.about, text=f"yes to {event.about}"))
 
 
-def fork(folder: Path, life: int, backend: str) -> int:
+def fork(load: Load, folder: Path, life: int, backend: str) -> int:
     """Start a process that takes the run up. It never returns here."""
     if pid := os.fork():
         return pid
@@ -159,7 +173,7 @@ def fork(folder: Path, life: int, backend: str) -> int:
         log = Log(folder / "log")
         known = {*sys.modules}
         try:
-            anyio.run(_live, folder, life, log, backend=backend)
+            anyio.run(load.live, folder, life, log, backend=backend)
             log.write("modules", [name for name in [*sys.modules] if name not in known])
             status = DONE
         except BaseException:  # noqa: BLE001 - told to the judge
@@ -168,12 +182,12 @@ def fork(folder: Path, life: int, backend: str) -> int:
         os._exit(status)
 
 
-def warm_up() -> None:
+def warm_up(load: Load) -> None:
     """Import all that a process will need: one of them says what that is."""
     for backend in BACKENDS:
         folder = Path(tempfile.mkdtemp(prefix="kill-"))
         try:
-            os.waitpid(fork(folder, 0, backend), 0)
+            os.waitpid(fork(load, folder, 0, backend), 0)
             lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
             for kind, *values in lines:
                 if kind == "raised":
@@ -200,7 +214,7 @@ class Report:
     seen: Counter[str] = attrs.field(factory=Counter)
 
 
-def one_run(seed: int, number: int) -> Report:
+def one_run(load: Load, seed: int, number: int) -> Report:
     """Have a run killed again and again until it has ended, and look at what is left."""
     random = Random(f"kill {seed} {number}")
     report = Report(number)
@@ -208,8 +222,8 @@ def one_run(seed: int, number: int) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="kill-", dir=_memory()))
     try:
         for life in range(MOST + 2):
-            pid = fork(folder, life, backend)
-            written = random.randrange(FURTHEST) if random.randrange(EARLY) else 0
+            pid = fork(load, folder, life, backend)
+            written = random.randrange(load.furthest) if random.randrange(EARLY) else 0
             moment = random.uniform(0, MOMENT if written else 10 * MOMENT)
             if life == MOST:
                 written = sys.maxsize
@@ -228,7 +242,7 @@ def one_run(seed: int, number: int) -> Report:
                 report.wrong.append(f"a process ended with {status}")
             if life > 0 or status != DONE:
                 break  # and once more if it was never killed: then a run that has ended is taken up
-        report.wrong += judge(folder, report.seen)
+        report.wrong += load.judge(folder, report.seen)
     finally:
         shutil.rmtree(folder)
     return report
@@ -271,7 +285,7 @@ def judge(folder: Path, seen: Counter[str]) -> Iterator[str]:
     lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
     rows: list[tuple[str, int, str, bytes]] = []
     try:
-        rows = _rows(folder / "runs.db")
+        rows = rows_of(folder / "runs.db")
     except sqlite3.Error as error:
         yield f"the file cannot be read: {error}"
     book: dict[str, list[Line]] = {}
@@ -279,7 +293,7 @@ def judge(folder: Path, seen: Counter[str]) -> Iterator[str]:
     for stream, n, kind, body in rows:
         book.setdefault(stream, []).append(_line(n, kind, body))
         bodies[stream, n] = zlib.crc32(body)
-    yield from _verified(folder / "runs.db")
+    yield from verified(folder / "runs.db")
     for stream, written in book.items():
         if [line.n for line in written] != [*range(1, len(written) + 1)]:
             yield f"{stream} has gaps"
@@ -307,7 +321,8 @@ def judge(folder: Path, seen: Counter[str]) -> Iterator[str]:
     _count(seen, notes, book)
 
 
-def _rows(path: Path) -> list[tuple[str, int, str, bytes]]:
+def rows_of(path: Path) -> list[tuple[str, int, str, bytes]]:
+    """Read all entries, if the file is sound."""
     connection = sqlite3.connect(path)
     try:
         (said,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -319,7 +334,8 @@ def _rows(path: Path) -> list[tuple[str, int, str, bytes]]:
         connection.close()
 
 
-def _verified(path: Path) -> list[str]:
+def verified(path: Path) -> list[str]:
+    """Have the journal look at its file itself."""
     asked = SqliteJournal(path).verify()
     try:
         asked.send(None)  # of a closed journal: it waits for nothing
@@ -345,19 +361,21 @@ def _count(seen: Counter[str], notes: Sequence[Note], book: dict[str, list[Line]
 # ---------------------------------------------------------------- the command
 
 
-def _job(seed: int, job: int, jobs: int, kills: int, out: Callable[[str], object]) -> int:
+def _job(
+    load: Load, seed: int, job: int, jobs: int, kills: int, out: Callable[[str], object]
+) -> int:
     """Do one process' part; how many runs went wrong."""
     number, killed, failed = job, 0, 0
     seen: Counter[str] = Counter()
     while killed < kills:
-        report = one_run(seed, number)
+        report = one_run(load, seed, number)
         killed += report.kills
         seen += report.seen
         seen["runs"] += 1
         seen["kills"] += report.kills
         if report.wrong:
             failed += 1
-            out(_line_of(seed, report))
+            out(_line_of(load, seed, report))
             if failed >= 5:
                 break
         number += jobs
@@ -365,33 +383,32 @@ def _job(seed: int, job: int, jobs: int, kills: int, out: Callable[[str], object
     return failed
 
 
-def _line_of(seed: int, report: Report) -> str:
+def _line_of(load: Load, seed: int, report: Report) -> str:
     said = " ".join(" and ".join(report.wrong[:3]).split())[:600]
     more = f" (and {len(report.wrong) - 1} more)" if len(report.wrong) > 1 else ""
     return (
-        f"python -m tests.faults.journal.kill --seed {seed} --only {report.number} --times 50"
-        f"  # {said}{more}"
+        f"python -m {load.command} --seed {seed} --only {report.number} --times 50  # {said}{more}"
     )
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], load: Load) -> int:
     """Do what the command line says; 1 if something was lost."""
-    parser = argparse.ArgumentParser("python -m tests.faults.journal.kill")
+    parser = argparse.ArgumentParser(f"python -m {load.command}")
     parser.add_argument("--kills", type=int, default=1000, help="how many, at least")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--only", type=int, help="this run alone")
     parser.add_argument("--times", type=int, default=1, help="how often, with --only")
     told = parser.parse_args(arguments)
-    warm_up()
+    warm_up(load)
     if told.only is not None:
-        reports = [one_run(told.seed, told.only) for _ in range(told.times)]
+        reports = [one_run(load, told.seed, told.only) for _ in range(told.times)]
         for report in reports:
             print(f"{report.kills} kills", *report.wrong, sep="\n  ")
         return int(any(report.wrong for report in reports))
     began = time.monotonic()
     readers = [
-        _start_job(told.seed, job, told.jobs, -(-told.kills // told.jobs))
+        _start_job(load, told.seed, job, told.jobs, -(-told.kills // told.jobs))
         for job in range(told.jobs)
     ]
     seen: Counter[str] = Counter()
@@ -413,7 +430,7 @@ def main(arguments: Sequence[str]) -> int:
     return int(bool(failed))
 
 
-def _start_job(seed: int, job: int, jobs: int, kills: int) -> tuple[int, int]:
+def _start_job(load: Load, seed: int, job: int, jobs: int, kills: int) -> tuple[int, int]:
     reader, writer = os.pipe()
     sys.stdout.flush()
     if pid := os.fork():
@@ -426,7 +443,7 @@ def _start_job(seed: int, job: int, jobs: int, kills: int) -> tuple[int, int]:
         def out(text: str) -> None:
             os.write(writer, (text + "\n").encode())
 
-        _job(seed, job, jobs, kills, out)
+        _job(load, seed, job, jobs, kills, out)
         code = 0
     except BaseException:  # noqa: BLE001 - told
         traceback.print_exc()
@@ -434,5 +451,8 @@ def _start_job(seed: int, job: int, jobs: int, kills: int) -> tuple[int, int]:
         os._exit(code)
 
 
+WORKFLOW = Load("tests.faults.journal.kill", _live, judge)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], WORKFLOW))

@@ -18,7 +18,7 @@ ROOT: Final = HERE.parents[2]
 PACKAGE: Final = ROOT / "src" / "plait"
 
 #: One file a layer.
-LAYERS: Final = ("kernel", "engine", "events", "journal")
+LAYERS: Final = ("kernel", "engine", "events", "journal", "durable")
 
 
 @attrs.frozen(kw_only=True)

@@ -93,6 +93,15 @@ def test_while_a_run_is_unfinished_it_may_wait_for_any_event():
     assert got(app.send(name="b"), effects.RefuseEvents)
 
 
+def test_an_event_that_was_accepted_is_not_refused_when_it_comes_again():
+    app = App(fn(on="a"))
+    app.send(name="a")
+    app.send(name="b", id="told")
+    app.end("f-1")
+    assert not got(app.send(name="b", id="told"), effects.RefuseEvents)
+    assert got(app.send(name="b", id="news"), effects.RefuseEvents)
+
+
 def test_an_event_of_a_later_time_is_queued_then():
     app = App(fn(rate_limit=RateLimit(1, 10)))
     app.send("late", ts=1_060_000)

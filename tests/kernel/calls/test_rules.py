@@ -210,13 +210,14 @@ def test_a_cancelled_invoke_cancels_its_child_wherever_it_is() -> None:
     desk.sync()
     again = desk.again()  # it is held here: the child does not run
     again.call(op="invoke")
-    assert again.cancelled(key) == [effects.CancelChild(key, "c1"), effects.LetGo(key)]
+    assert again.cancelled(key) == [effects.CancelChild(key, "c1")]
     assert again.tell(stimuli.ChildEnded(desk.now, key, error="cancelled")) == []
-    other = desk.again()  # it is not even made: its scope was cancelled before
+    other = desk.again()  # its scope was cancelled before it is made
     _, todo = other.call(op="invoke", cancelled=True)
-    assert todo == [effects.CancelChild(key, "c1"), effects.LetGo(key)]
+    assert todo == [effects.CancelChild(key, "c1")]
     assert isinstance(other.last, records.CallCancelled)
-    assert desk.cancelled(key) == [effects.CancelChild(key, "c1"), effects.LetGo(key)]
+    assert other.rest() == [effects.LetGo(key)]
+    assert desk.cancelled(key) == [effects.CancelChild(key, "c1")]
     assert desk.state.cancellations(key) == 1
     assert desk.state.cancellations(Key((), "b", 0)) == 0
 
@@ -337,10 +338,12 @@ def test_what_an_earlier_process_began_is_cancelled_by_a_scope_that_now_is_soone
     slow, _ = desk.call("slow", retry=TWICE)
     desk.raised(slow)
     again = desk.again()
-    assert again.call("nap", "sleep", cancelled=True) == (nap, [effects.LetGo(nap)])
+    assert again.call("nap", "sleep", cancelled=True) == (nap, [])
     assert again.last == records.CallCancelled(100.0, nap, 0)
-    assert again.call("slow", cancelled=True) == (slow, [effects.LetGo(slow)])
+    assert again.call("slow", cancelled=True) == (slow, [])
     assert again.last == records.CallCancelled(100.0, slow, 0)
+    assert again.rest() == [effects.LetGo(nap)]
+    assert again.rest() == [effects.LetGo(slow)]
 
 
 def test_a_cancelled_call_waits_for_the_same_cancellation() -> None:
@@ -348,22 +351,87 @@ def test_a_cancelled_call_waits_for_the_same_cancellation() -> None:
     first, _ = desk.call("first", path=(0,))
     loser, _ = desk.call("loser", path=(1,))
     desk.returned(first)
-    assert desk.cancelled(loser) == [effects.LetGo(loser)]
+    assert desk.cancelled(loser) == []
     assert desk.last == records.CallCancelled(100.0, loser, 0)
     again = desk.again()
     again.call("first", path=(0,))
     again.call("loser", path=(1,))
     assert [out.key for out in again.rest()] == [first]
-    assert again.cancelled(loser) == [effects.LetGo(loser)]
+    assert again.cancelled(loser) == []
+    assert again.rest() == [effects.LetGo(loser)]
     assert again.kinds().count(records.CallCancelled) == 1
     early = desk.again()
-    assert early.call("loser", path=(1,), cancelled=True) == (loser, [effects.LetGo(loser)])
+    assert early.call("loser", path=(1,), cancelled=True) == (loser, [])
+    assert early.rest() == [effects.LetGo(loser)]
     assert early.kinds().count(records.CallCancelled) == 1
     later = desk.again(attempt=1)  # it binds no more
     later.call("loser", path=(1,))
     assert later.rest() == [effects.RunHandler(loser, 0)]
-    assert later.cancelled(loser) == [effects.LetGo(loser)]
+    assert later.cancelled(loser) == []
     assert later.state.cancellations(loser) == 2
+
+
+def test_a_cancelled_call_is_let_go_in_its_turn_in_each_life() -> None:
+    """Its handler took its time to clean up; two outcomes came meanwhile, and one after it."""
+    desk = Desk()
+    loser, _ = desk.call("loser", path=(1,))
+    keys = [desk.call(name, path=(2,))[0] for name in "abc"]
+    desk.returned(keys[0])
+    desk.returned(keys[1])
+    assert desk.cancelled(loser) == []
+    desk.returned(keys[2])
+    assert desk.cancelled(loser) == []  # again, by another scope: it waits already
+    desk.tell(stimuli.Acknowledged(desk.now, desk.kept[-4][0]))
+    told = [desk.rest()]  # the second outcome is not on disk, and none overtakes it
+    assert not desk.state.may_move
+    assert desk.rest() == []
+    desk.sync()
+    while more := desk.rest():
+        told.append(more)
+    assert [effect.key for (effect,) in told] == [keys[0], keys[1], loser, keys[2]]
+    again = desk.again()
+    again.call("loser", path=(1,))
+    for name in "abc":
+        again.call(name, path=(2,))
+    assert again.cancelled(loser) == []  # at once: it does not run
+    assert [again.rest() for _ in told] == told
+    assert again.rest() == []
+
+
+def test_a_cancellation_whose_record_was_lost_comes_behind_all_that_is_on_disk() -> None:
+    desk = Desk()
+    loser, _ = desk.call("loser", path=(1,))
+    others = [desk.call(name, path=(2,))[0] for name in "ab"]
+    for key in others:
+        desk.returned(key)
+    again = desk.again()  # it died while the loser cleaned up
+    again.call("loser", path=(1,))
+    again.call("a", path=(2,))
+    again.call("b", path=(2,))
+    assert again.cancelled(loser) == []
+    told = [effect for _ in range(4) for effect in again.rest()]
+    assert [effect.key for effect in told] == [*others, loser]
+    assert told[-1] == effects.LetGo(loser)
+
+
+def test_a_cancelled_call_waits_for_no_disk() -> None:
+    desk = Desk()
+    key, _ = desk.call()
+    assert desk.cancelled(key) == []
+    assert desk.state.may_move
+    assert desk.rest() == [effects.LetGo(key)]
+    assert desk.state.confirmed < desk.state.last_n
+    assert desk.state.handed == 0
+    assert not desk.state.may_move
+
+
+def test_a_call_that_waits_to_leave_is_let_go_at_once_when_the_body_is_stopped() -> None:
+    desk = Desk()
+    key, _ = desk.call()
+    desk.cancelled(key)
+    desk.tell(stimuli.Suspended(desk.now))
+    assert desk.rest() == []
+    assert desk.cancelled(key) == [effects.LetGo(key)]
 
 
 def test_a_cancelled_call_that_nothing_cancels_any_more_is_refused() -> None:
@@ -395,7 +463,8 @@ def test_a_raw_deadline_may_end_the_wait_and_is_warned_of_once() -> None:
     again.call("loser", bounded=True)
     assert again.rest() == [effects.Warn(key)]
     assert again.rest() == []
-    assert again.cancelled(key) == [effects.LetGo(key)]
+    assert again.cancelled(key) == []
+    assert again.rest() == [effects.LetGo(key)]
 
 
 def test_a_deadline_that_ticks_may_end_the_wait() -> None:
@@ -419,16 +488,16 @@ def test_what_waits_is_taken_back_with_its_call() -> None:
     slow, _ = desk.call("slow", retry=TWICE)
     desk.raised(slow)
     unconfirmed, _ = desk.call("unconfirmed", "sleep")
-    assert desk.cancelled(unconfirmed) == [effects.LetGo(unconfirmed)]
+    assert desk.cancelled(unconfirmed) == []
     todo = desk.sync()
     assert {effect.key for effect in todo} == {nap, wait, child, slow}
-    assert desk.cancelled(nap)[:-1] == [effects.ClearAlarm(nap)]
-    assert desk.cancelled(wait)[:-1] == [effects.ClearAlarm(wait), effects.Forget(wait)]
-    assert desk.cancelled(child)[:-1] == [
+    assert desk.cancelled(nap) == [effects.ClearAlarm(nap)]
+    assert desk.cancelled(wait) == [effects.ClearAlarm(wait), effects.Forget(wait)]
+    assert desk.cancelled(child) == [
         effects.ClearAlarm(child),
         effects.CancelChild(child, "c1"),
     ]
-    assert desk.cancelled(slow)[:-1] == [effects.ClearAlarm(slow)]
+    assert desk.cancelled(slow) == [effects.ClearAlarm(slow)]
     assert desk.due(nap) == []
     assert desk.tell(stimuli.EventArrived(desk.now, wait, "late")) == []
 
@@ -629,7 +698,8 @@ def test_what_completed_is_undone_the_last_first_and_each_once() -> None:
         again.rest()
     assert again.state.may_move
     assert again.rest() == [effects.Cancel((keys[3],))]
-    assert again.cancelled(keys[3]) == [effects.LetGo(keys[3])]
+    assert again.cancelled(keys[3]) == []
+    assert again.rest() == [effects.LetGo(keys[3])]
     assert again.state.to_undo == (keys[0], keys[1])
     assert again.call(key=undo, op="rollback") == (undo, [])
     assert [out.key for out in again.rest()] == [undo]

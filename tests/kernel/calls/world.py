@@ -5,8 +5,9 @@ who moves next, when what is appended reaches the disk, what ends first, and whe
 What a handler returns tells how often it has run: a second run would be seen in the result.
 
 Laws, watched all the time:
-1. the outcomes are handed out as they were in the life before, up to the first that came when a
-   record had been appended that is lost now: a call whose end is on its way cannot be cancelled, and
+1. the outcomes are handed out, and cancelled calls let go, as they were in the life before, however
+   long the handlers then took to clean up; up to the first that came when a record had been appended
+   that is lost now: a call whose end is on its way cannot be cancelled, and
    if that end is lost the call is cancelled after all. What came of it is lost with it;
 2. a call whose end is on disk never runs again;
 3. a call that was cancelled never runs again in the same attempt of the body, also if the record of
@@ -274,7 +275,11 @@ class Life:
     alarms: dict[Key, float] = attrs.field(factory=dict)
     awaited: dict[Key, str] = attrs.field(factory=dict)
     children: dict[Key, str] = attrs.field(factory=dict)
-    #: What was handed out, and how many pieces had been appended by then.
+    #: Handlers that were cancelled, and clean up.
+    cleaning: set[Key] = attrs.field(factory=set)
+    #: Races that are to be decided when the body is at rest.
+    undecided: list[Team] = attrs.field(factory=list)
+    #: What was handed out or let go, and how many pieces had been appended by then.
     handed: list[tuple[int, int]] = attrs.field(factory=list)
     end: tuple[str, Any] | None = None
     suspending: bool = False
@@ -369,9 +374,7 @@ class Life:
                 assert not self.runnable(), "not at rest"
                 assert self.on_disk(n), "law 4"
                 assert key_of(key_text(key)) == key
-                if self.world.expected:  # law 1
-                    assert n == self.world.expected.pop(0), "another order"
-                self.handed.append((n, len(world.log)))
+                self.comes(n)
                 assert self.state.last_handed == n
                 if isinstance(outcome, records.DeadlineFired):
                     self.cancel(self.scopes[key])
@@ -381,11 +384,15 @@ class Life:
                 self.wake(key, told)
             case effects.LetGo(key):
                 self.forget(key)
+                if (past := self.state.past.get(key)) and past.cancelled_by and not self.suspending:
+                    assert not self.runnable(), "not at rest"
+                    self.comes(past.cancelled_by)
                 self.wake(key, ("throw", Cancelled()))
             case effects.Cancel(keys):
                 if self.tasks:
                     self.cancel(self.tasks[0].scopes[0])
-                assert not {*keys} & {*self.callers}, "every held call is gone"
+                left = {*keys} & {*self.callers}
+                assert left <= {*self.state.leaving}, "every held call is gone"
             case effects.Refuse(key, why):
                 if isinstance(why, refusals.Suspending):
                     self.wake(key, ("throw", Cancelled()))
@@ -396,6 +403,12 @@ class Life:
             case _:
                 raise AssertionError(effect)
         assert chance
+
+    def comes(self, n: int) -> None:
+        """Law 1."""
+        if self.world.expected:
+            assert n == self.world.expected.pop(0), "another order"
+        self.handed.append((n, len(self.world.log)))
 
     def forget(self, key: Key) -> None:
         """A call was cancelled; a handler with it."""
@@ -416,8 +429,13 @@ class Life:
     def cancel(self, scope: Scope) -> None:
         scope.cancelled = True
         for task in [*self.tasks]:
-            if task.cancelled and task.waits_for is not None:
-                self.tell(stimuli.CallCancelled(self.world.now, task.waits_for))
+            key = task.waits_for
+            if not task.cancelled or key is None:
+                continue
+            if not self.suspending and self.handlers.pop(key, None) is not None:
+                self.cleaning.add(key)
+            elif self.suspending or key not in self.cleaning:
+                self.tell(stimuli.CallCancelled(self.world.now, key))
 
     def step(self, task: Task) -> None:
         assert task.told is not None
@@ -440,7 +458,9 @@ class Life:
             self.end = (how, what)
             return
         team.ends[task.place] = (len(self.handed), how, what)
-        if how != "cancelled" and (team.race or how == "failed"):
+        if how != "cancelled" and team.race:
+            self.undecided.append(team)
+        elif how == "failed":
             self.cancel(team.scope)
         if len(team.ends) == team.size:
             self.joined(team)
@@ -583,6 +603,7 @@ class Life:
         ready = self.runnable()
         may: list[Any] = [("step", task) for task in ready]
         may += [("end", key) for key in self.handlers]
+        may += [("clean", key) for key in sorted(self.cleaning, key=key_text)]
         overdue = [(at, key) for key, at in self.alarms.items() if at <= world.now]
         if overdue:
             first = min(at for at, _ in overdue)
@@ -592,7 +613,8 @@ class Life:
         may += [("event", key) for key in waits]
         if world.synced < len(world.log):
             may.append(("sync", None))
-        if not ready and (state.may_move or chance.randrange(4) == 0):  # it may be told in vain
+        wanted = state.may_move or self.undecided
+        if not ready and (wanted or chance.randrange(4) == 0):  # it may be told in vain
             may.append(("rest", None))
         if not may:
             assert self.alarms, "nothing will ever happen"
@@ -604,6 +626,9 @@ class Life:
                 self.step(whom)
             case "end":
                 self.handler_ends(whom)
+            case "clean":
+                self.cleaning.remove(whom)
+                self.tell(stimuli.CallCancelled(world.now, whom))
             case "due":
                 del self.alarms[whom]
                 self.tell(stimuli.Due(world.now, whom))
@@ -616,6 +641,8 @@ class Life:
                     self.awaited.pop(whom, None)
             case "sync":
                 self.sync(chance.randint(world.synced + 1, len(world.log)))
+            case _ if self.undecided:
+                self.cancel(self.undecided.pop(0).scope)
             case _:
                 self.tell(stimuli.AtRest(world.now))
 

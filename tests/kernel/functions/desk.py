@@ -106,7 +106,9 @@ class Desk:
         return self.tell(stimuli.CancelAsked(self.now, reason))
 
     def let_go(self, key: Key) -> list[Any]:
-        return self.tell(of_calls.CallCancelled(self.now, key))
+        """Cancel a call; unless that is enough, its turn to leave has come as well."""
+        todo = self.tell(of_calls.CallCancelled(self.now, key))
+        return todo + self.rest() if key in self.state.calls.leaving else todo
 
     def suspend(self) -> list[Any]:
         return self.tell(of_calls.Suspended(self.now))

@@ -356,6 +356,7 @@ class Life:
             case effects.CancelBody() | calls.Cancel():
                 self.cancelled = True
                 if self.waits is not None:
+                    self.handler = None
                     self.tell(told.CallCancelled(self.world.now, self.waits))
             case effects.Undo(key):
                 assert self.on_disk(records.RollbackBegun, records.FunctionStarted)

@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from plait._engine import native
+from plait._engine.desk import reading
+from plait._journal.codec import from_bytes
 from plait._strands._durable.app import App
 from plait._strands._durable.event import Event
 from plait._strands._durable.triggers import TriggerEvent
@@ -90,17 +93,12 @@ class Flow:
 
     async def kinds(self, kind):
         """The records of a kind in the app's stream, as JSON."""
-        from plait._journal.codec import from_bytes
-
         async with self.opened() as journal:
             entries = await journal.read("app/shop", limit=10_000)
         return [from_bytes(entry.body) for entry in entries if entry.kind == kind]
 
     @asynccontextmanager
     async def opened(self):
-        from plait._engine import native
-        from plait._engine.desk import reading
-
         async with reading(self.journal, native.current()):
             yield self.journal
 

@@ -39,12 +39,16 @@ class Lookout:
     if_exp: object
     buffer: bool
     output: Output = attrs.field(factory=Output.of_events)
+    since: int = 0
 
     def look_out(self, key, event):
         self.host.lookouts[key] = (event, self)
 
     def forget(self, key):
         self.host.lookouts.pop(key, None)
+
+    def overdue(self, key, over):
+        return False
 
     def settle(self, value):
         return value, value
@@ -75,6 +79,9 @@ class Children:
     def cancel(self, key, child):
         self.host.invoked.pop(key)
         self.host.stopped.append(child)
+
+    async def over(self, child):
+        await self.host.backend.checkpoint()
 
 
 class Hosted(Life):

@@ -511,7 +511,7 @@ class Full(MemoryJournal):
 
 
 @in_virtual_time
-@pytest.mark.parametrize("room", range(7))
+@pytest.mark.parametrize("room", range(5))
 async def test_a_journal_that_fails_suspends_and_comes_out(room):
     journal = Full(room)
     app, fn, _ = shop(journal)
@@ -523,7 +523,7 @@ async def test_a_journal_that_fails_suspends_and_comes_out(room):
 
 
 @in_virtual_time
-@pytest.mark.parametrize("room", range(7))
+@pytest.mark.parametrize("room", range(5))
 async def test_a_journal_that_fails_comes_out_of_serve(room):
     journal = Full(room)
     app, _, done = shop(journal)

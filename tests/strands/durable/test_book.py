@@ -187,6 +187,52 @@ async def test_an_error_that_is_caught_inside_loses_nothing() -> None:
     assert (journal.pieces, told) == ([[("r1", 1)]], [None])
 
 
+async def test_what_is_gathered_in_one_pass_is_one_append() -> None:
+    journal, soon, told = Noted(), [], []
+
+    def first(n: int, error: object) -> None:
+        told.append(("first", n, error))
+
+    def second(n: int, error: object) -> None:
+        told.append(("second", n, error))
+
+    async with opened(journal):
+        book = Book("shop", journal, call_soon=soon.append)
+        one, two = run_of(book, "r1", STARTED)
+        book.gather([one], 1, first)
+        book.gather([two], 2, first)
+        book.gather(run_of(book, "r2"), 1, second)
+        assert (journal.pieces, len(soon)) == ([], 1), "asked for once, and not appended yet"
+        soon.pop()()
+        assert journal.pieces == [[("r1", 1), ("r1", 2), ("r2", 1)]]
+        book.flush()
+        assert len(journal.pieces) == 1, "there is nothing left"
+        assert told == []
+    assert told == [("first", 2, None), ("second", 1, None)]
+
+
+async def test_what_was_gathered_goes_before_what_is_appended_later() -> None:
+    journal, soon, told = Noted(), [], []
+    async with opened(journal):
+        book = Book("shop", journal, call_soon=soon.append)
+        book.gather(run_of(book, "r1"), 1, lambda n, _: told.append(n))
+        book.append(run_of(book, "r2"), told.append)
+        book.gather(run_of(book, "r3"), 1, lambda n, _: told.append(n))
+        with book.together():
+            book.append(run_of(book, "r4"), told.append)
+            book.gather(run_of(book, "r5"), 1, lambda n, _: told.append(n))
+        assert journal.pieces == [[("r1", 1)], [("r2", 1)], [("r3", 1)], [("r4", 1), ("r5", 1)]]
+    assert told == [1, None, 1, None, 1]
+
+
+async def test_who_gathers_is_told_if_the_journal_takes_nothing() -> None:
+    journal, told = MemoryJournal(), []
+    book = Book("shop", journal, call_soon=lambda _: None)
+    book.gather(run_of(book, "r1"), 1, lambda n, error: told.append((n, type(error))))
+    book.flush()
+    assert told == [(1, JournalError)]
+
+
 async def test_one_who_raises_when_told_keeps_nobody_from_being_told() -> None:
     told: list[object] = []
 

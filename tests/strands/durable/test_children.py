@@ -84,6 +84,26 @@ async def test_a_child_that_fails_is_a_step_error_with_its_name_and_message():
 
 
 @in_virtual_time
+async def test_the_failure_of_a_child_s_step_has_the_name_of_what_its_handler_raised():
+    app, world = app_of(), World()
+
+    async def child(ctx: Context) -> None:
+        await ctx.step.run("s", world.step("s", error=OSError("no disk")), retry=0)
+
+    inner = declare(app, child, fn_id="child")
+
+    async def parent(ctx: Context) -> None:
+        await ctx.step.invoke("call", function=inner)
+
+    with pytest.raises(StepError) as caught:
+        await app.invoke(declare(app, parent), run_id="r1")
+    assert (caught.value.step_id, caught.value.name) == ("call", "OSError")
+    assert caught.value.message == "no disk"
+    errors = {str(run.error) for run in await app.runs()}
+    assert errors == {"OSError: no disk"}
+
+
+@in_virtual_time
 async def test_a_child_that_takes_too_long_is_cancelled_and_its_clean_up_is_over():
     app, world = app_of(), World()
     fn = family(app, world, seconds=1000, timeout=10)
@@ -170,7 +190,7 @@ async def test_a_child_that_loses_a_race_is_over_when_the_race_is():
 
 @in_virtual_time
 async def test_a_child_waits_in_the_queue_of_its_function():
-    app, world = app_of(), World()
+    app = app_of()
 
     async def child(ctx: Context) -> float:
         await ctx.step.sleep("nap", 10)
@@ -254,7 +274,7 @@ async def test_spawning_a_child_shifts_no_plain_task_of_the_body():
 
 @in_virtual_time
 async def test_events_are_sent_and_waited_for_between_runs():
-    app, world = app_of(), World()
+    app = app_of()
 
     async def waits(ctx: Context) -> object:
         event = await ctx.step.wait_for_event("reply", event="reply", timeout=100)
@@ -299,3 +319,90 @@ async def test_handlers_have_slots():
         await worker.drain()
         assert anyio.current_time() - began == pytest.approx(30, abs=0.5)
     assert max(world.log) == 2
+
+
+@in_virtual_time
+async def test_entering_a_child_again_shifts_no_plain_task_of_the_body():
+    def make(journal):
+        app, world = app_of(journal), World()
+
+        async def child(ctx: Context) -> int:
+            return await ctx.step.run("in-child", world.step("in-child", 1, seconds=5))
+
+        inner = declare(app, child, fn_id="child", trigger=TriggerEvent("other"))
+
+        async def parent(ctx: Context) -> None:
+            await ctx.group.parallel((lambda: ctx.step.sleep("long", 20), lambda: branch(ctx)))
+
+        async def branch(ctx: Context) -> None:
+            await nap(1)  # by then nothing is left to replay: the call enters the child by itself
+
+            async def one() -> None:
+                await ctx.step.run("a", world.step("a", 2))
+
+            async with native.current().open_nursery() as nursery:
+                await ctx.step.invoke("call", function=inner)
+                nursery.start_soon(one)
+
+        return app, declare(app, parent)
+
+    journal = Kept()
+    app, fn = make(journal)
+    with anyio.move_on_after(3):
+        await app.invoke(fn, run_id="r1")
+    app, fn = make(journal)
+    await app.invoke(fn, run_id="r1")
+    ended = [e.key for e in journal._streams["r1"].entries if e.kind == "step.completed"]
+    assert ended == [
+        '[[["g",0,1]],"call",0]',
+        '[[["g",0,1],0],"a",0]',
+        '[[["g",0,0]],"long",0]',
+    ]
+
+
+@in_virtual_time
+async def test_a_child_is_suspended_when_its_parent_is_held():
+    journal, world = Kept(), World()
+
+    def make(handler):
+        app = app_of(journal)
+
+        async def child(ctx: Context) -> None:
+            try:
+                await ctx.step.run("in-child", world.step("in-child", seconds=1000))
+            finally:
+                world.log.append("clean child")
+
+        inner = declare(app, child, fn_id="child", trigger=TriggerEvent("other"))
+
+        async def parent(ctx: Context) -> None:
+            await ctx.group.parallel(
+                (
+                    lambda: ctx.step.invoke("call", function=inner),
+                    lambda: changes(ctx),
+                )
+            )
+
+        async def changes(ctx: Context) -> None:
+            await ctx.step.sleep("nap", 10)
+            await nap(5)  # by then nothing is left to replay, and the child is entered
+            await ctx.step.run("step", handler)
+            await ctx.step.sleep("long", 1000)
+
+        declare(app, parent)
+        return app
+
+    async def before() -> None: ...
+
+    async def now() -> None: ...
+
+    app = make(before)
+    await app.send(Event(name="begin"))
+    async with app.serve():
+        await nap(20)
+    world.log.clear()
+    app = make(now)
+    async with app.serve() as worker:
+        await worker.drain()
+        assert world.log == ["clean child"]
+        assert sorted(run.status for run in await app.runs()) == ["held", "running"]

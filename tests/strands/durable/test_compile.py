@@ -206,4 +206,5 @@ def test_the_names_of_runs_can_be_read():
     name = made.name_run("shop-send mail", event(events, {}, number=17))
     assert re.fullmatch("shop-send-mail-17-[0-9a-f]{16}", name)
     assert run_name("a", "b-c", 1) != run_name("a-b", "c", 1)
+    assert run_name("a-", "b", 1) != run_name("a", "-b", 1)
     assert len(run_name("shop", "x" * 200, 17)) == 64

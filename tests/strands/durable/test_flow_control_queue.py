@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
+
 import anyio
 import pytest
 
+from plait._engine import native
 from plait._strands._durable.options import Concurrency, Priority, Throttle
+from plait.durable import MemoryJournal
 from tests.parity.clocks import in_virtual_time
 from tests.strands.durable.crashing import nap
 from tests.strands.durable.flowing import Flow
@@ -25,6 +30,42 @@ async def test_so_many_handlers_at_a_time_first_come_first_served():
     async with flow.served():
         await flow.send(1, 2, 3, 4, 5)
     assert sorted(flow.starts) == [(0, 1), (0, 2), (10, 3), (10, 4), (20, 5)]
+
+
+class OneByOne(MemoryJournal):
+    """Says of each append that it is kept when that was said of the one before, passes of the loop ago."""
+
+    def __init__(self):
+        super().__init__()
+        self.answers = deque()
+
+    def append(self, entries, done):
+        super().append(entries, partial(self.later, done))
+
+    def later(self, done, error):
+        self.answers.append(partial(done, error))
+        if len(self.answers) == 1:
+            self.soon = native.current().caller()
+            self.soon(partial(self.answer, 5))
+
+    def answer(self, passes):
+        if passes:
+            self.soon(partial(self.answer, passes - 1))
+            return
+        self.answers[0]()
+        self.answers.popleft()
+        if self.answers:
+            self.soon(partial(self.answer, 5))
+
+
+@in_virtual_time
+async def test_who_was_queued_first_is_first_however_the_disk_answers():
+    flow = Flow(OneByOne())
+    flow.works(seconds=10, concurrency=1)
+    async with flow.served():
+        for k in range(5):
+            await flow.send(*range(4 * k, 4 * k + 4))
+    assert [said for _, said in flow.starts] == [*range(20)]
 
 
 @in_virtual_time

@@ -1,6 +1,7 @@
 """What is wrong with a decoration is told in words, and all of it at once."""
 
 import functools
+import re
 from datetime import timedelta
 
 import pytest
@@ -34,6 +35,11 @@ async def an_async_function(event):
     return "k"
 
 
+def said(value):
+    """Name a case, in each process alike: no address of a function is in it."""
+    return re.sub(" at 0x[0-9a-f]+", "", str(value))
+
+
 RIGHT = [
     Concurrency(1),
     Concurrency(2, key=lambda e: e.data["id"], scope="app", of="runs"),
@@ -53,7 +59,7 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize("option", RIGHT, ids=repr)
+@pytest.mark.parametrize("option", RIGHT, ids=said)
 def test_a_right_option_has_no_faults(option):
     assert [*option.faults()] == []
 
@@ -106,7 +112,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("option", "text"), WRONG, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("option", "text"), WRONG, ids=said)
 def test_a_wrong_option_is_made_and_says_what_is_wrong(option, text):
     (fault,) = option.faults()
     assert text in fault

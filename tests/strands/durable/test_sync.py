@@ -121,6 +121,23 @@ async def test_branches_in_each_mode():
 
 
 @in_patient_time
+async def test_one_thread_of_a_run_is_at_work_at_a_time():
+    def fn(ctx):
+        two = threading.Barrier(2)
+
+        def meets():
+            try:
+                two.wait(timeout=0.1)
+            except threading.BrokenBarrierError:
+                return "alone"
+            return "two at a time"
+
+        return ctx.group.parallel((meets, meets))
+
+    assert (await host(fn)).result == ("alone", "alone")
+
+
+@in_patient_time
 async def test_no_thread_waits_for_ever_for_a_token_of_the_limiter():
     def fn(ctx):
         def branch(k):

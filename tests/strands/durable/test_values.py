@@ -55,6 +55,13 @@ class Person(TypedDict):
     home: Point
 
 
+class Nothing:
+    """Is no value, and looks the same in each process."""
+
+    def __repr__(self):
+        return "Nothing()"
+
+
 class Pair(NamedTuple):
     left: int
     right: str
@@ -175,7 +182,7 @@ def test_without_a_type_a_tuple_is_a_list_for_the_body_too(value, expected):
         (Pair(1, "a"), "as in `-> Pair`"),
         (decimal.Decimal(1), "A value of type decimal.Decimal is no JSON"),
         (ValueError("x"), "A value of type ValueError"),
-        (object(), "A value of type object is no JSON"),
+        (Nothing(), "A value of type tests.strands.durable.test_values.Nothing is no JSON"),
         (int, "A value of type type"),
     ],
     ids=repr,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from plait._engine import native
 from plait._engine.desk import Loop
-from plait._errors import ContextSerdeError
+from plait._errors import ContextSerdeError, JournalFullError
 from plait._journal.memory import MemoryJournal
 from plait._journal.scribes import AppScribe
 from plait._journal.sqlite import SqliteJournal
@@ -195,6 +195,19 @@ async def test_all_who_wait_are_told_in_the_order_of_their_calls():
 
 
 @in_virtual_time
+async def test_an_event_is_read_once_for_all_who_are_asked_about_it(monkeypatch):
+    async with world() as w:
+        asked, read = [], w.events.event_of
+        monkeypatch.setattr(w.events, "event_of", lambda e: asked.append(e.number) or read(e))
+        for step_id in "abc":
+            w.wait(step_id, if_exp=lambda e: e.data == "two")
+        w.send("one")
+        w.send("two")
+        assert len(w.told) == 3
+        assert asked == [1, 2]
+
+
+@in_virtual_time
 async def test_who_forgets_is_not_told():
     async with world() as w:
         key, wait = w.wait()
@@ -309,6 +322,79 @@ async def test_who_forgets_while_the_past_is_looked_through_hears_nothing():
 
 
 @in_virtual_time
+async def test_what_the_past_is_searched_for_is_not_told_again():
+    """It was on its way when the wait began to look out, and is told of only now."""
+    async with world() as w:
+        since = w.last
+        w.send("one", heard=False)
+        w.begin()
+        w.wait(since=since, if_exp=lambda e: w.told.append("asked") or e.data == "two")
+        [event] = await w.inbox.history.events([1])
+        w.inbox.received(event, 1)
+        await w.settle()
+        assert w.told == ["asked"]
+
+
+@in_virtual_time
+async def test_the_past_has_nothing_that_was_made_for_a_function():
+    async with world() as w:
+        w.queue()
+        w.send("invoked", to="shop-fn")
+        w.send("sent")
+        w.wait(buffer=True)
+        await w.settle()
+        assert w.told == [("w", "sent")]
+
+
+class Slow(MemoryJournal):
+    """Writes what was appended when it is asked whether all is written."""
+
+    late = ()
+
+    def append(self, entries, done):
+        if entries:
+            self.late = [*self.late, (entries, done)]
+            return
+        late, self.late = self.late, []
+        for one in late:
+            super().append(*one)
+        super().append(entries, done)
+
+
+@in_virtual_time
+async def test_the_past_may_be_on_its_way_to_disk():
+    async with world(Slow()) as w:
+        since = w.last
+        w.begin()
+        w.send("replaying")
+        w.wait(since=since)
+        await w.settle()
+        assert w.told == [("w", "replaying")]
+        assert not w.calls.failed
+
+
+class Broken(Slow):
+    """Cannot write it any more."""
+
+    def append(self, entries, done):
+        if entries:
+            super().append(entries, done)
+        else:
+            done(JournalFullError("no room"))
+
+
+@in_virtual_time
+async def test_a_past_that_never_comes_to_disk_suspends_the_body():
+    async with world(Broken()) as w:
+        w.send("lost", heard=False)
+        w.begin()
+        w.wait(since=0)
+        await w.settle()
+        assert not w.told
+        assert [type(error) for error in w.calls.failed] == [JournalFullError]
+
+
+@in_virtual_time
 async def test_a_past_that_cannot_be_read_suspends_the_body():
     async with world() as w:
         w.send("there", heard=False)
@@ -327,7 +413,7 @@ async def test_names_that_are_too_many_are_forgotten_not_missed(monkeypatch):
     async with world() as w:
         since = w.last
         w.send("mine")
-        for name in "abcde":
+        for name in "vwxyz":
             w.send("other", name)
         w.wait(since=since)
         await w.settle()
@@ -413,6 +499,20 @@ async def test_a_run_is_found_in_a_long_stream():
         w.wait(buffer=True)
         await w.settle()
         assert w.told == [("w", "first")]
+
+
+@in_virtual_time
+async def test_the_oldest_of_many_that_is_accepted():
+    async with world() as w:
+        w.queue()
+        for n in range(2500):
+            w.send(n)
+            w.noise(n % 3)
+        w.wait("a", buffer=True, if_exp=lambda e: e.data >= 2000)
+        w.wait("b", buffer=True, if_exp=lambda e: e.data >= 7)
+        w.wait("c", buffer=True, if_exp=lambda e: e.data >= 2000)
+        await w.settle()
+        assert w.told == [("a", 2000), ("b", 7), ("c", 2001)]
 
 
 # ---------------------------------------------------------------- places

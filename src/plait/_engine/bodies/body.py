@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from functools import partial, wraps
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import attrs
@@ -316,9 +316,11 @@ class Body:
 def _placed(
     watch: spawning.Watch, place: Place, fn: Callable[..., Awaitable[object]]
 ) -> Callable[..., Awaitable[None]]:
-    @wraps(fn)  # the task is named by it
     async def placed(**options: object) -> None:
         watch.adopt(place)
         await fn(**options)
 
+    # The task is named by these two.
+    placed.__module__ = fn.__module__
+    placed.__qualname__ = getattr(fn, "__qualname__", type(fn).__qualname__)
     return placed

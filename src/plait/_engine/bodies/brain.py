@@ -22,10 +22,10 @@ from plait._kernel.calls import effects, refusals, stimuli
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import CallCompleted, CallFailed
 from plait._kernel.calls.state import BodyState
-from plait._kernel.calls.stimuli import Stimulus
+from plait._kernel.functions.stimuli import Stimulus
 
 from .body import Body
-from .gate import HandOut, Move, Release
+from .gate import LET_GO, HandOut, Move, Release
 from .paths import Path
 from .ports import Children, Door, Waits
 from .timers import Alarm, Timers
@@ -193,6 +193,8 @@ class KernelsBrain:
             match effect:
                 case effects.HandOut(key, _, value):
                     outcome = HandOut(key, value)
+                case effects.LetGo(key):
+                    outcome = HandOut(key, LET_GO)
                 case effects.RunHandler(key, attempt):
                     self._attempts[key] = attempt
                     released.append(key)

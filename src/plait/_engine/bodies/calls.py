@@ -1,18 +1,19 @@
 """The calls of one body, and its deadlines: each waits in its own task, and its handler runs there.
 
-Rule 1: *Who may leave is the kernel's decision*, on either backend: without `LetGo` a call stays, and
-    the cancellation acts at the task's next checkpoint.
+Rule 1: *Who may leave, and when, is the kernel's decision*, on either backend: without `LetGo` a call
+    stays until its turn, and if it has an outcome then, the cancellation acts at the task's next
+    checkpoint.
 Rule 2: *A handler makes no calls.* Whoever does so inside one fails it, whatever is caught there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
 
@@ -33,7 +34,7 @@ from plait._kernel.retry.ask import AnyRetryPolicy
 from .body import Ending
 from .brain import Deadline, KernelsBrain
 from .current import CurrentStep, current_step
-from .gate import RELEASED
+from .gate import LET_GO, RELEASED
 from .paths import Path, Place
 from .ports import Children, Door, ErrorOf, Output, Unchanged, Waits
 from .timers import Timers
@@ -277,7 +278,7 @@ class Calls(KernelsBrain):
             del self._children[key]
             if not self.body.suspending:  # else whoever suspends the body suspends the child
                 with self._native.cancel_scope(shield=True):
-                    await children.over(run)
+                    await children.over(run)  # noqa: ASYNC102 - however long the clean-up takes
 
     def event_arrived(self, key: Key, value: object, error: object = None) -> bool:
         """Hear of the first event that a wait accepts, as it is recorded. Not a checkpoint.
@@ -409,12 +410,12 @@ class Calls(KernelsBrain):
         for effect in self.hear(called):
             match effect:
                 case effects.LetGo():
-                    await self._native.checkpoint()
-                    raise PlaitInternalError(f"{key} was let go, and nobody has cancelled it")
+                    await self._leave(key, None)
                 case effects.Refuse():
                     raise self.refused(effect.why)
                 case _:
                     pass
+        cancelled: BaseException | None = None
         try:
             while True:
                 attempt = self._attempts.pop(key, None)
@@ -422,14 +423,23 @@ class Calls(KernelsBrain):
                     self._put(key, put, output)
                 elif attempt is not None:
                     assert handler is not None
-                    await self._run(place, key, attempt, handler, output)
-                leave, sealed = partial(self._may_not_leave, key), self._has_ended(key)
+                    cancelled = await self._run(place, key, attempt, handler, output)
+                leave, sealed = partial(self._may_not_leave, key), self._has_its_turn(key)
                 handed = await self.body.gate.wait(key, place, leave, sealed=sealed)
+                if handed is LET_GO:
+                    await self._leave(key, cancelled)
                 if handed is not RELEASED:
                     return self._open(handed, output)
         finally:
             if key in self.state.waiting:  # the body is being suspended
                 self.hear(stimuli.CallCancelled(self.now(), key))
+
+    async def _leave(self, key: Key, cancelled: BaseException | None) -> NoReturn:  # noqa: ASYNC910
+        """Raise the cancellation of a call: that which came out of its handler, if one did."""
+        if cancelled is not None:
+            raise cancelled  # noqa: ASYNC910
+        await self._native.checkpoint()
+        raise PlaitInternalError(f"{key} was let go, and nobody has cancelled it")
 
     async def _run(  # noqa: ASYNC910 - the wait for its outcome follows
         self,
@@ -438,8 +448,8 @@ class Calls(KernelsBrain):
         attempt: int,
         handler: Callable[[], Awaitable[object]],
         output: Output,
-    ) -> None:
-        """Run a handler and report how it ended. Raises what is no outcome."""
+    ) -> BaseException | None:
+        """Run a handler and report how it ended. Gives with what it left if it was cancelled."""
         inside = self._inside[place.path] = _Inside()
         token = current_step.set(CurrentStep(self.run_id, key, attempt))
         value: object = None
@@ -454,15 +464,22 @@ class Calls(KernelsBrain):
             current_step.reset(token)
             del self._inside[place.path]
         failure = None if error is None else self._failure(key, error)
+        if failure is not None and not isinstance(failure, Exception):
+            return failure  # noqa: ASYNC910
         if inside.nested is not None:
             self._report_failure(key, inside.nested)
         elif failure is not None:
             self._report_failure(key, failure)
         else:
             self._report_value(key, value, output)
+        return None  # noqa: ASYNC910
 
-    def _failure(self, key: Key, error: BaseException) -> Exception:
-        """Say what failed. Raises the error instead, if the call was cancelled."""
+    def _failure(self, key: Key, error: BaseException) -> BaseException:
+        """Say what failed; or, no `Exception`, how the call was cancelled.
+
+        Raises:
+            BaseException: The error, if the call leaves at once: the body is being suspended.
+        """
         cancelled, rest = split(error, self._native.cancelled)
         if isinstance(rest, Exception):
             return rest  # a cancellation beside it acts at the next checkpoint
@@ -472,8 +489,9 @@ class Calls(KernelsBrain):
             return stray
         if rest is not None and not isinstance(rest, RunSuspended):
             self.body.suspend()  # Ctrl-C, or an exit of the program: from outside
-        self.hear(stimuli.CallCancelled(self.now(), key))
-        raise error
+        if self._let_go(self.hear(stimuli.CallCancelled(self.now(), key)), key):
+            raise error
+        return error
 
     def _put(
         self, key: Key, put: Callable[[Key, Callable[[object], None]], object], output: Output
@@ -507,9 +525,15 @@ class Calls(KernelsBrain):
         past = self.state.past.get(key)
         return past is not None and past.ending is not None
 
+    def _has_its_turn(self, key: Key) -> bool:
+        return self._has_ended(key) or key in self.state.leaving
+
     def _may_not_leave(self, key: Key) -> bool:
-        todo = self.hear_in_hook(stimuli.CallCancelled(self.now(), key))
-        return not any(isinstance(effect, effects.LetGo) and effect.key == key for effect in todo)
+        return not self._let_go(self.hear_in_hook(stimuli.CallCancelled(self.now(), key)), key)
+
+    @staticmethod
+    def _let_go(todo: Sequence[object], key: Key) -> bool:
+        return any(isinstance(effect, effects.LetGo) and effect.key == key for effect in todo)
 
     def _open(self, handed: object, output: Output) -> object:
         if isinstance(handed, CallFailed):

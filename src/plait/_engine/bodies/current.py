@@ -13,7 +13,14 @@ from plait._kernel.calls.keys import Key, key_text
 
 @attrs.frozen
 class CurrentStep:
-    """The call whose handler runs, and the attempt."""
+    """The call whose handler runs, and the attempt.
+
+    Example:
+        ```python
+        step = current_step()
+        print(f"{step.step_id}, attempt {step.attempt}, key {step.idempotency_key}")
+        ```
+    """
 
     run_id: str
     call: Key

@@ -4,7 +4,8 @@ Which one is the brain's decision; it is asked whenever the body is at rest and 
 handed out, and what it says is done. So the body sees the outcomes in the order that the brain keeps,
 live and in recovery alike: nothing else wakes its tasks while it looks.
 
-Who waits here can be cancelled, until `seal`: an outcome that is recorded is no longer taken back.
+Who waits here can be cancelled, until `seal`: an outcome that is recorded is no longer taken back. When it
+leaves then is the brain's decision too: it may have to wait for its turn, as outcomes do.
 """
 
 from __future__ import annotations
@@ -80,6 +81,16 @@ class Released:
 RELEASED: Final = Released()
 
 
+class LetGo:
+    """What a call gets that was cancelled: its turn to leave has come."""
+
+    def __repr__(self) -> str:
+        return "LET_GO"
+
+
+LET_GO: Final = LetGo()
+
+
 @attrs.frozen(eq=False)
 class _Call:
     slot: Slot
@@ -115,11 +126,11 @@ class OutcomeGate:
             place: Where the task stands that runs now.
             left: Called when the call is cancelled and gives up; not when the body is suspended.
                 On Trio whoever cancels calls it, on asyncio the task itself, one pass later. If it
-                returns a true value, the call stays: its outcome has been recorded meanwhile.
-            sealed: The outcome is recorded already: the call can no longer be cancelled.
+                returns a true value, the call stays: it has to wait for its turn.
+            sealed: The call has its turn already, to return or to leave: it cannot be cancelled here.
 
         Returns:
-            The outcome as the brain gave it, or `RELEASED`.
+            What the brain gave it: the outcome, or `LET_GO`; or `RELEASED`.
 
         Raises:
             RunSuspended: The body is being suspended, and the task is under a shield.

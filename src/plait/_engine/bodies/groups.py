@@ -7,9 +7,9 @@ event loop happened to run first. A failure cancels the others at once, as in an
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
@@ -39,7 +39,15 @@ class Won:
 
 
 class Tasks:
-    """A nursery of a body's function. Its tasks are numbered in the order in which they are started."""
+    """A nursery of a body's function. Its tasks are numbered in the order in which they are started.
+
+    Example:
+        ```python
+        async with ctx.group.open() as tasks:
+            tasks.start_soon(one, 1)
+            tasks.start_soon(one, 2)
+        ```
+    """
 
     def __init__(self, body: Body, nursery: Nursery, place: Place) -> None:
         self._body = body
@@ -215,8 +223,9 @@ class _Group:
 
     async def _run(self, k: int, branch: Branch, left: Callable[[], object]) -> None:
         try:
-            with self._noting(k):
-                self._ends[k] = Returned(await branch())
+            self._ends[k] = Returned(await branch())
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - a failure is kept for the group's end
+            self._note(k, error)
         finally:
             self._running -= 1
             left()
@@ -224,21 +233,17 @@ class _Group:
             if k in self._ends:
                 self._look_at(self._ends[k])
 
-    @contextmanager
-    def _noting(self, k: int) -> Generator[None]:
-        """Note the failure of a branch; let out what is none."""
-        try:
-            yield
-        except BaseException as error:  # noqa: ASYNC103 - a failure is kept, for the end of the group
-            cancelled, rest = split(error, self._native.cancelled)
-            if rest is None and not self._native.is_cancelled():
-                rest = RuntimeError("A branch raised a cancellation, and nobody had cancelled it")
-                rest.__cause__, cancelled = cancelled, None
-            if not isinstance(rest, Exception):
-                raise
-            self._ends[k] = Raised(rest)
-            if cancelled is not None:
-                raise cancelled from None  # noqa: ASYNC104 - without what failed beside it
+    def _note(self, k: int, error: BaseException) -> None:
+        """Note the failure of a branch; raise what is none."""
+        cancelled, rest = split(error, self._native.cancelled)
+        if rest is None and not self._native.is_cancelled():
+            rest = RuntimeError("A branch raised a cancellation, and nobody had cancelled it")
+            rest.__cause__, cancelled = cancelled, None
+        if not isinstance(rest, Exception):
+            raise error
+        self._ends[k] = Raised(rest)
+        if cancelled is not None:
+            raise cancelled from None  # without what failed beside it
 
     def _look_at(self, end: Returned | Raised) -> None:
         if self._cancels and isinstance(end, Raised):

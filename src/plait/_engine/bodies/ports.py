@@ -10,7 +10,7 @@ from typing import Protocol
 
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import CallFailed
-from plait._kernel.calls.stimuli import Stimulus
+from plait._kernel.functions.stimuli import Stimulus
 
 
 class Door(Protocol):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -41,7 +41,7 @@ class Rest(ABC):
         self._fail = fail
         self._wanted = False
         #: Counts how often rest was reached: tells one want from the next.
-        self.times = 0
+        self.times: int = 0
         #: The tasks of the body that count, or will when they leave their handlers.
         self.places: set[Place] = set()
 
@@ -56,7 +56,7 @@ class Rest(ABC):
         self._seek()
 
     def want_after_a_step(self) -> None:
-        """Do so at the first rest after a step of the body that is to come. Not a checkpoint.
+        """Do so at the next rest that is not in the midst of what runs now. Not a checkpoint.
 
         For who is asked in the midst of a cancellation: the task that is cancelled is not runnable yet,
         and others of the same scope have not heard of it.
@@ -74,16 +74,19 @@ class Rest(ABC):
         """List the places whose tasks are runnable now, by their paths."""
         return sorted(filter(self.is_runnable, self.places), key=lambda place: repr(place.path))
 
-    @contextmanager
-    def handler(self, place: Place) -> Generator[None]:
+    def handler(self, place: Place) -> AbstractContextManager[None]:
         """Do not count the task that runs now: it is inside a handler."""
+        return _Aside(self, place)
+
+    def go_aside(self, place: Place) -> None:
+        """Enter `handler`."""
         place.aside = True
         self._gone_aside(place)
-        try:
-            yield
-        finally:
-            place.aside = False
-            self._come_back(place)
+
+    def come_back(self, place: Place) -> None:
+        """Leave it."""
+        place.aside = False
+        self._come_back(place)
 
     @contextmanager
     def user_code_in_thread(self, place: Place) -> Generator[None]:
@@ -138,11 +141,33 @@ class Rest(ABC):
     def _thread(self, place: Place, more: int) -> None: ...
 
 
+class _Aside:
+    """A generator would cost three times as much, and there is one for each attempt of a handler."""
+
+    __slots__ = ("_place", "_rest")
+
+    def __init__(self, rest: Rest, place: Place) -> None:
+        self._rest = rest
+        self._place = place
+
+    def __enter__(self) -> None:
+        self._rest.go_aside(self._place)
+
+    def __exit__(self, *_: object) -> None:
+        self._rest.come_back(self._place)
+
+
 class CountedRest(Rest):
     """For a loop that says when a task is scheduled and when its step is over: Trio."""
 
-    def __init__(self, on_rest: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        on_rest: Callable[[], None],
+        fail: Callable[[BaseException], None],
+        soon: Callable[[Callable[[], object]], object],
+    ) -> None:
         super().__init__(on_rest, fail)
+        self._soon = soon
         #: Invariant: the sum of `runnable` and `threads` over the places that are not aside.
         self._runnable = 0
 
@@ -187,7 +212,13 @@ class CountedRest(Rest):
             self._settle()
 
     def _seek_after_a_step(self) -> None:
-        """Do nothing: `stepped` looks."""
+        # `stepped` looks, if it is a task of the body that cancels. Else, who is asked may stay.
+        if self._runnable == 0:
+            self._soon(self._look)
+
+    def _look(self) -> None:
+        if self._runnable == 0 and self._wanted:
+            self._settle()
 
     def _gone_aside(self, place: Place) -> None:
         # It runs, so its step is not over: `stepped` will not be called for a task that is aside.

@@ -53,7 +53,7 @@ def new_rest(
 ) -> Rest:
     """Make what judges a body's rest in the running loop."""
     if isinstance(backend, TrioBackend):
-        return CountedRest(on_rest, fail)
+        return CountedRest(on_rest, fail, backend.caller())
     return PolledRest(on_rest, fail, cast("asyncio.AbstractEventLoop", backend.loop()))
 
 

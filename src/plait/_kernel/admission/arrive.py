@@ -21,7 +21,12 @@ from .turn import Turn
 def receive(turn: Turn, stimulus: EventsReceived) -> None:
     """Take in what somebody sent: all or nothing."""
     state = turn.state
-    unwanted = [event.name for event in stimulus.events if not state.accepts(event.name)]
+    unwanted = [
+        event.name
+        for event in stimulus.events
+        # One that was accepted before is no news: who waited for it may have ended by it.
+        if not (state.accepts(event.name) or state.ids.has(("", event.id), turn.now))
+    ]
     if unwanted:
         turn.do(effects.RefuseEvents(tuple(dict.fromkeys(unwanted))))
         return

@@ -19,14 +19,15 @@ The shell tells what happened, keeps the records it is given and does at once wh
   `Cancelled`), `Refuse` (raise what it says). They may be among the effects of `Called` itself.
 - `HandlerReturned`, `HandlerRaised`: how the handler ended, unless it was cancelled. For a `send` the
   "handler" puts the events into the same append.
-- `CallCancelled`: a scope reached into the call, into its wait (Trio: in the abort function) or its
-  handler. With `LetGo` it may raise `Cancelled`; without, its outcome is recorded and it goes on to
-  wait, uncancellable, for its `HandOut`.
+- `CallCancelled`: a scope reached into the call, into its wait (Trio: in the abort function), or its
+  handler has left, cancelled, with its clean-up behind it. With `LetGo` it raises `Cancelled` at once;
+  without, it goes on to wait, uncancellable, for its turn: for `HandOut`, if its outcome is recorded,
+  else for `LetGo`. Then it raises `Cancelled`.
 - `Acknowledged(n)`: after each append that has reached the disk, in order. `n` is its last number,
   whoever wrote it.
 - `AtRest`: when the body has come to rest; while it rests, again after any stimulus. At most one
-  outcome comes of each, so that whoever is given one has run until it rests again. Only worth while
-  if `state.may_move`.
+  outcome or `LetGo` comes of each, so that whoever is given it has run until it rests again. Only
+  worth while if `state.may_move`.
 - `Due`: an alarm rang. Of several that are overdue, in the order of their times.
 - `EventArrived`: for any scheduled wait without an end, also one whose call has not been made again
   yet. If no record comes of it, the event was not taken.

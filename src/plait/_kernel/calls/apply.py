@@ -13,7 +13,7 @@ from plait._errors import PlaitInternalError
 
 from . import marks, records
 from .keys import Key
-from .life import CALL, DOOMED, ENDED, HELD, SETTING, Stage
+from .life import CALL, DOOMED, ENDED, HELD, LEAVING, SETTING, Stage
 from .marks import Mark
 from .records import Ending, Record
 from .state import BodyState, Call, Deadline, Past
@@ -56,11 +56,7 @@ def fold(state: BodyState, record: Record, n: int) -> None:
             past.due_at = record.due_at
             _set(state, record, n)
         case records.CallCancelled():
-            past = _past(state, record.key)
-            cancellations = past.cancellations + 1
-            state.past[record.key] = Past(
-                cancelled_in=state.attempt, cancellations=cancellations
-            )  # what an attempt of the body cancels, the next one begins from the start
+            _cancel(state, record.key, n)
         case records.DeadlineSet():
             state.deadlines[record.key] = Deadline(record.due_at, n)
         case records.DeadlineFired():
@@ -88,6 +84,10 @@ def apply(state: BodyState, mark: Mark) -> None:
             _hand_out(state, mark)
         case marks.Confirmed():
             _confirm(state, mark.n)
+        case marks.CancelledAgain():
+            call = state.waiting[mark.key]
+            _move(state, call, marks.CancelledAgain)
+            heappush(state.ready, (state.past[mark.key].cancelled_by, mark.key))
         case marks.LetGo():
             call = state.waiting.pop(mark.key)
             _leave(state, call)
@@ -144,6 +144,15 @@ def _end(state: BodyState, record: Ending, n: int) -> None:
         heappush(state.ready, (n, key))
 
 
+def _cancel(state: BodyState, key: Key, n: int) -> None:
+    # What an attempt of the body cancels, the next one begins from the start.
+    cancellations = _past(state, key).cancellations + 1
+    state.past[key] = Past(cancelled_in=state.attempt, cancelled_by=n, cancellations=cancellations)
+    if (call := state.waiting.get(key)) is not None:
+        _move(state, call, records.CallCancelled)
+        heappush(state.ready, (n, key))
+
+
 def _set(state: BodyState, record: records.CallScheduled | records.CallRetrying, n: int) -> None:
     """A due time is on the way to disk; nothing follows from it until it is there."""
     call = state.waiting.get(record.key)
@@ -169,6 +178,8 @@ def _leave(state: BodyState, call: Call) -> None:
             del state.held[call.made.key]
         case Stage.DOOMED:
             del state.doomed[call.made.key]
+        case Stage.LEAVING:
+            del state.leaving[call.made.key]
         case Stage.ENDED:
             pass
         case _:
@@ -181,6 +192,8 @@ def _put(state: BodyState, call: Call, stage: Stage) -> None:
         state.held[call.made.key] = None
     elif stage is DOOMED:
         state.doomed[call.made.key] = False
+    elif stage is LEAVING:
+        state.leaving[call.made.key] = None
     elif stage is not ENDED:
         state.going += 1
 
@@ -269,7 +282,9 @@ def _begin(state: BodyState, mark: marks.Began) -> None:
     state.confirmed = state.last_n
     state.going = state.ticking = state.handed = state.last_handed = 0
     state.moment = None
-    for place in (state.counts, state.waiting, state.held, state.doomed, state.entered):
+    for place in (state.counts, state.waiting, state.held, state.doomed, state.leaving):
         place.clear()
-    for rest in (state.unarmed, state.unconfirmed, state.ready, state.dues, state.undoable):
+    for more in (state.entered, state.unarmed, state.undoable):
+        more.clear()
+    for rest in (state.unconfirmed, state.ready, state.dues):
         rest.clear()

@@ -4,6 +4,8 @@
 
 Rule 1: *Outcomes are handed out one at a time*, when the body is at rest: of those whose call waits
     the one with the lowest number, once it is on disk. While a lower one is on its way, none.
+    That a call was cancelled has its place among them: it is let go in its turn, however long its
+    handler had taken to clean up; and waits for no disk, since what comes of it is behind it there.
 Rule 2: *In replay a call without a memo is held.* It is released when the body is at rest and nothing
     is to be handed out, with all others: by then whoever had cancelled it has done so again. What
     is overdue by then ends first, in the order of its due times, and the rest goes on being held.
@@ -28,7 +30,7 @@ from . import effects, marks, records, refusals, stimuli
 from .apply import setting
 from .effects import Effect
 from .keys import ROLLBACK, Key, key_text
-from .life import DOOMED, ENDED, HELD, PENDING, RUNNING
+from .life import DOOMED, ENDED, HELD, LEAVING, PENDING, RUNNING
 from .marks import Made, Mark
 from .records import CallCompleted, CallFailed, Outcome, Record
 from .state import BodyState, Call, Past
@@ -118,26 +120,25 @@ def _called(state: BodyState, stimulus: stimuli.Called) -> Decision:
     )
     if past is not None and past.ending is not None:
         return [made], []  # in a cancelled scope as well: in the life before it came to its end
-    if stimulus.cancelled:
-        return _skip(state, stimulus, past)
     if past is not None and past.cancelled_in == state.attempt:
-        return [made], []
+        return [made, *([marks.CancelledAgain(now, key)] if stimulus.cancelled else [])], []
+    if stimulus.cancelled:
+        return _skip(made, past, state.last_handed)
     if state.replay and key.role != ROLLBACK:
         return [made], []
     changes, todo = _start(made, past, now, state.last_handed)
     return [made, *changes], todo
 
 
-def _skip(state: BodyState, stimulus: stimuli.Called, past: Past | None) -> Decision:
+def _skip(made: Made, past: Past | None, cause: int) -> Decision:
     """Rule 4: what an earlier process began, and would now be cancelled, is cancelled."""
-    now, key = stimulus.now, stimulus.key
-    todo: list[Effect] = [effects.LetGo(key)]
-    skipped = marks.Skipped(now, key)
+    now, key = made.at, made.key
     if past is None or not (past.scheduled or past.failures):
-        return [skipped], todo
+        return [marks.Skipped(now, key)], [effects.LetGo(key)]
+    todo: list[Effect] = []
     if past.scheduled is not None and past.scheduled.child is not None:
-        todo.insert(0, effects.CancelChild(key, past.scheduled.child))
-    return [records.CallCancelled(now, key, state.last_handed), skipped], todo
+        todo.append(effects.CancelChild(key, past.scheduled.child))
+    return [made, records.CallCancelled(now, key, cause)], todo
 
 
 def _fits(state: BodyState, stimulus: stimuli.Called) -> bool:
@@ -285,16 +286,16 @@ def _cancelled(state: BodyState, stimulus: stimuli.CallCancelled) -> Decision:
     call = state.waiting.get(key)
     if call is None:
         raise ImpossibleStimulus(stimulus)
-    go = [effects.LetGo(key)]
     if state.stopped:
-        return [marks.LetGo(now, key)], [*go]
-    if call.stage is ENDED:
+        return [marks.LetGo(now, key)], [effects.LetGo(key)]
+    if call.stage in {ENDED, LEAVING}:
         return [], []
-    todo: list[Effect] = [*_give_up(state, call), *go]
-    gone = marks.LetGo(now, key)
-    if call.stage is DOOMED or (call.stage is HELD and state.rolling_back):
-        return [gone], todo
-    return [records.CallCancelled(now, key, state.last_handed), gone], todo
+    if call.stage is DOOMED:
+        return [marks.CancelledAgain(now, key)], []
+    todo = [*_give_up(state, call)]
+    if call.stage is HELD and state.rolling_back:  # nothing is left that could come before it
+        return [marks.LetGo(now, key)], [*todo, effects.LetGo(key)]
+    return [records.CallCancelled(now, key, state.last_handed)], todo
 
 
 def _give_up(state: BodyState, call: Call) -> Iterator[Effect]:
@@ -383,6 +384,8 @@ def _at_rest(state: BodyState, stimulus: stimuli.AtRest) -> Decision:
         return [], []
     if state.ready:
         n, key = state.ready[0]
+        if key in state.leaving:
+            return [marks.LetGo(now, key)], [effects.LetGo(key)]
         if n > state.confirmed:
             return [], []
         return [marks.HandedOut(now, key, n)], [effects.HandOut(key, n, _known(state, key))]

@@ -84,7 +84,7 @@ class HandOut:
 
 @value
 class LetGo:
-    """Let this call be cancelled. Without it a call that was to be cancelled must go on to wait."""
+    """Have this call raise `Cancelled`. Without it one that was to be cancelled must go on to wait."""
 
     key: Key
 

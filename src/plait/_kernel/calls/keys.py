@@ -7,6 +7,7 @@ what the journal keeps beside a record.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from json import JSONEncoder, loads
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
@@ -49,6 +50,9 @@ class Key(NamedTuple):
 _encode: Final = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
+@lru_cache(
+    maxsize=4096
+)  # each key is written with several records, and most of that is the encoder
 def key_text(key: Key) -> str:
     """Write a key as canonical JSON.
 

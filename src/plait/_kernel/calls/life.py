@@ -2,7 +2,8 @@
 
 A record or mark that is not in a stage's row cannot happen there: `apply` raises. A call begins HELD;
 live it is released in the same breath. With a memo it begins ENDED, and if it was cancelled in this
-attempt of the body, DOOMED. It is gone with `HandedOut` (which only ENDED has) or `LetGo`.
+attempt of the body, DOOMED. It is gone with `HandedOut` (which only ENDED has) or `LetGo` (which a body
+that goes on has only for LEAVING).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Stage(enum.Enum):
     SETTING = "setting"
     #: It waits for its due time, an event or a child.
     PENDING = "pending"
+    #: It was cancelled, now and before if it was DOOMED, and will be let go in its turn.
+    LEAVING = "leaving"
     #: Its outcome is recorded, and will be handed out in its turn.
     ENDED = "ended"
 
@@ -35,6 +38,7 @@ DOOMED: Final = Stage.DOOMED
 RUNNING: Final = Stage.RUNNING
 SETTING: Final = Stage.SETTING
 PENDING: Final = Stage.PENDING
+LEAVING: Final = Stage.LEAVING
 ENDED: Final = Stage.ENDED
 
 #: Who may go from where to where, and by what.
@@ -44,18 +48,26 @@ CALL: Final[dict[Stage, dict[type, Stage]]] = {
         records.CallScheduled: SETTING,
         marks.Resumed: PENDING,
         records.CallCompleted: ENDED,
+        records.CallCancelled: LEAVING,
     },
-    DOOMED: {},
+    DOOMED: {marks.CancelledAgain: LEAVING},
     RUNNING: {
         records.CallCompleted: ENDED,
         records.CallFailed: ENDED,
         records.CallRetrying: SETTING,
+        records.CallCancelled: LEAVING,
     },
-    SETTING: {marks.Confirmed: PENDING, records.CallCompleted: ENDED},
+    SETTING: {
+        marks.Confirmed: PENDING,
+        records.CallCompleted: ENDED,
+        records.CallCancelled: LEAVING,
+    },
     PENDING: {
         records.CallStarted: RUNNING,
         records.CallCompleted: ENDED,
         records.CallFailed: ENDED,
+        records.CallCancelled: LEAVING,
     },
+    LEAVING: {},
     ENDED: {},
 }

@@ -86,6 +86,14 @@ class HandedOut:
 
 
 @value
+class CancelledAgain:
+    """A call that was cancelled in an earlier process has been cancelled in this one."""
+
+    at: float
+    key: Key
+
+
+@value
 class LetGo:
     """A call is over without an outcome: it was cancelled."""
 
@@ -146,6 +154,7 @@ Mark: TypeAlias = (
     Made
     | HandedOut
     | Confirmed
+    | CancelledAgain
     | LetGo
     | Skipped
     | Entered

@@ -15,7 +15,7 @@ import attrs
 from plait._kernel.value import a_deque, a_dict, a_list
 
 from .keys import Key, Path
-from .life import DOOMED, ENDED, HELD, Stage
+from .life import DOOMED, ENDED, HELD, LEAVING, Stage
 from .marks import Made
 from .records import CallCompleted, CallScheduled, DeadlineFired, Ending, Outcome
 
@@ -35,6 +35,8 @@ class Past:
     n: int = 0
     #: The attempt of the body that cancelled it last; -1: none did.
     cancelled_in: int = -1
+    #: The number of the record that says so: its turn to leave.
+    cancelled_by: int = 0
     cancellations: int = 0
 
 
@@ -96,12 +98,14 @@ class BodyState:
     #: Those of them that are HELD, and those that are DOOMED (was somebody warned?).
     held: dict[Key, None] = attrs.field(factory=a_dict, eq=False)
     doomed: dict[Key, bool] = attrs.field(factory=a_dict, eq=False)
+    #: Those that are LEAVING.
+    leaving: dict[Key, None] = attrs.field(factory=a_dict, eq=False)
     #: How many are RUNNING, SETTING or PENDING.
     going: int = attrs.field(default=0, eq=False)
     #: Calls whose due time is on the way to disk, in the order of the records.
     unconfirmed: deque[tuple[int, Key]] = attrs.field(factory=a_deque, eq=False)
-    #: A heap of what may be handed out. A deadline's entry is stale if its scope has been left;
-    #: the first entry never is.
+    #: A heap of what may be handed out, or let go. A deadline's entry is stale if its scope has been
+    #: left; the first entry never is.
     ready: list[tuple[int, Key]] = attrs.field(factory=a_list, eq=False)
     #: Deadlines whose scope is open: has it fired?
     entered: dict[Key, bool] = attrs.field(factory=a_dict, eq=False)
@@ -133,7 +137,8 @@ class BodyState:
         if self.stopped:
             return False
         if self.ready:
-            return self.ready[0][0] <= self.confirmed
+            n, key = self.ready[0]
+            return n <= self.confirmed or key in self.leaving
         replayed = self.rolling_back and self.replay
         return bool(self.held or self.unarmed or self.doomed) or replayed
 
@@ -186,6 +191,7 @@ class BodyState:
             assert not (past.ending and past.scheduled), f"{key} ended, and is scheduled"
             assert past.cancelled_in <= self.attempt, f"{key} was cancelled in time to come"
             assert (past.cancelled_in >= 0) == (past.cancellations > 0), f"{key}: who cancelled?"
+            assert (past.cancelled_in >= 0) == (past.cancelled_by > 0), f"{key}: it has no turn"
 
     def _check_session(self) -> None:
         stages: dict[Stage, set[Key]] = {stage: set() for stage in Stage}
@@ -194,20 +200,22 @@ class BodyState:
             stages[call.stage].add(key)
         assert stages[HELD] == {*self.held}, "the held are not those that are held"
         assert stages[DOOMED] == {*self.doomed}, "the doomed are not those that are doomed"
-        rest = len(self.waiting) - len(stages[HELD]) - len(stages[DOOMED]) - len(stages[ENDED])
-        assert self.going == rest, "lost count of what goes on"
+        assert stages[LEAVING] == {*self.leaving}, "the leaving are not those that leave"
+        still = sum(len(stages[stage]) for stage in (HELD, DOOMED, LEAVING, ENDED))
+        assert self.going == len(self.waiting) - still, "lost count of what goes on"
         assert self.replay or not (self.held or self.unarmed), "held, and replay is over"
         for key, call in self.waiting.items():
             past = self.past.get(key)
             ended = past is not None and past.ending is not None
             assert (call.stage is ENDED) == ended, f"{key} has ended, or has not"
-            if call.stage is DOOMED:
+            if call.stage in {DOOMED, LEAVING}:
                 assert past is not None, f"{key} was never cancelled"
                 assert past.cancelled_in == self.attempt, f"{key} was cancelled in another attempt"
         live = {key for _, key in self.ready if key in self.waiting or key in self.entered}
         fired = {key for key, has in self.entered.items() if has}
         handed = {key for key in fired if not any(key == other for _, other in self.ready)}
-        assert stages[ENDED] | fired == live | handed, "an outcome that nobody will be given"
+        told = stages[ENDED] | stages[LEAVING] | fired
+        assert told == live | handed, "an outcome that nobody will be given"
         assert all(n == self._number(key) for n, key in self.ready), "out of order"
         if self.ready:
             first = self.ready[0][1]
@@ -220,4 +228,6 @@ class BodyState:
 
     def _number(self, key: Key) -> int:
         past = self.past.get(key)
-        return self.deadlines[key].n if past is None else past.n
+        if past is None:
+            return self.deadlines[key].n
+        return past.cancelled_by if past.ending is None else past.n

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
-
-import attrs
 
 from plait._engine.bodies.timers import Alarm, Timers
 from plait._errors import JournalError
@@ -21,7 +19,7 @@ from plait._kernel.admission.advance import advance
 from plait._kernel.admission.effects import Effect
 from plait._kernel.admission.heap import Rank
 from plait._kernel.admission.keeping import kept
-from plait._kernel.admission.records import EventReceived
+from plait._kernel.admission.records import EventReceived, RunLeft
 from plait._kernel.admission.state import AppState, Run
 from plait._kernel.admission.stimuli import Stimulus
 from plait._kernel.calls.keys import Key
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
     from .book import Book
 
 
-class Runs(Protocol):
-    """What admission needs of whoever has the runs."""
+class OpensStreams(Protocol):
+    """What admission needs of the streams of runs."""
 
     def queue(self, effect: effects.QueueRun) -> None:
         """Open the stream of a run, within the append that is being collected."""
@@ -42,6 +40,14 @@ class Runs(Protocol):
     def cancel_queued(self, run: effects.QueueRun, reason: str) -> None:
         """End a run that has not started, within the append that is being collected."""
         ...
+
+
+#: Most functions do not limit their handlers.
+NO_SLOT: Final = nullcontext()
+
+
+class Runs(Protocol):
+    """What admission needs of whoever has the runs."""
 
     def received(self, event: EventReceived, place: int) -> None:
         """Hand an event to who waits for it, within the append that is being collected."""
@@ -72,15 +78,15 @@ class Runs(Protocol):
         ...
 
 
-@attrs.define(eq=False)
 class Heard:
     """One stimulus that was heard: what the kernel said, and is it on disk?"""
 
-    effects: Sequence[Effect]
-    done: Happening
-    #: Does nobody wait for what it leads to?
-    unheard: bool = False
-    error: JournalError | None = None
+    def __init__(self, done: Happening, *, unheard: bool = False) -> None:
+        self.effects: Sequence[Effect] = ()
+        self.done = done
+        #: Does nobody wait for what it leads to?
+        self.unheard = unheard
+        self.error: JournalError | None = None
 
 
 class Admission:
@@ -91,16 +97,25 @@ class Admission:
         book: Where records go.
         timers: Who rings.
         runs: Who has the runs.
+        streams: Where they are recorded.
         native: The backend.
     """
 
     def __init__(
-        self, state: AppState, *, book: Book, timers: Timers, runs: Runs, native: Backend
+        self,
+        state: AppState,
+        *,
+        book: Book,
+        timers: Timers,
+        runs: Runs,
+        streams: OpensStreams,
+        native: Backend,
     ) -> None:
         self.state: Final = state
         self._book = book
         self._timers = timers
         self._runs = runs
+        self._streams = streams
         self._native = native
         self._alarm: Alarm | None = None
         #: Those who wait for a slot for their handlers.
@@ -112,6 +127,11 @@ class Admission:
         self._queued: dict[str, effects.QueueRun] = {
             run.run_id: _as_queued(run) for run in state.runs.values() if run.started_at is None
         }
+        #: Children that have started and are to be cancelled, by their parents.
+        self._ending: dict[str, list[str]] = {}
+        for run in state.runs.values():
+            if run.started_at is not None and run.cancelled is not None:
+                self._ends(run)
         #: What is heard while something is being heard.
         self._pending: deque[tuple[Stimulus, Heard]] = deque()
         self._hearing = False
@@ -131,7 +151,7 @@ class Admission:
         Returns:
             What is known of it.
         """
-        heard = Heard((), self._native.event(), unheard)
+        heard = Heard(self._native.event(), unheard=unheard)
         self._pending.append((stimulus, heard))
         if self._hearing:
             return heard  # within the append of who is heard now
@@ -170,17 +190,22 @@ class Admission:
             match effect:
                 case effects.QueueRun(run_id):
                     self._queued[run_id] = effect
-                    self._runs.queue(effect)
+                    self._streams.queue(effect)
                 case effects.CancelRun(run_id, reason, started=False):
-                    self._runs.cancel_queued(self._queued.pop(run_id), reason)
+                    self._streams.cancel_queued(self._queued.pop(run_id), reason)
                     later.append(effect)
                 case _:
                     if isinstance(effect, effects.StartRun):
                         self._queued.pop(effect.run_id, None)
                     later.append(effect)
         for place, record in enumerate(records, first):
-            if isinstance(record, EventReceived):
-                self._runs.received(record, place)
+            match record:
+                case EventReceived():
+                    self._runs.received(record, place)
+                case RunLeft(run_id=run_id):
+                    self._ending.pop(run_id, None)
+                case _:
+                    pass
         heard.effects = later
         if not records:
             self._perform_all(heard)
@@ -209,6 +234,8 @@ class Admission:
             case effects.StartRun():
                 self._runs.start(effect)
             case effects.CancelRun(run_id, reason, started=True):
+                if (run := self.state.runs.get(run_id)) is not None:
+                    self._ends(run)
                 self._runs.cancel(run_id, reason)
             case effects.CancelRun(run_id, reason):
                 self._runs.never_started(run_id, reason)
@@ -233,14 +260,14 @@ class Admission:
 
     # ------------------------------------------------------------ handlers
 
-    @asynccontextmanager
-    async def slot(self, run_id: str, key: Key) -> AsyncGenerator[None]:
+    def slot(self, run_id: str, key: Key) -> AbstractAsyncContextManager[None]:
         """Have a slot for a handler, if its function limits these. Entered at a checkpoint, if it waits."""
         run = self.state.runs.get(run_id)
-        if run is None or not run.keys.handlers:
-            yield
-            return
-        call = (run_id, key)
+        return NO_SLOT if run is None or not run.keys.handlers else self._slot(run, key)
+
+    @asynccontextmanager
+    async def _slot(self, run: Run, key: Key) -> AsyncGenerator[None]:
+        call = (run.run_id, key)
         self._slots[call] = slot = self._native.event()
         if not self._asking:
             # Twice: the first call may come in this very pass of the loop, between two tasks.
@@ -270,10 +297,11 @@ class Admission:
 
     def unfinished_roots(self) -> list[Run]:
         """List the runs that have started, and whose parents do not look after them."""
+        among = self.state.runs
         runs = [
             run
-            for run in self.state.runs.values()
-            if run.started_at is not None and run.parent is None
+            for run in among.values()
+            if run.started_at is not None and (run.parent is None or run.parent not in among)
         ]
         return sorted(runs, key=lambda run: (run.started_at, run.order))
 
@@ -281,6 +309,14 @@ class Admission:
         """Say whether a run has started: is it for somebody to host?"""
         run = self.state.runs.get(run_id)
         return run is not None and run.started_at is not None
+
+    def ending_children(self, run_id: str) -> list[str]:
+        """List the children that have started and are to be cancelled: their calls are not made again."""
+        return [child for child in self._ending.get(run_id, ()) if child in self.state.runs]
+
+    def _ends(self, run: Run) -> None:
+        if run.parent is not None:
+            self._ending.setdefault(run.parent, []).append(run.run_id)
 
     def is_idle(self, except_for: Callable[[str], bool]) -> bool:
         """Say whether nothing is queued, running or collected, apart from these runs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -12,34 +11,29 @@ from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 from plait._abc import Journal, Status
 from plait._engine import native
 from plait._engine.desk import reading, using
-from plait._engine.failure import split, unwrap
 from plait._engine.wall import timers_of
 from plait._errors import (
-    ConfigError,
     NobodyAccepts,
-    PlaitInternalError,
-    RunCancelledError,
-    RunConflictError,
     RunLockedError,
-    RunSkippedError,
     UnknownRunError,
 )
-from plait._journal.memory import MemoryJournal
-from plait._journal.sqlite import SqliteJournal
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.admission.state import AppState
-from plait._kernel.admission.stimuli import Arrival
-from plait._kernel.functions import effects as of_runs
-from plait._kernel.functions.records import FunctionCancelled, FunctionCompleted, FunctionFailed
-from plait._kernel.functions.state import FunctionState
 from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
 from plait._steps.checks import SHOWN
 
-from .arrivals import Events, received
+from .app_arguments import (
+    check_app_id,
+    check_middleware,
+    check_run_id,
+    check_terms,
+    journal_of,
+)
+from .arrivals import Events
 from .book import Book
-from .ends import annotate, cancelled_error, error_of_run, held_error
+from .carrying_out import carry_out, check_same
 from .event import Event, Sendable
 from .function import Function, FunctionDecorator
 from .history import Record
@@ -57,18 +51,17 @@ from .options import (
     Throttle,
     Timeouts,
 )
-from .recorded import Sealed
 from .roster import Roster
-from .session import Awaited, Session, Terms, new_id
+from .session import Session
 from .setup import OnFailure, Setup
+from .streams import new_id
 from .triggers import Trigger
 from .worker import Worker
+from .working import working
 
 D = TypeVar("D")
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
-
-RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class TaskStatus(Protocol[T_contra]):
@@ -77,13 +70,6 @@ class TaskStatus(Protocol[T_contra]):
     def started(self, value: T_contra, /) -> object:
         """Report."""
         ...
-
-
-class _NobodyAsks:
-    """The task status of who was not started by a nursery's `start`."""
-
-    def started(self, value: object, /) -> None:
-        """Report to nobody."""
 
 
 class App:
@@ -119,12 +105,12 @@ class App:
         middleware: Sequence[Middleware] = (),
         logger: logging.Logger | None = None,
     ) -> None:
-        _check_app_id(app_id)
+        check_app_id(app_id)
         self.id: Final[str] = app_id
-        self._journal: Journal = _journal_of(journal)
+        self._journal: Journal = journal_of(journal)
         self._roster = Roster(
             app_id,
-            _check_middleware(middleware),
+            check_middleware(middleware),
             logging.getLogger("plait") if logger is None else logger,
         )
         self._session: Session | None = None
@@ -227,36 +213,18 @@ class App:
             JournalError: The journal cannot be opened, or has failed; then the runs are suspended.
             UnreadableEntryError: The app's own stream cannot be read.
         """
-        terms = _check_terms(max_resumes, on_code_change)
-        backend = native.current()
-        failure: BaseException | None = None
-        left = False
+        terms = check_terms(max_resumes, on_code_change)
         async with self._open() as session:
             if session.worker is not None:
                 raise RunLockedError(f"App {self.id!r} is being served in this process.")
-            try:
-                async with backend.open_nursery() as nursery:
-                    nursery.start_soon(session.timers.serve)
-                    worker = Worker(session, terms, nursery)
-                    session.worker = worker
-                    try:
-                        with session.suspending():
-                            worker.resume_all()
-                            try:
-                                yield worker
-                            except Exception as error:  # noqa: BLE001 - out of the nursery as it is
-                                failure = error
-                        left = True
-                    finally:
-                        session.worker = None
-                        nursery.cancel_scope.cancel()
-            except BaseException as error:  # noqa: BLE001 - parted, and raised again
-                cancelled, rest = split(error, backend.cancelled)
-                raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104
-        if failure is not None:
-            raise failure
-        if not left:
-            raise _cancelled_by_nobody("serve()")
+            async with working(session) as nursery:
+                worker = session.worker = Worker(session, terms, nursery)
+                try:
+                    worker.begin()
+                    yield worker
+                finally:
+                    worker.stop()
+                    session.worker = None
 
     async def serve_forever(
         self,
@@ -274,7 +242,8 @@ class App:
             JournalError: As `serve()`.
         """
         async with self.serve(**options) as worker:
-            (task_status or _NobodyAsks()).started(worker)
+            if task_status is not None:
+                task_status.started(worker)
             await native.current().event().wait()
 
     # ------------------------------------------------------------ events
@@ -342,16 +311,16 @@ class App:
         """
         function = self._own(fn, "invoke()")
         if run_id is not None:
-            _check_run_id(run_id)
+            check_run_id(run_id)
         async with self._open() as session:
             arrival = session.arrival_of(data)
             name = new_id() if run_id is None else run_id
             with session.claiming(name) as awaited:
                 state = None if run_id is None else await session.find(name)
                 if state is not None:
-                    self._check_same(function, name, state, arrival)
+                    check_same(function, name, state, arrival)
                 asked = stimuli.Invoked(session.timers.now(), function.id, name, arrival)
-                value: T = await self._carry_out(session, name, awaited, state, asked)
+                value: T = await carry_out(session, name, awaited, state, asked=asked)
                 return value
 
     async def resume(self, run_id: str, *, accept_changes: bool = False) -> Any:
@@ -381,7 +350,7 @@ class App:
                 state = await session.find(run_id)
                 if state is None:
                     raise self._unknown(run_id)
-                return await self._carry_out(
+                return await carry_out(
                     session, run_id, awaited, state, resumed=True, accept_changes=accept_changes
                 )
 
@@ -402,9 +371,9 @@ class App:
         async with self._open() as session:
             asked = stimuli.CancelAsked(session.timers.now(), run_id, reason)
             for effect in await session.admission.commit(asked):
-                if isinstance(effect, effects.RefuseCancel):
-                    if await session.book.info(run_id) is None:
-                        raise self._unknown(run_id)
+                refused = isinstance(effect, effects.RefuseCancel)
+                if refused and await session.book.info(run_id) is None:
+                    raise self._unknown(run_id)
 
     async def runs(
         self,
@@ -455,113 +424,6 @@ class App:
     def _unknown(self, run_id: str) -> UnknownRunError:
         return UnknownRunError(f"App {self.id!r} has no run {run_id!r}.")
 
-    async def _carry_out(
-        self,
-        session: Session,
-        run_id: str,
-        awaited: Awaited,
-        state: FunctionState | None,
-        asked: stimuli.Invoked | None = None,
-        **options: bool,
-    ) -> Any:
-        """Have a run carried out in the calling task, or look up how it has ended."""
-        if state is not None and state.end is not None:
-            done = of_runs.Finish(state.end, state.not_undone)
-            return self._conclude(run_id, state, done)
-        backend = session.native
-        value: Any = None
-        failure: Exception | None = None
-        done = False
-        try:
-            async with backend.open_nursery() as nursery:
-                nursery.start_soon(session.timers.serve)
-                try:
-                    with session.suspending():
-                        value = await self._host(session, run_id, awaited, state, asked, **options)
-                    done = True
-                except Exception as error:  # noqa: BLE001 - out of the nursery as it is
-                    failure = error
-                nursery.cancel_scope.cancel()
-        except BaseException as error:  # noqa: BLE001 - parted, and raised again
-            cancelled, rest = split(error, backend.cancelled)
-            raise unwrap(rest) or cancelled or error from None  # noqa: ASYNC104
-        if failure is not None:
-            raise failure
-        if not done:
-            raise _cancelled_by_nobody(f"run {run_id!r}")
-        return value
-
-    async def _host(
-        self,
-        session: Session,
-        run_id: str,
-        awaited: Awaited,
-        state: FunctionState | None,
-        asked: stimuli.Invoked | None,
-        **options: bool,
-    ) -> Any:
-        if state is None:
-            assert asked is not None
-            await self._ask_for(session, asked)
-        elif session.admission.has_started(run_id):
-            awaited.start()
-        await awaited.wait()
-        if awaited.cancelled is not None:
-            raise RunCancelledError(run_id, awaited.cancelled)
-        host, outcome = await session.host(run_id, **options)
-        return self._conclude(run_id, host.state, outcome)
-
-    async def _ask_for(self, session: Session, asked: stimuli.Invoked) -> None:
-        for effect in await session.admission.commit(asked):
-            match effect:
-                case effects.SkipRun(_, _, knob, key):
-                    raise RunSkippedError(knob, key or None)
-                case effects.Report(error):
-                    raise error
-                case _:
-                    pass
-
-    def _conclude(self, run_id: str, state: FunctionState, outcome: object) -> Any:
-        """Return or raise what a run has come to."""
-        assert state.queued is not None
-        fn_id = state.queued.fn_id
-        match outcome:
-            case of_runs.Finish(FunctionCompleted(value=value)):
-                function = self._roster.functions.get(fn_id)
-                if function is None:
-                    return value
-                return Sealed(function.output, self._roster.around(function)).read(value)
-            case of_runs.Finish(FunctionCancelled() as end, notes):
-                raise cancelled_error(run_id, end, notes)
-            case of_runs.Finish(FunctionFailed() as end, notes):
-                raise annotate(error_of_run(state, end), run_id, fn_id, state, notes)
-            case of_runs.Hold(why):
-                raise held_error(why, run_id)
-            case _:
-                raise RunLockedError(f"Run {run_id!r} was taken over by app.resume().")
-
-    def _check_same(
-        self,
-        function: Function[Any, Any],
-        run_id: str,
-        state: FunctionState,
-        arrival: Arrival,
-    ) -> None:
-        assert state.queued is not None
-        queued = state.queued
-        if queued.fn_id != function.id:
-            raise RunConflictError(
-                f"Run {run_id!r} in the journal is of function {queued.fn_id!r}, not of "
-                f"{function.id!r}."
-            )
-        first = received(queued.events[0], queued.at)
-        if (first.name, first.data) != (arrival.name, arrival.data):
-            raise RunConflictError(
-                f"The journal has a run {run_id!r} with another input: {show(first.data, 200)}, not "
-                f"{show(arrival.data, 200)}. Take another name, or go on with that run: "
-                f"app.resume({run_id!r})"
-            )
-
     def _id_of(self, fn: Function[Any, Any] | str) -> str:
         if not isinstance(fn, str):
             return self._own(fn, "runs()").id
@@ -569,7 +431,7 @@ class App:
         return fn if found is None else found.id  # its code may be gone, and its runs be there
 
     def _own(self, fn: object, where: str) -> Function[Any, Any]:
-        found = self._roster.find(fn) if isinstance(fn, Function) else None
+        found = self._roster.known(fn)
         if found is None:
             raise TypeError(
                 f"{where} takes a function of app {self.id!r}, not {show(fn, SHOWN)}: "
@@ -614,50 +476,6 @@ class App:
                 yield book, state, timers_of(backend).now()
 
 
-def _check_app_id(app_id: object) -> None:
-    if not isinstance(app_id, str) or not app_id or "/" in app_id:
-        raise ConfigError(
-            f"app_id must be a text that is not empty and has no slash, not {show(app_id, SHOWN)}"
-        )
-
-
-def _check_run_id(run_id: object) -> None:
-    if not isinstance(run_id, str) or RUN_ID.fullmatch(run_id) is None:
-        raise ValueError(
-            f"run_id must be 1 to 64 of A-Z, a-z, 0-9, _ and -, not {show(run_id, SHOWN)}"
-        )
-
-
-def _check_middleware(middleware: Sequence[object]) -> tuple[Middleware, ...]:
-    found = tuple(one for one in middleware if isinstance(one, Middleware))
-    if len(found) < len(middleware):
-        wrong = (one for one in middleware if not isinstance(one, Middleware))
-        raise ConfigError(
-            *(f"middleware takes Middleware objects, not {show(one, SHOWN)}" for one in wrong)
-        )
-    return found
-
-
-def _check_terms(max_resumes: object, on_code_change: object) -> Terms:
-    if type(max_resumes) is not int or max_resumes < 0:
-        raise ConfigError(f"max_resumes must be a whole number, at least 0, not {max_resumes!r}")
-    if on_code_change not in ("continue", "hold"):
-        raise ConfigError(f"on_code_change must be 'continue' or 'hold', not {on_code_change!r}")
-    return Terms(max_resumes=max_resumes, on_code_change=on_code_change)
-
-
-def _journal_of(given: Journal | str | PathLike[str] | None) -> Journal:
-    if given is None:
-        return MemoryJournal()
-    if isinstance(given, str | PathLike):
-        return SqliteJournal(given)
-    if not callable(getattr(given, "append", None)):
-        raise ConfigError(
-            f"journal must be a journal or the path of a file, not {show(given, SHOWN)}"
-        )
-    return given
-
-
 def _nobody_accepts(app_id: str, names: Sequence[str]) -> NobodyAccepts:
     listed = ", ".join(map(repr, names))
     return NobodyAccepts(
@@ -665,10 +483,6 @@ def _nobody_accepts(app_id: str, names: Sequence[str]) -> NobodyAccepts:
         "unfinished that could wait for it: nothing was sent.\n"
         f"  write @app.create_function(..., trigger=TriggerEvent({names[0]!r}))"
     )
-
-
-def _cancelled_by_nobody(what: str) -> PlaitInternalError:
-    return PlaitInternalError(f"{what} was cancelled, and nobody has cancelled it.")
 
 
 def _one_or_all(troubles: list[BaseException]) -> BaseException:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from plait._abc import Entry, Journal, Opening, StreamInfo
@@ -32,6 +33,9 @@ from plait._kernel.functions.records import FunctionHeld, RunQueued
 from plait._kernel.functions.state import FunctionState
 
 Done: TypeAlias = Callable[[JournalError | None], object]
+
+#: Is told up to which number the records of a run are on disk.
+Kept: TypeAlias = Callable[[int, JournalError | None], object]
 
 #: Entries that are read at a time.
 PAGE: Final = 1000
@@ -63,6 +67,7 @@ class Book:
         app_id: The app's id.
         journal: Opened by somebody else, and closed by him.
         values: Writes users' values and errors, if not as `Recorded` does.
+        call_soon: Has a function called in the event loop's next pass; without it nothing is gathered.
 
     Attributes:
         app: Writes and reads the app's own stream.
@@ -70,7 +75,14 @@ class Book:
             counts on.
     """
 
-    def __init__(self, app_id: str, journal: Journal, *, values: Values | None = None) -> None:
+    def __init__(
+        self,
+        app_id: str,
+        journal: Journal,
+        *,
+        values: Values | None = None,
+        call_soon: Callable[[Callable[[], object]], object] | None = None,
+    ) -> None:
         self.app_id: Final = app_id
         self.stream: Final = f"app/{app_id}"
         self.journal: Final = journal
@@ -79,6 +91,10 @@ class Book:
         self._values: Values = Recorded() if values is None else values
         #: What is collected, while somebody collects.
         self._collected: tuple[list[Entry], list[Done]] | None = None
+        self._call_soon = call_soon
+        #: What is gathered in this pass of the loop, and who is to be told, up to which number.
+        self._gathered: list[Entry] = []
+        self._gatherers: list[tuple[Kept, int]] = []
 
     def scribe(
         self, run_id: str, *, target: str, parent: str | None, source: str | None
@@ -108,11 +124,49 @@ class Book:
             JournalError: The journal is not open, or only to be read.
         """
         if self._collected is None:
+            self.flush()
             self.journal.append(entries, done)
         else:
             collected, dones = self._collected
             collected += entries
             dones.append(done)
+
+    def gather(self, entries: Sequence[Entry], n: int, kept: Kept) -> None:
+        """Append entries of one stream, in one append with others of this pass of the loop. Not a checkpoint.
+
+        Branches of a run begin and end together, so that an append for each of their records would be
+        most of what they cost.
+
+        Args:
+            entries: Of one stream.
+            n: The number of the last of them.
+            kept: Called with the highest number that is on disk, or with what went wrong.
+        """
+        if self._collected is not None or self._call_soon is None:
+            self.append(entries, partial(kept, n))
+            return
+        if not self._gathered:
+            self._call_soon(self.flush)
+        self._gathered += entries
+        gatherers = self._gatherers
+        if gatherers and gatherers[-1][0] == kept:
+            gatherers.pop()
+        gatherers.append((kept, n))
+
+    def flush(self) -> None:
+        """Append what was gathered. Not a checkpoint; it does not raise."""
+        if not self._gathered:
+            return
+        entries, self._gathered = self._gathered, []
+        gatherers, self._gatherers = self._gatherers, []
+        dones = [partial(kept, n) for kept, n in gatherers]
+        done = dones[0] if len(dones) == 1 else partial(_tell, dones)
+        try:
+            self.journal.append(entries, done)
+        except (
+            JournalError
+        ) as error:  # it takes nothing, and nobody is here whom that could be told
+            done(error)
 
     @contextmanager
     def together(self) -> Generator[None]:
@@ -141,6 +195,7 @@ class Book:
         self._collected = None
         if not dones:
             return
+        self.flush()
         try:
             self.journal.append(entries, lambda error: _tell(dones, error))
         except JournalError as error:  # it takes nothing: those who are not here must know as well

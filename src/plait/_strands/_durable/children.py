@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from plait._errors import PlaitInternalError, RunSkippedError
 from plait._journal.failures import Failure, timed_out
 from plait._kernel.admission import effects, stimuli
@@ -20,12 +22,19 @@ from plait._kernel.functions.records import (
     FunctionCompleted,
     FunctionFailed,
 )
+from plait._kernel.functions.state import FunctionState
 
 from .ends import failure_of
+from .inspect import original
 
 if TYPE_CHECKING:
     from .host import Host
     from .session import Session
+
+
+#: Why a child is cancelled. It is in the records, so that the call fails alike in every process.
+TOO_LONG: Final = "it took too long"
+BY_PARENT: Final = "its parent cancelled it"
 
 
 class Children:
@@ -36,9 +45,8 @@ class Children:
         self._host: Final = host
         #: Whose call waits for a child.
         self._keys: dict[str, Key] = {}
-        #: Those that are to be cancelled, and those of them whose time was over.
-        self._cancelled: set[str] = set()
-        self._late: set[str] = set()
+        #: Those that are to be cancelled, and why.
+        self._cancelled: dict[str, str] = {}
 
     def port(self, fn_id: str, event: Arrival) -> Invoking:
         """Make what runs one function, for one call."""
@@ -54,6 +62,33 @@ class Children:
         if child not in self._session.hosts:
             self._host.spawn(partial(self._session.keep, child))
 
+    def take_ending(self) -> None:
+        """Host those that are to be cancelled, and whose calls are not made again. Not a checkpoint."""
+        if ending := self._session.admission.ending_children(self._host.run_id):
+            asked_for = self._called()
+            for child in ending:
+                if child not in asked_for:
+                    self.take(child)
+
+    def end_with_parent(self) -> None:
+        """End those that nobody has asked for again: the code may have changed. Not a checkpoint.
+
+        It is called within the append of the parent's end.
+        """
+        admission = self._session.admission
+        ending = admission.ending_children(self._host.run_id)
+        for child in self._called() & admission.state.runs.keys():
+            admission.hear(stimuli.CancelAsked(admission.now(), child, "its parent has ended"))
+            if admission.has_started(child):
+                ending.append(child)
+        for child in ending:  # now: when all that is on disk, the host is about to leave
+            self.take(child)
+
+    def _called(self) -> set[str]:
+        """List those whose calls have not come back, in whatever life they were made."""
+        past = self._host.state.calls.past.values()
+        return {one.scheduled.child for one in past if one.scheduled and one.scheduled.child}
+
     async def _enter(self, child: str, fn_id: str, event: Arrival) -> None:
         with self._session.telling():
             session = self._session
@@ -61,16 +96,16 @@ class Children:
             if run is not None:
                 if run.started_at is not None and child not in session.hosts:
                     await session.keep(child)
-                return  # else it is in the queue, or on its way
+                return  # noqa: ASYNC910 - else it is in the queue, or on its way
             state = await session.find(child)
             if state is not None:
                 if state.end is None:
                     raise PlaitInternalError(
                         f"run {child!r} goes on, and admission does not know it"
                     )
-                self.ended(child, state.end)
+                self.ended(child, state, state.end)
             elif child in self._cancelled:
-                self.never_started(child, "its parent cancelled it")
+                self.never_started(child, self._cancelled[child])
             else:
                 await self._invoke(child, fn_id, event)
 
@@ -92,24 +127,24 @@ class Children:
 
     def cancel(self, key: Key, child: str) -> None:
         """Cancel a child for good, in the append that is being collected. Not a checkpoint."""
-        self._cancelled.add(child)
-        if key in self._host.state.calls.waiting:  # and goes on to wait: its time is over
-            self._late.add(child)
+        goes_on_to_wait = key in self._host.state.calls.waiting
+        self._cancelled[child] = because = TOO_LONG if goes_on_to_wait else BY_PARENT
         session = self._session
         if child in session.admission.state.runs:
             now = session.timers.now()
-            because = "it took too long" if child in self._late else "its parent cancelled it"
             session.admission.hear(stimuli.CancelAsked(now, child, because))
 
-    def ended(self, child: str, end: End) -> None:
+    def ended(self, child: str, state: FunctionState, end: End) -> None:
         """Hear that a child has ended, and tell the call. Not a checkpoint."""
         match end:
             case FunctionCompleted(value=value):
                 self._tell(child, value)
             case FunctionFailed(error=error):
-                self._tell(child, error=failure_of(error).write())
+                said = original(state, error)
+                failure = attrs.evolve(failure_of(error), name=said.name, message=said.message)
+                self._tell(child, error=failure.write())
             case FunctionCancelled(reason=reason):
-                if child in self._late:
+                if reason == TOO_LONG:
                     failure = timed_out(f"Run {child} did not end in time, and was cancelled")
                 else:
                     because = f": {reason}" if reason else ""
@@ -120,7 +155,8 @@ class Children:
     def never_started(self, child: str, reason: str) -> None:
         """Hear that a child was cancelled in the queue. Not a checkpoint."""
         if child in self._keys:
-            self.ended(child, FunctionCancelled(self._session.timers.now(), reason))
+            end = FunctionCancelled(self._session.timers.now(), reason)
+            self.ended(child, FunctionState(), end)
 
     def _tell(self, child: str, value: object = None, error: object = None) -> None:
         key = self._keys.pop(child, None)
@@ -128,9 +164,9 @@ class Children:
         if key is not None and calls is not None and key in self._host.state.calls.waiting:
             calls.child_ended(key, value, error)
 
-    async def over(self, child: str) -> None:
+    async def over(self, child: str) -> None:  # noqa: ASYNC910 - it has been, as a rule
         """Wait until a child is not hosted any more, its clean-up over."""
-        while child in self._session.hosts:  # noqa: ASYNC110
+        while child in self._session.hosts:
             await self._session.wait_for_news()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 
+import attrs
+
 from plait._errors import DeterminismError, RunCancelledError, RunHeldError, StepError
 from plait._journal.failures import Failure, recorded_error
 from plait._journal.recorded import error_of, write_error
@@ -13,9 +15,7 @@ from plait._kernel.calls.records import CallFailed
 from plait._kernel.functions.effects import FAILED
 from plait._kernel.functions.reasons import TooManyResumes, UnknownFunction, Unreadable, Why
 from plait._kernel.functions.records import (
-    End,
     FunctionCancelled,
-    FunctionCompleted,
     FunctionFailed,
     RunQueued,
 )
@@ -33,34 +33,18 @@ def failure_of(error: object) -> Failure:
     return Failure.read(write_error(error))
 
 
-def about(name: str, run_id: str, queued: RunQueued, end: End) -> Event[Any]:
-    """Make the event that tells of an end. Sent twice it is accepted once."""
-    data: dict[str, Any] = {
-        "function_id": queued.fn_id,
-        "run_id": run_id,
-        "event": _first(queued),
-        "events": [*queued.events],
-    }
-    match end:
-        case FunctionCompleted(value=value):
-            data["result"] = value
-        case FunctionFailed(error=error):
-            failure = failure_of(error)
-            data["error"] = {
-                "name": failure.name,
-                "message": failure.message,
-                "stack": failure.stack,
-            }
-        case FunctionCancelled(reason=reason):
-            data["reason"] = reason
-    return Event(name=name, data=data, id=f"{run_id}:{name}")
-
-
-def failed_event(run_id: str, queued: RunQueued, end: FunctionFailed) -> Event[Any]:
-    """Make the event of an `on_failure`, as it is recorded."""
+def failed_event(
+    run_id: str, queued: RunQueued, end: FunctionFailed, *, brief: bool = False
+) -> Event[Any]:
+    """Make the event of an `on_failure`, as it is recorded. `brief`: without the data of events."""
+    rows: list[Any] = [*queued.events]
+    failure = failure_of(end.error)
+    if brief:
+        rows = [{**row, "data": None} for row in rows]
+        failure = attrs.evolve(failure, exception=None)
     data = {
-        "error": write_error(end.error),
-        "events": [*queued.events],
+        "error": failure.write(),
+        "events": rows,
         "function_id": queued.fn_id,
         "run_id": run_id,
     }
@@ -95,10 +79,6 @@ def held_error(why: Why, run_id: str) -> RunHeldError:
     if isinstance(why, TooManyResumes | UnknownFunction | Unreadable):
         return RunHeldError(text)
     return DeterminismError(text)
-
-
-def _first(queued: RunQueued) -> object:
-    return queued.events[0] if queued.events else None
 
 
 def error_of_run(state: FunctionState, end: FunctionFailed) -> Exception:

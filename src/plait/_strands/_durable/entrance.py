@@ -84,7 +84,16 @@ class ThreadEntrance(Entrance):
 
 
 class SyncScope:
-    """A scope around calls of a plain function."""
+    """A scope around calls of a plain function.
+
+    Example:
+        ```python
+        with ctx.move_on_after(60) as scope:
+            ctx.step.run("fetch", fetch)
+        if scope.cancelled_caught:
+            ...
+        ```
+    """
 
     def __init__(self, entrance: Entrance, scope: Any) -> None:
         self._entrance = entrance

@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Container, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from plait._annotations import visible_names
 from plait._errors import ConfigError, Fault
@@ -21,6 +21,9 @@ from .context import Context, SyncContext
 from .handlers import check_handler, data_of, is_async_function
 from .setup import Setup
 from .source import digest
+
+if TYPE_CHECKING:
+    from .roster import Roster
 
 D = TypeVar("D")
 T = TypeVar("T")
@@ -68,6 +71,8 @@ class Function(Generic[D, T]):
         self.setup: Setup = setup
         self.is_async: bool = is_async_function(handler)
         self._names = _mentioned(handler, names)
+        #: Of its app, which has put itself here.
+        self._roster: Roster | None = None
 
     @overload
     def __call__(self, ctx: Context[D], /) -> Awaitable[T]: ...
@@ -110,6 +115,12 @@ class FunctionDecorator:
         name: What people call it; by default as the app does.
         taken: The names that the app has already.
         register: Called with the function.
+
+    Example:
+        ```python
+        @app.create_function(fn_id="greet", trigger=TriggerEvent("user/new"))
+        async def greet(ctx: Context) -> str: ...
+        ```
     """
 
     def __init__(

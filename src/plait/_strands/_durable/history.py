@@ -44,6 +44,12 @@ class Record:
         cause: The place of the record that led to it; 0: none did.
         fields: What else it says, as JSON values. Values of the user's are as they are recorded; an
             error has `name`, `message` and `stack`.
+
+    Example:
+        ```python
+        for record in await app.history("r1"):
+            print(record.n, record.kind, record.step_id)
+        ```
     """
 
     n: int

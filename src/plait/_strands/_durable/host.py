@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -40,7 +40,12 @@ from plait._kernel.calls.records import CallCompleted
 from plait._kernel.calls.refusals import call_text
 from plait._kernel.functions import effects, stimuli
 from plait._kernel.functions.advance import advance
-from plait._kernel.functions.records import End
+from plait._kernel.functions.records import (
+    AnyRecord,
+    FunctionCancelled,
+    FunctionCompleted,
+    FunctionFailed,
+)
 from plait._kernel.functions.state import FunctionState
 from plait._kernel.functions.stimuli import Stimulus
 
@@ -53,7 +58,10 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-ENDS: Final = get_args(End)
+
+ENDS: Final = (FunctionCompleted, FunctionFailed, FunctionCancelled)
+#: What belongs into one append with its records.
+JOINED: Final = (effects.SendEvent, effects.RunOnFailure, of_calls.CancelChild)
 
 
 @attrs.frozen
@@ -122,31 +130,36 @@ class Host:
 
     def take_in(self, stimulus: Stimulus) -> tuple[Sequence[object], Sequence[object]]:
         """Decide, and have kept what is to be kept: the door of a body's calls."""
+        kept, todo = advance(self.state, stimulus)
+        records = [record for _, record in kept]
+        joined = [effect for effect in todo if isinstance(effect, JOINED)]
+        end = records[-1] if records and isinstance(records[-1], ENDS) else None
+        if end is None and not joined:  # as a rule
+            self._keep(kept)
+            return records, todo
         with self._session.book.together():
-            kept, todo = advance(self.state, stimulus)
-            records = [record for _, record in kept]
-            if kept:
-                entries = self._scribe.entries(kept)
-                self._session.book.append(entries, partial(self._is_kept, kept[-1][0]))
-            rest: list[object] = []
-            of_end: list[effects.Effect] = []
-            for effect in todo:
-                match effect:
-                    case effects.SendEvent() | effects.RunOnFailure():
-                        of_end.append(effect)
-                    case of_calls.CancelChild(key, child):
-                        self.children.cancel(key, child)
-                    case _:
-                        rest.append(effect)
-            for record in records:
-                if isinstance(record, ENDS):
-                    self._session.run_ended(self, record, of_end)
-        return records, rest
+            self._keep(kept)
+            for effect in joined:
+                if isinstance(effect, of_calls.CancelChild):
+                    self.children.cancel(effect.key, effect.child)
+            if end is not None:
+                self.children.end_with_parent()
+                self._session.streams.ended(self.run_id, self.state, end, joined)
+        return records, [effect for effect in todo if not isinstance(effect, JOINED)]
+
+    def _keep(self, kept: Sequence[tuple[int, AnyRecord]]) -> None:
+        if not kept:
+            return
+        book, entries, n = self._session.book, self._scribe.entries(kept), kept[-1][0]
+        if self.calls is not None:  # calls come in bursts
+            book.gather(entries, n, self._is_kept)
+        else:
+            book.append(entries, partial(self._is_kept, n))
 
     def hear(self, stimulus: Stimulus) -> None:
         """Hear of something that no body tells of. Not a checkpoint."""
         if self.calls is not None:
-            self.calls.hear_in_hook(stimulus)  # type: ignore[arg-type]
+            self.calls.hear_in_hook(stimulus)
             return
         try:
             _, todo = self.take_in(stimulus)
@@ -233,17 +246,18 @@ class Host:
                 taken_up()
             if cancelled is not None:
                 self.cancel(cancelled)
-            self.outcome = await self._go_on()
+            self.children.take_ending()
+            self.outcome = outcome = await self._go_on()
         finally:
             if not isinstance(self.outcome, effects.Finish):
                 self.nursery.cancel_scope.cancel()  # what it has begun waits with it
+            self.nursery = None  # it takes nobody in any more
             self._put_away()
             await block.close()  # noqa: ASYNC102 - however long the clean-up takes
-            self.nursery = None
-        if parked and isinstance(self.outcome, effects.Hold):
+        if parked and isinstance(outcome, effects.Hold):
             self._session.news()
-            self.outcome = await self._go_on()
-        return self.outcome
+            self.outcome = outcome = await self._go_on()
+        return outcome
 
     def _put_away(self) -> None:
         if self._alarm is not None:
@@ -268,7 +282,7 @@ class Host:
             await self._news.wait()
         if self._broken is not None:
             raise self._broken
-        return self._todo.popleft()
+        return self._todo.popleft()  # noqa: ASYNC910 - what is done then is a checkpoint
 
     def _put(self, todo: Todo) -> None:
         self._todo.append(todo)
@@ -379,7 +393,7 @@ class Host:
         except DeterminismError:
             if self.state.held is None:
                 raise
-            return Suspended()
+            return Suspended()  # noqa: ASYNC910 - a body has run
         finally:
             self.calls = None
 
@@ -398,7 +412,7 @@ class Host:
                 # Somebody has cancelled a task of asyncio by itself: that comes from outside.
                 raise self._native.cancelled
             case Suspended() | Ended():
-                if ending.error is not None:
+                if ending.error is not None and self.state.verdict is None:  # else it is known
                     self._session.logger.error(
                         "run %s: the clean-up of its function failed",
                         self.run_id,
@@ -420,7 +434,7 @@ class Host:
         if isinstance(ending, Raised):
             raise ending.error
 
-    async def _undo_all(self, calls: Calls) -> None:
+    async def _undo_all(self, calls: Calls) -> None:  # noqa: ASYNC910 - there is one to be undone
         while (key := self._undo) is not None:
             undoing = self.undoing[key]
             done = self.state.calls.outcome(key)

@@ -32,6 +32,10 @@ class ErrorInfo:
     Attributes:
         name: The name of its class.
         message: Its text.
+
+    Example:
+        >>> str(ErrorInfo("OSError", "no disk"))
+        'OSError: no disk'
     """
 
     name: str

@@ -21,10 +21,15 @@ from plait._errors import JournalError, PlaitInternalError
 from plait._journal.scribes import AppScribe
 from plait._kernel.admission.records import EventReceived, Record, RunAdmitted
 
+#: The tags of what is looked for: of all others nothing is read.
+RECEIVED: Final = "event.received"
+ADMITTED: Final = "run.admitted"
+
 #: How many entries are read at a time.
 PAGE: Final = 1000
-#: And how many where the first of them will do, most of the time.
+#: And how many where the first of them will do, most of the time; or one of the first.
 FEW: Final = 16
+SOME: Final = 64
 #: How many places are remembered.
 KEPT: Final = 500_000
 
@@ -84,12 +89,19 @@ class History:
                 self._low = self._high = 0
         return found
 
-    async def event(self, place: int) -> EventReceived:
-        """Read the event at this place. A checkpoint; raises as `places` does."""
-        [(_, record)] = await self._page(place - 1, place)
-        if not isinstance(record, EventReceived):
-            raise PlaitInternalError(f"{self._stream}: no event at {place}")
-        return record
+    async def events(self, places: Sequence[int], limit: int = FEW) -> list[EventReceived]:
+        """Read the first of the events at these places. A checkpoint; raises as `places` does.
+
+        Args:
+            places: What `places` has found; not empty.
+            limit: How many records are looked at.
+
+        Returns:
+            At least one, in their order.
+        """
+        wanted = {*places}
+        entries = await self._entries(places[0] - 1, places[-1], limit)
+        return [self._event(entry) for entry in entries if entry.n in wanted]
 
     async def queued(self, run_id: str, number: int, upto: int) -> int:
         """Find where a run was queued, rule 2. A checkpoint; raises as `places` does.
@@ -100,32 +112,36 @@ class History:
             upto: A place after it.
         """
         low, high = 0, upto
-        while high - low > PAGE:
+        while high - low > SOME:
             middle = (low + high) // 2
             found = await self._number_after(middle, high)
             if found is None or found > number:
                 high = middle
             else:
                 low = middle
+        limit, name = SOME, run_id.encode()
         while low < upto:
-            for place, record in (page := await self._page(low, upto)):
-                if isinstance(record, RunAdmitted) and record.run_id == run_id:
-                    return place
-            low = page[-1][0]
+            entries = await self._entries(low, upto, limit)
+            for entry in entries:
+                if entry.kind == ADMITTED and name in entry.body:
+                    record = self._record(entry)
+                    if isinstance(record, RunAdmitted) and record.run_id == run_id:
+                        return entry.n
+            low, limit = entries[-1].n, PAGE
         raise PlaitInternalError(f"{self._stream}: run {run_id!r} was never queued")
 
     async def _number_after(self, after: int, upto: int) -> int | None:
         """Find the number of the first event after a place."""
         limit = FEW
         while after < upto:
-            page = await self._page(after, upto, limit)
-            for _, record in page:
-                if isinstance(record, EventReceived):
-                    return record.number
-            after, limit = page[-1][0], PAGE
-        return None
+            entries = await self._entries(after, upto, limit)
+            for entry in entries:
+                if entry.kind == RECEIVED:
+                    return self._event(entry).number
+            after, limit = entries[-1].n, PAGE
+        return None  # noqa: ASYNC910 - there is always something to read, or nothing to do
 
-    async def _cover(self, after: int, upto: int) -> None:
+    async def _cover(self, after: int, upto: int) -> None:  # noqa: ASYNC910 - see `places`
         """Know the places from here to there."""
         if self._low == self._high:
             self._low = self._high = after
@@ -142,18 +158,17 @@ class History:
     async def _find(self, after: int, upto: int) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         while after < upto:
-            page = await self._page(after, upto)
-            for place, record in page:
-                if isinstance(record, EventReceived) and not record.to:
-                    found.setdefault(record.name, []).append(place)
-            after = page[-1][0]
-        return found
+            entries = await self._entries(after, upto, PAGE)
+            for entry in entries:
+                if entry.kind == RECEIVED:
+                    event = self._event(entry)
+                    if not event.to:
+                        found.setdefault(event.name, []).append(entry.n)
+            after = entries[-1].n
+        return found  # noqa: ASYNC910 - see `places`
 
-    async def _page(self, after: int, upto: int, limit: int = PAGE) -> list[tuple[int, Record]]:
-        """Read records from after one place up to another, at least one, and as many as there is room for.
-
-        What is on the way to disk is waited for.
-        """
+    async def _entries(self, after: int, upto: int, limit: int) -> Sequence[Entry]:
+        """Read entries; what is on the way to disk is waited for."""
         limit = min(limit, upto - after)
         entries = await self._journal.read(self._stream, after=after, limit=limit)
         if not entries:
@@ -161,7 +176,17 @@ class History:
             entries = await self._journal.read(self._stream, after=after, limit=limit)
         if not entries:
             raise PlaitInternalError(f"{self._stream} ends at {after}, before {upto}")
-        return [*self._scribe.records(entries, after=after)]
+        return entries
+
+    def _record(self, entry: Entry) -> Record:
+        [(_, record)] = self._scribe.records([entry], after=entry.n - 1)
+        return record
+
+    def _event(self, entry: Entry) -> EventReceived:
+        record = self._record(entry)
+        if not isinstance(record, EventReceived):
+            raise PlaitInternalError(f"{self._stream}: no event at {entry.n}")
+        return record
 
     async def _wait_for_disk(self) -> None:
         """Wait until all that was appended so far is on disk. A checkpoint."""

@@ -45,6 +45,7 @@ class Roster:
                 "the app is being served, and its functions are settled: create them before serve()",
                 function=function.fn_id,
             )
+        function._roster = self
         self.own[function.fn_id] = function
         self.functions[function.id] = function
         handler: Callable[..., Any] | None = function.setup.on_failure
@@ -56,16 +57,26 @@ class Roster:
             self.functions[failure.id] = failure
             self.on_failures.add(failure.id)
 
-    def find(self, function: Function[Any, Any] | str) -> Function[Any, Any] | None:
-        """Find a function by its id, by its name in the app, or by itself."""
-        if isinstance(function, str):
-            return self.functions.get(function) or self.own.get(function)
-        found = self.functions.get(function.id)
-        return found if found is function else None
+    def find(self, name: str) -> Function[Any, Any] | None:
+        """Find a function by its id, or by its name in the app."""
+        return self.functions.get(name) or self.own.get(name)
+
+    def known(self, function: object) -> Function[Any, Any] | None:
+        """Find a function by itself; `None` if it is not of this app."""
+        return next((one for one in self.functions.values() if one is function), None)
 
     def around(self, function: Function[Any, Any]) -> tuple[Middleware, ...]:
         """List what is around a function: the app's, then its own."""
         return (*self.middleware, *function.setup.middleware)
+
+    def check(self) -> None:
+        """Look at what each function returns, before one of them runs.
+
+        Raises:
+            ConfigError: Its annotation names what does not exist.
+        """
+        for function in self.functions.values():
+            _ = function.output
 
     def plan(self, events: Events) -> AppPlan:
         """Make the plan of flow control."""

@@ -24,6 +24,11 @@ class RunLogger(Adapter):
         logger: Where the lines go.
         run_id: The run.
         replaying: Says whether memos remain to be handed out.
+
+    Example:
+        ```python
+        ctx.logger.info("order %s is packed", number)
+        ```
     """
 
     def __init__(self, logger: logging.Logger, run_id: str, replaying: Callable[[], bool]) -> None:

@@ -37,7 +37,7 @@ def host_of(session: Session, run_id: str, state: FunctionState) -> Host:
     queued = state.queued
     assert queued is not None
     function = session.roster.functions.get(queued.fn_id)
-    scribe = session.scribe(run_id, queued.fn_id, queued.parent)
+    scribe = session.streams.scribe(run_id, queued.fn_id, queued.parent)
     if function is None:
         return Host(session, run_id, state, scribe=scribe, body=None, settle=_nothing)
 

@@ -11,13 +11,9 @@ Rule 3: when the journal fails, everything here is suspended, and whoever is her
 
 from __future__ import annotations
 
-import uuid
-import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
-
-import attrs
+from typing import TYPE_CHECKING, Final
 
 from plait._abc import Journal
 from plait._engine.desk import Desk
@@ -35,19 +31,18 @@ from plait._kernel.admission.stimuli import Arrival
 from plait._kernel.calls.keys import Key
 from plait._kernel.functions import effects as of_runs
 from plait._kernel.functions import stimuli as run_stimuli
-from plait._kernel.functions.advance import advance
-from plait._kernel.functions.records import End, FunctionCancelled, FunctionCompleted
 from plait._kernel.functions.state import FunctionState
 
 from .admission import Admission
-from .arrivals import Events, recorded
+from .arrivals import Events
 from .book import Book
-from .compile import on_failure_id, run_name
-from .ends import about, failed_event, invoked_event
+from .ends import invoked_event
 from .host import Host, Outcome
 from .past import History
 from .roster import Roster
 from .running import host_of
+from .streams import Streams, new_id
+from .terms import Awaited, Hosts, Terms
 from .waits import Inbox
 
 if TYPE_CHECKING:
@@ -59,51 +54,6 @@ if TYPE_CHECKING:
 THREADS: Final = 40
 
 
-@attrs.frozen(kw_only=True)
-class Terms:
-    """On which terms runs are taken up: what `serve()` was told."""
-
-    max_resumes: int = 100
-    on_code_change: Literal["continue", "hold"] = "continue"
-
-
-class Awaited:
-    """A run for which somebody waits who will host it: told when it may start, or that it never will."""
-
-    def __init__(self, native: Backend) -> None:
-        self._news = native.event()
-        self.started = False
-        #: Why it was cancelled in the queue.
-        self.cancelled: str | None = None
-
-    def start(self) -> None:
-        """It may start."""
-        self.started = True
-        self._news.set()
-
-    def cancel(self, reason: str) -> None:
-        """It never will."""
-        self.cancelled = reason
-        self._news.set()
-
-    async def wait(self) -> None:
-        """Wait for either. A checkpoint."""
-        await self._news.wait()
-
-
-class Hosts(Protocol):
-    """Who hosts root runs: the worker of an app that is served."""
-
-    @property
-    def terms(self) -> Terms:
-        """On which terms."""
-        ...
-
-    def take(self, run_id: str) -> None:
-        """Host a run."""
-        ...
-
-
 class Session:
     """One app on its open journal."""
 
@@ -113,8 +63,9 @@ class Session:
         self.native: Final = native
         self.timers: Final = timers_of(native)
         self.logger: Final[Logger] = roster.logger
-        self.events: Final = Events.of(roster.functions.values(), roster.middleware)
-        self.book: Final = Book(roster.app_id, journal)
+        self.events: Final = Events.of(roster.own.values(), roster.middleware)
+        self.book: Final = Book(roster.app_id, journal, call_soon=native.caller())
+        self.streams: Final = Streams(self)
         self.function_limiter: Final[Limiter] = native.limiter(THREADS)
         self.handler_limiter: Final[Limiter] = native.limiter(THREADS)
         self.admission: Admission
@@ -131,10 +82,8 @@ class Session:
         self.users = 0
         self.desk: Desk
         self._turn = native.lock()
-        self.is_open = False
+        self.is_open: bool = False
         self._claim = ExitStack()
-        #: Those that were queued by this process: nobody need read them again.
-        self._fresh: dict[str, FunctionState] = {}
         #: What is to be cancelled when everything is to be suspended.
         self._scopes: dict[CancelScope, None] = {}
         self._changed = native.event()
@@ -144,6 +93,7 @@ class Session:
 
         Raises:
             RunLockedError: The app is in use in this process by another object of its name.
+            ConfigError: An annotation of a function names what does not exist.
             JournalError: The journal cannot be read, or has failed.
             UnreadableEntryError: The app's stream cannot be read.
         """
@@ -154,10 +104,16 @@ class Session:
             self._claim.enter_context(desk.claim(RunId(f"app/{self.roster.app_id}")))
             self._claim.enter_context(desk.told(self.failed))
             self.desk = desk
+            self.roster.check()
             plan = self.roster.plan(self.events)
             state = await self.book.read_app(plan)
             self.admission = Admission(
-                state, book=self.book, timers=self.timers, runs=self, native=self.native
+                state,
+                book=self.book,
+                timers=self.timers,
+                runs=self,
+                streams=self.streams,
+                native=self.native,
             )
             self.inbox = Inbox(
                 self.events,
@@ -176,6 +132,7 @@ class Session:
 
     def close(self) -> None:
         """Let others have the app. Not a checkpoint."""
+        self.book.flush()
         self._claim.close()
 
     # ------------------------------------------------------------ trouble
@@ -222,7 +179,8 @@ class Session:
     def check(self) -> None:
         """Raise what the session has failed with, if it has."""
         if self.error is not None:
-            raise self.error
+            # Several may raise it: none of them has the way of the others.
+            raise self.error.with_traceback(None)
 
     @contextmanager
     def claiming(self, run_id: str) -> Generator[Awaited]:
@@ -244,56 +202,18 @@ class Session:
 
     # ------------------------------------------------------------ what admission asks for
 
-    def queue(self, effect: effects.QueueRun) -> None:
-        """Open the stream of a run."""
-        state = FunctionState()
-        function = self.roster.functions[effect.fn_id]
-        now = self.timers.now()
-        queued = run_stimuli.Queued(
-            now,
-            effect.fn_id,
-            function.name,
-            tuple(map(recorded, effect.events)),
-            effect.parent,
-            now,
-            effect.priority,
-            seed_of(effect.run_id),
-            function.source or "",
-        )
-        kept, _ = advance(state, queued)
-        scribe = self.scribe(effect.run_id, effect.fn_id, effect.parent)
-        self.book.append(scribe.entries(kept), self._on_its_way)
-        self._fresh[effect.run_id] = state
-
-    def _on_its_way(self, error: JournalError | None) -> None:
-        """Hear of an append whose news comes with another's, which is told of failures."""
-        del error
-
-    def cancel_queued(self, run: effects.QueueRun, reason: str) -> None:
-        """End a run that has not started."""
-        state = self._fresh.pop(run.run_id, None)
-        if state is None:
-            state = FunctionState()
-            queued = run_stimuli.Queued(
-                self.timers.now(),
-                run.fn_id,
-                "",
-                tuple(map(recorded, run.events)),
-                run.parent,
-                0.0,
-                run.priority,
-                0,
-                "",
-            )
-            advance(state, queued)  # as its first record, as far as its end is concerned
-        kept, todo = advance(state, run_stimuli.CancelAsked(self.timers.now(), reason))
-        scribe = self.scribe(run.run_id, run.fn_id, run.parent)
-        self.book.append(scribe.entries(kept), self._on_its_way)
-        self._send_about(run.run_id, state, todo)
-
     def received(self, event: EventReceived, place: int) -> None:
         """Hand an event to who waits for it."""
         self.inbox.received(event, place)
+
+    def tick(self, stimulus: stimuli.Ticked | stimuli.CronWatched) -> None:
+        """Hear of a planned time. Not a checkpoint; it does not raise."""
+        if self.error is not None:
+            return
+        try:
+            self.admission.hear(stimulus, unheard=True)
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - called by whoever serves the alarms
+            self.failed(error)  # noqa: ASYNC104
 
     def trouble(self, report: effects.Report) -> None:
         """Hear what a predicate or a key of the user's has raised, and nobody waits for that."""
@@ -355,38 +275,7 @@ class Session:
         """Let a handler run, when there is a slot for it."""
         return self.admission.slot(run_id, key)
 
-    def run_ended(self, host: Host, end: End, todo: Sequence[object]) -> None:
-        """Put what follows from an end into the same append."""
-        now = self.timers.now()
-        self.admission.hear(stimuli.RunEnded(now, host.run_id, status_of(end)))
-        self._send_about(host.run_id, host.state, todo)
-
-    def _send_about(self, run_id: str, state: FunctionState, todo: Sequence[object]) -> None:
-        queued = state.queued
-        assert queued is not None
-        now = self.timers.now()
-        for effect in todo:
-            match effect:
-                case of_runs.SendEvent(of, end):
-                    event = about(of, run_id, queued, end)
-                    arrivals = self.events.arrivals([event], now=now, new_id=new_id)
-                    self.admission.hear(stimuli.EventsReceived(now, arrivals), unheard=True)
-                case of_runs.RunOnFailure(end):
-                    fn_id = on_failure_id(queued.fn_id)
-                    event = failed_event(run_id, queued, end)
-                    (arrival,) = self.events.arrivals([event], now=now, new_id=new_id)
-                    name = run_name(self.roster.app_id, fn_id, run_id)
-                    self.admission.hear(stimuli.Invoked(now, fn_id, name, arrival), unheard=True)
-                case _:
-                    pass
-
     # ------------------------------------------------------------ hosting
-
-    def scribe(self, run_id: str, fn_id: str, parent: str | None) -> Any:
-        """Make who writes the records of a run."""
-        function = self.roster.functions.get(fn_id)
-        source = None if function is None else function.source
-        return self.book.scribe(run_id, target=fn_id, parent=parent, source=source)
 
     async def find(self, run_id: str) -> FunctionState | None:
         """Read what the journal has of a run. A checkpoint.
@@ -409,14 +298,10 @@ class Session:
         )
         return arrival
 
-    def is_fresh(self, run_id: str) -> bool:
-        """Say whether a run was queued by this process, and nobody has taken it up."""
-        return run_id in self._fresh
-
     async def keep(self, run_id: str, taken_up: Callable[[], object] | None = None) -> None:
         """Host a run, unless somebody does, and stay when it is held. A checkpoint, as `host`."""
         if run_id in self.hosts:
-            return
+            return  # noqa: ASYNC910 - it is a task's, and that ends here
         with self.telling():
             try:
                 await self.host(run_id, parked=True, taken_up=taken_up)
@@ -430,7 +315,7 @@ class Session:
         if error is not None:
             self.failed(error)
 
-    async def release(self, run_id: str) -> None:
+    async def release(self, run_id: str) -> None:  # noqa: ASYNC910 - the run is read then
         """Have a host go away whose run is held. A checkpoint if there is one."""
         while (host := self.hosts.get(run_id)) is not None and isinstance(
             host.outcome, of_runs.Hold
@@ -470,7 +355,7 @@ class Session:
         self.held.discard(run_id)
         try:
             with self.desk.claim(RunId(run_id)):
-                state = self._fresh.pop(run_id, None)
+                state = self.streams.take(run_id)
                 if state is None:
                     state = await self.find(run_id)
                 if state is None:
@@ -495,7 +380,7 @@ class Session:
         assert state.queued is not None
         parent = None if state.queued.parent is None else self.hosts.get(state.queued.parent)
         if parent is not None:
-            parent.children.ended(run_id, finish.end)
+            parent.children.ended(run_id, state, finish.end)
 
     def _terms_of(
         self, state: FunctionState, *, resumed: bool, accept_changes: bool
@@ -513,24 +398,3 @@ class Session:
             resumed,
             accept_changes,
         )
-
-
-def new_id(_: int = 0) -> str:
-    """Make an id of an event or a run."""
-    return uuid.uuid4().hex
-
-
-def seed_of(run_id: str) -> int:
-    """Make the seed of all chance in a run."""
-    return zlib.crc32(run_id.encode())
-
-
-def status_of(end: End) -> str:
-    """Say how a run has ended, as admission has it."""
-    match end:
-        case FunctionCompleted():
-            return "completed"
-        case FunctionCancelled():
-            return "cancelled"
-        case _:
-            return "failed"

@@ -59,6 +59,13 @@ class Step(StepCalls):
         UntrackedTaskError: The caller is not a task of this run.
         DeterminismError: The journal has something else under this key. The run is held.
         RunSuspended: The run is being suspended, and the caller is under a shield.
+
+    Example:
+        ```python
+        user = await ctx.step.run("get-user", get_user, user_id)
+        await ctx.step.sleep("a day", 86400)
+        await ctx.step.send_event("tell", Event(name="user/seen", data={"id": user_id}))
+        ```
     """
 
     _parts: RunParts
@@ -137,15 +144,15 @@ class Step(StepCalls):
             ```
         """
         call = f"ctx.step.run({step_id!r}, ..., rollback="
-        policy, plain = self._look_at(step_id, handler, output_type, retry)
+        policy, known = self._look_at(step_id, handler, output_type, retry)
         check_handler("rollback", rollback, call, optional=True)
-        output = Sealed(plain, self._parts.middleware)
+        output = Sealed(known.output, self._parts.middleware)
         if rollback is not None:
             undo = partial(self._undo, rollback, output)
             again = policy or self._parts.policy
             self._parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, again))
         return await self._run(
-            step_id, handler, args, policy, output, undoable=rollback is not None
+            step_id, handler, args, policy, known.name, output, undoable=rollback is not None
         )
 
     async def _attempt(self, handler: Callable[..., Any], args: Sequence[object]) -> object:

@@ -33,7 +33,14 @@ Ts = TypeVarTuple("Ts")
 
 
 class SyncStep:
-    """As `Step`, without `await`. A thread cannot be interrupted: its next call raises `Cancelled`."""
+    """As `Step`, without `await`. A thread cannot be interrupted: its next call raises `Cancelled`.
+
+    Example:
+        ```python
+        user = ctx.step.run("get-user", get_user, user_id)
+        ctx.step.sleep("a day", 86400)
+        ```
+    """
 
     def __init__(self, step: Step, entrance: Entrance) -> None:
         self._step = step
@@ -161,7 +168,13 @@ class SyncStep:
 
 
 class SyncGroup(sync_signatures.RunsBranches):
-    """As `Group`, without `await`. Each branch is a plain function, in a thread of its own."""
+    """As `Group`, without `await`. Each branch is a plain function, in a thread of its own.
+
+    Example:
+        ```python
+        users = ctx.group.map("get-user", get_user, ctx.event.data["user_ids"], limit=10)
+        ```
+    """
 
     def __init__(self, parts: RunParts, group: Group, entrance: Entrance) -> None:
         self._parts = parts
@@ -231,7 +244,15 @@ class SyncGroup(sync_signatures.RunsBranches):
 
 
 class SyncTasks:
-    """A nursery of a plain function. Its tasks are numbered in the order in which they are started."""
+    """A nursery of a plain function. Its tasks are numbered in the order in which they are started.
+
+    Example:
+        ```python
+        with ctx.group.open() as tasks:
+            tasks.start_soon(one, 1)
+            tasks.start_soon(one, 2)
+        ```
+    """
 
     def __init__(self, tasks: Tasks, entrance: Entrance) -> None:
         self._tasks = tasks

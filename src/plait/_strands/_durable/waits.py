@@ -25,7 +25,7 @@ from plait._kernel.calls.state import BodyState
 
 from .arrivals import NUMBER, Events, recorded
 from .event import Event
-from .past import History
+from .past import FEW, PAGE, History
 
 Predicate: TypeAlias = Callable[[Event[Any]], bool]
 #: So many names are remembered with the place of their last event. Of others the past is looked at.
@@ -75,6 +75,7 @@ class Inbox:
         self._latest: dict[str, int] = {}
         #: In the order in which they began to look out.
         self._waits: dict[str, dict[Wait, None]] = {}
+        self._shown: tuple[EventReceived, Event[Any]] | None = None
 
     def run(
         self,
@@ -110,6 +111,12 @@ class Inbox:
         for wait in [*self._waits.get(event.name, ())]:
             wait.offer(event, place)
 
+    def shown(self, event: EventReceived) -> Event[Any]:
+        """Read an event for who says whether it is accepted: all who are asked about it see one object."""
+        if self._shown is None or self._shown[0] is not event:
+            self._shown = event, self.events.event_of(event)
+        return self._shown[1]
+
     def join(self, name: str, wait: Wait) -> None:
         """Tell a wait of events of this name from now on."""
         self._waits.setdefault(name, {})[wait] = None
@@ -144,7 +151,7 @@ class RunWaits:
         self._run_id = run_id
         self._queued: int | None = None
         #: The numbers of the events that buffered waits were given, rule 2.
-        self.taken = {*_taken(calls.state)}
+        self.taken: set[int] = {*_taken(calls.state)}
 
     def wait(self, if_exp: Predicate | None = None, buffer: bool = False) -> Wait:  # noqa: FBT001, FBT002 - as the port has it
         """Make what looks out for the event of the call that is about to be made.
@@ -156,12 +163,12 @@ class RunWaits:
         return Wait(self, if_exp, buffer=buffer)
 
     async def queued(self) -> int:
-        """Find where the run was queued. A checkpoint."""
+        """Find where the run was queued. A checkpoint when it is first asked for."""
         if self._queued is None:
             inbox = self.inbox
             number = inbox.first_event(self._run_id)
             self._queued = await inbox.history.queued(self._run_id, number, inbox.last())
-        return self._queued
+        return self._queued  # noqa: ASYNC910 - it has been found
 
 
 def _taken(state: BodyState) -> list[int]:
@@ -264,14 +271,14 @@ class Wait:
             self._try(event)
 
     async def _look_back(self) -> None:
-        """Rule 3. A checkpoint."""
+        """Rule 3."""
         try:
             if await self._find():
                 return
         except Exception as error:  # noqa: BLE001 - the body is suspended, and its host raises it
             self._leave()
             self._run.fail(error)
-            return
+            return  # noqa: ASYNC910 - a task of its own
         while self._arrived:
             self._try(self._arrived.popleft())
         self._arrived = None
@@ -282,12 +289,15 @@ class Wait:
         """Look through the past; say whether the wait is over."""
         key, history = self._key, self._run.inbox.history
         if key is None:
-            return True
+            return True  # noqa: ASYNC910 - a task of its own
         after = await self._run.queued() if self._buffer else self._scheduled_at(key)
-        for place in await history.places(self._name, after, self._upto):
-            self._try(await history.event(place))
-            if self._is_over:
-                return True
+        places = await history.places(self._name, after, self._upto)
+        limit = FEW
+        while places and not self._is_over:
+            events = await history.events(places, limit)
+            for event in events:
+                self._try(event)
+            places, limit = places[len(events) :], PAGE
         return self._is_over
 
     def _try(self, event: EventReceived) -> None:
@@ -298,7 +308,7 @@ class Wait:
         if self._buffer and event.number in run.taken:
             return
         try:
-            if self._if_exp is not None and not self._if_exp(run.inbox.events.event_of(event)):
+            if self._if_exp is not None and not self._if_exp(run.inbox.shown(event)):
                 return
         except Exception as error:  # noqa: BLE001 - rule 4
             self._leave()

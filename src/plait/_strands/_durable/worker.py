@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Final
 from plait._kernel.functions import effects
 from plait._naming import publish
 
+from .ticks import Ticks
+
 if TYPE_CHECKING:
     from plait._engine.native import Happening, Nursery
 
-    from .session import Session, Terms
+    from .session import Session
+    from .terms import Terms
 
 
 class Worker:
@@ -30,6 +33,9 @@ class Worker:
         self.terms: Final[Terms] = terms
         #: Set when the run that was taken last has been taken up.
         self._taken_up: Happening | None = None
+        self._ticks = Ticks(
+            session.timers, session.tick, events=session.events, app_id=session.roster.app_id
+        )
 
     def __repr__(self) -> str:
         session = self._session
@@ -65,15 +71,22 @@ class Worker:
         session = self._session
         if run_id in session.hosts or run_id in session.held or run_id in session.left:
             return True  # all that are hosted are held: see above
-        run = session.admission.state.runs[run_id]
-        if run.parent is not None:
+        runs = session.admission.state.runs
+        run = runs[run_id]
+        if run.parent is not None and run.parent in runs:
             return self._is_held(run.parent)
-        return run.fn_id not in session.roster.functions
+        return run.started_at is None and run.fn_id not in session.roster.functions
 
-    def resume_all(self) -> None:
-        """Take what an earlier process, or a caller, has left unfinished."""
-        for run in self._session.admission.unfinished_roots():
+    def begin(self) -> None:
+        """Take what an earlier process, or a caller, has left unfinished; then what was missed, and ticks."""
+        session = self._session
+        for run in session.admission.unfinished_roots():
             self.take(run.run_id)
+        self._ticks.begin(session.roster.own.values(), session.admission.state.ticks)
+
+    def stop(self) -> None:
+        """Take ticks no more."""
+        self._ticks.stop()
 
     def take(self, run_id: str) -> None:
         """Host a run, if nobody does. Not a checkpoint."""
@@ -87,7 +100,7 @@ class Worker:
         The scheduler begins the tasks of one moment in any order.
         """
         try:
-            if before is not None and self._session.is_fresh(run_id):
+            if before is not None and self._session.streams.is_fresh(run_id):
                 await before.wait()
             await self._session.keep(run_id, taken_up.set)
         finally:

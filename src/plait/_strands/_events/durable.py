@@ -128,8 +128,8 @@ class DurableStep(StepCalls):
         """
         if unknown:
             raise TypeError(_unknown(*unknown))
-        policy, output = self._look_at(step_id, handler, output_type, retry)
-        return await self._run(step_id, handler, args, policy, output)
+        policy, known = self._look_at(step_id, handler, output_type, retry)
+        return await self._run(step_id, handler, args, policy, known.name, known.output)
 
 
 def _unknown(name: str, *_: str) -> str:

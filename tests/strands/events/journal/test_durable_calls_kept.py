@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from plait import Context, StartEvent, StopEvent, step
-from plait.events import WorkflowCheckpointer
 from plait.errors import ContextSerdeError, StepError, WorkflowRuntimeError
+from plait.events import WorkflowCheckpointer
 from tests.parity.clocks import in_virtual_time
 from tests.parity.letters import A, B
 from tests.strands.events.journal.durable_programs import (

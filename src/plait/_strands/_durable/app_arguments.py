@@ -1,0 +1,89 @@
+"""What an app is given: checked, and made into what it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from os import PathLike
+from typing import Final
+
+from plait._abc import Journal
+from plait._errors import ConfigError
+from plait._journal.memory import MemoryJournal
+from plait._journal.sqlite import SqliteJournal
+from plait._show import show
+from plait._steps.checks import SHOWN
+
+from .middleware import Middleware
+from .terms import Terms
+
+RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_app_id(app_id: object) -> None:
+    """Refuse what is no name of an app.
+
+    Raises:
+        ConfigError: It is wrong; the text says what to write.
+    """
+    if not isinstance(app_id, str) or not app_id or "/" in app_id:
+        raise ConfigError(
+            f"app_id must be a text that is not empty and has no slash, not {show(app_id, SHOWN)}"
+        )
+
+
+def check_run_id(run_id: object) -> None:
+    """Refuse what is no name of a run.
+
+    Raises:
+        ValueError: It is wrong; the text says what to write.
+    """
+    if not isinstance(run_id, str) or RUN_ID.fullmatch(run_id) is None:
+        raise ValueError(
+            f"run_id must be 1 to 64 of A-Z, a-z, 0-9, _ and -, not {show(run_id, SHOWN)}"
+        )
+
+
+def check_middleware(middleware: Sequence[object]) -> tuple[Middleware, ...]:
+    """Give the middleware, all of it; refuse what is none.
+
+    Raises:
+        ConfigError: It is wrong; the text says what to write.
+    """
+    found = tuple(one for one in middleware if isinstance(one, Middleware))
+    if len(found) < len(middleware):
+        wrong = (one for one in middleware if not isinstance(one, Middleware))
+        raise ConfigError(
+            *(f"middleware takes Middleware objects, not {show(one, SHOWN)}" for one in wrong)
+        )
+    return found
+
+
+def check_terms(max_resumes: object, on_code_change: object) -> Terms:
+    """Give the terms of serving; refuse what are none.
+
+    Raises:
+        ConfigError: It is wrong; the text says what to write.
+    """
+    if type(max_resumes) is not int or max_resumes < 0:
+        raise ConfigError(f"max_resumes must be a whole number, at least 0, not {max_resumes!r}")
+    if on_code_change not in ("continue", "hold"):
+        raise ConfigError(f"on_code_change must be 'continue' or 'hold', not {on_code_change!r}")
+    return Terms(max_resumes=max_resumes, on_code_change=on_code_change)
+
+
+def journal_of(given: Journal | str | PathLike[str] | None) -> Journal:
+    """Give the journal that was meant: one in memory, of a file, or this.
+
+    Raises:
+        ConfigError: It is wrong; the text says what to write.
+    """
+    if given is None:
+        return MemoryJournal()
+    if isinstance(given, str | PathLike):
+        return SqliteJournal(given)
+    if not callable(getattr(given, "append", None)):
+        raise ConfigError(
+            f"journal must be a journal or the path of a file, not {show(given, SHOWN)}"
+        )
+    return given
