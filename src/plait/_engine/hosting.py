@@ -177,12 +177,12 @@ class HostedBody:
         try:
             ending = await self.calls.start(partial(self._begin, body))
         except native.cancelled:
-            ending = self.calls.body.ending
-            if isinstance(ending, Suspended | Ended) and ending.error is not None:
-                raise ending.error from None  # noqa: ASYNC104 - as the body itself would have it
+            left = self.calls.body.ending
+            if isinstance(left, Suspended | Ended) and left.error is not None:
+                raise left.error from None  # noqa: ASYNC104 - as the body itself would have it
             raise
-        except DeterminismError as error:
-            self._shell.give_up_on(error)
+        except DeterminismError as unfit:
+            self._shell.give_up_on(unfit)
             ending = Suspended()
         finally:
             self._over = True

@@ -62,7 +62,7 @@ async def keeps(self, ctx, ev):
 
 async def renames(self, ctx, ev):
     other = ctx
-    return other
+    await other.step.run("a", sends)
 
 
 async def closes_over(self, ctx, ev):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple, c
 
 import attrs
 
+from plait._engine.bodies.calls import Calls
 from plait._engine.bodies.groups import Groups
 from plait._engine.hosting import HostedBody
 from plait._kernel.retry.ask import AnyRetryPolicy
@@ -18,8 +19,7 @@ from plait._steps.group import Group
 from plait._steps.step import StepCalls
 
 if TYPE_CHECKING:
-    from plait._engine.bodies.calls import Calls
-    from plait._engine.native import CancelScope, Limiter
+    from plait._engine.native import CancelScope, Limiter  # noqa: TC004 - attrs does not look it up
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -34,6 +34,7 @@ from tests.strands.events.journal.durable_programs import (
     ran,
 )
 from tests.strands.events.journal.lives import (
+    Held,
     Kept,
     Moment,
     entries_of,
@@ -188,6 +189,28 @@ async def test_an_outcome_is_on_disk_before_the_body_sees_it():
 
     await Looks(journal=journal).run(run_id="r")
     assert seen == [1, 2, 3]
+
+
+@in_virtual_time
+async def test_while_the_journal_is_silent_nothing_is_handed_out():
+    journal, seen = Held(), []
+
+    class Looks(Durable):
+        @step
+        async def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            journal.hold()
+            seen.append(await ctx.step.run("look", double, 1))
+            return StopEvent(result=None)
+
+    async with anyio.create_task_group() as tasks:
+        run = Looks(journal=journal).run(run_id="r")
+        tasks.start_soon(outcome_of, run)
+        await anyio.sleep(10)
+        assert len(ran) == 1
+        assert seen == []
+        journal.release()
+        await anyio.sleep(10)
+        assert seen == [2]
 
 
 @in_virtual_time
