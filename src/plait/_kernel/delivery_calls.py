@@ -34,7 +34,7 @@ from .state import Delivery, RunState
 
 #: How each record of a run is kept, those of calls too.
 KEEPING: Final[dict[type[AnyRecord], Keep]] = {
-    **OF_EVENTS,
+    **cast("dict[type[AnyRecord], Keep]", OF_EVENTS),
     **{cls: OF_CALLS[cls] for cls in CALL_RECORDS},
 }
 

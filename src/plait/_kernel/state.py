@@ -372,9 +372,9 @@ class RunState:
         live = [delivery.number for delivery in self.live()]
         assert len(live) == len({*live}), "a delivery in two places"
         assert all(OUTSIDE < n < self.next_delivery for n in live), "a number of its own"
-        for delivery in self.live():
-            if delivery.calls is not None:
-                _check_calls(delivery, delivery.calls)
+        for one in self.live():
+            if one.calls is not None:
+                _check_calls(one, one.calls)
         for delivery, _ in self.waits:
             assert delivery in self.suspended or delivery in self.running, "nobody waits"
         decided = self.phase in {Phase.WINDING_UP, Phase.OVER}
