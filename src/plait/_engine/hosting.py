@@ -189,7 +189,7 @@ class HostedBody:
             attempt.hosted = None
         match ending:
             case Returned(value):
-                return value
+                return value  # noqa: ASYNC910 - `start` is one
             case Raised(error):
                 raise error
             case Suspended(error) | Ended(_, error):
