@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
 import attrs
 
 from plait._errors import JournalError
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._naming import publish
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Observer(Protocol):
         ```
     """
 
-    def __call__(self, record: Record, /) -> object:
+    def __call__(self, record: AnyRecord, /) -> object:
         """Look at one record."""
         ...
 

@@ -16,7 +16,6 @@ from plait._kernel.records import Failed as Failed
 from plait._kernel.records import Idled as Idled
 from plait._kernel.records import Interrupted as Interrupted
 from plait._kernel.records import Outcome as Outcome
-from plait._kernel.records import Record as Record
 from plait._kernel.records import RunStarted as RunStarted
 from plait._kernel.records import Stalled as Stalled
 from plait._kernel.records import Started as Started

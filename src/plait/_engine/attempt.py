@@ -19,6 +19,7 @@ from plait._kernel.state import Delivery
 from plait._kernel.waits import TimedOutWait, WaitKey
 
 if TYPE_CHECKING:
+    from .hosting import HostedBody
     from .native import Happening
     from .shell import Shell
     from .worker import Worker
@@ -55,7 +56,16 @@ class Attempt:
     `Cancelled` there once the run is being cancelled.
     """
 
-    __slots__ = ("children", "context", "delivery", "held", "shell", "threaded", "worker")
+    __slots__ = (
+        "children",
+        "context",
+        "delivery",
+        "held",
+        "hosted",
+        "shell",
+        "threaded",
+        "worker",
+    )
 
     def __init__(self, shell: Shell, delivery: Delivery, worker: Worker) -> None:
         self.shell: Shell = shell
@@ -68,6 +78,8 @@ class Attempt:
         self.children: Mapping[RunId, object] = NONE
         #: The strand's own object for this attempt, made when the body first needs it.
         self.context: object = None
+        #: What hosts its body, if that may make durable calls.
+        self.hosted: HostedBody | None = None
 
     def send(self, event: object, step: str | None = None) -> None:
         """Send an event. Raises `WorkflowRuntimeError` if nobody takes it."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -37,11 +37,13 @@ from plait._errors import (
 from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import records, stimuli
+from plait._kernel.delivery_calls import KEEPING, time_of
 from plait._kernel.effects import Alarm, Begin, Effect, Give, Offer, Publish, Refuse, Wind
 from plait._kernel.explain import explain
 from plait._kernel.fold import fold
+from plait._kernel.keeping import Keep
 from plait._kernel.life import GOING, Phase
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord, CallRecord
 from plait._kernel.stimuli import Stimulus
 from plait._kernel.waits import WaitKey
 from plait._show import show
@@ -54,6 +56,7 @@ from .ledger import Ledger, Scribe
 from .shell import TOLD, Answer, Shell
 
 if TYPE_CHECKING:
+    from .hosting import Hosting
     from .native import Happening
 
 #: Entries that are read at once.
@@ -105,6 +108,10 @@ class Archive(Protocol):
         """
         ...
 
+    def hosting(self, shell: JournaledShell) -> Hosting:
+        """Make what hosts bodies that make durable calls."""
+        ...
+
     def check(self) -> None:
         """Refuse to begin a run that cannot be kept. Raises `ContextSerdeError`."""
         ...
@@ -133,6 +140,8 @@ class JournaledShell(Shell):
         #: Classes that can be written.
         self._prepared: set[type] = set()
         self._ledger = Ledger(archive.scribe, self.state, self._cannot_go_on)
+        #: Made for the first body that may make durable calls.
+        self._hosting: Hosting | None = None
 
     # ------------------------------------------------------------ the beginning
 
@@ -229,7 +238,7 @@ class JournaledShell(Shell):
         if self._cancel_asked:
             self.cancel()
 
-    def _looked_at(self, kept: Iterator[Record], past: Past) -> Iterator[Record]:
+    def _looked_at(self, kept: Iterator[AnyRecord], past: Past) -> Iterator[AnyRecord]:
         """Note on the way what the state does not say."""
         for record in kept:
             past.looked_at += 1
@@ -243,7 +252,7 @@ class JournaledShell(Shell):
             elif isinstance(record, records.Reopened):
                 past.begun = True
                 past.ask_again(self.state.waits)
-            past.count(record, idle=self._pauses and self.state.idle)
+            past.count(record, self.state.epoch, idle=self._pauses and self.state.idle)
             yield record
 
     def _compare(self, event: object) -> None:
@@ -308,7 +317,13 @@ class JournaledShell(Shell):
     def _suspend(self, now: float) -> None:
         if self.timeout is not None and self._ledger.error is None:
             super().hear(stimuli.StoreChanged(now, OUTSIDE, {}))  # so long it went on
+        self._close_ledger()
+
+    def _close_ledger(self) -> None:
+        """Take nothing more: what follows is clean-up, and no outcome of anything."""
         self._ledger.open = False
+        if self._hosting is not None:
+            self._hosting.suspend()
 
     def _doubt(self, stimulus: Stimulus) -> None:
         """Keep what a body does in its clean-up back for one round of the scheduler.
@@ -370,7 +385,7 @@ class JournaledShell(Shell):
         """Say why there is a `Cancelled`; false if nobody asked for one."""
         mine = self._scope is not None and self._scope.cancel_called
         if self.state.draining and self.disowned and not mine:
-            self._ledger.open = False
+            self._close_ledger()
         return super().notice()
 
     def ready(self, step: str) -> DeliveryId | None:
@@ -393,7 +408,7 @@ class JournaledShell(Shell):
         answer = self.hear(stimuli.Returned(now, number, value, stays))
         return answer.delivery if isinstance(answer, Begin) else None
 
-    def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
+    def _act(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> Answer:
         answer: Answer = None
         later: list[Effect] = []
         if self.state.phase is not GOING and isinstance(self.state.outcome, TOLD):
@@ -428,14 +443,15 @@ class JournaledShell(Shell):
             and not self.cut.is_set()
         )
 
-    def _act_now(self, records: Sequence[Record], todo: Sequence[Effect]) -> None:
+    def _act_now(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> None:
         if self.cut.is_set() or not self._ledger.open:  # nobody is there to do anything any more
             todo = [effect for effect in todo if not isinstance(effect, Offer | Alarm)]
         super()._act(records, todo)
 
     def _open_lane(self, step: str) -> Lane:
         work = self._work[step]
-        kept = attrs.evolve(work, body=self._once_kept(work.body))
+        body = self._with_calls(work.body) if work.durable else work.body
+        kept = attrs.evolve(work, body=self._once_kept(body))
         return self._new_lane(step, kept)
 
     def _once_kept(self, body: Body) -> Body:
@@ -451,6 +467,61 @@ class JournaledShell(Shell):
     async def _until_kept(self) -> None:  # noqa: ASYNC910 - it may be on disk by now
         if not await self._ledger.settled(self.native):
             await self.native.event().wait()  # the journal is broken: the scope is being cancelled
+
+    # ------------------------------------------------------------ durable calls
+
+    def _with_calls(self, body: Body) -> Body:
+        async def host(attempt: Attempt) -> object:
+            if self._hosting is None:
+                self._hosting = self.archive.hosting(self)
+            return await self._hosting.run(attempt, body)
+
+        return host
+
+    def keep_calls(
+        self, kept: Sequence[tuple[int, CallRecord]], told: Callable[[int], object]
+    ) -> None:
+        """Keep the records of a delivery's calls. Not a checkpoint.
+
+        Args:
+            kept: The records, each with its number.
+            told: Called with the last number when they are on disk, if it is worth while to wait.
+        """
+        if kept and self._ledger.open:
+            records = [record for _, record in kept]
+            waited = any(KEEPING[type(record)] is Keep.ACKNOWLEDGED for record in records)
+            n = kept[-1][0]
+            self._ledger.append(
+                records,
+                partial(self._calls_are_kept, records, partial(told, n) if waited else None),
+            )
+
+    def _calls_are_kept(
+        self, records: Sequence[CallRecord], told: Callable[[], object] | None
+    ) -> None:
+        if self.observers:
+            self._report(records)
+        if told is not None:
+            told()
+
+    @property
+    def keeps(self) -> bool:
+        """Is what happens still kept? Not in a run that is suspended."""
+        return self._ledger.open
+
+    def give_up_on(self, error: Exception) -> None:
+        """Suspend the run where the journal has it: this is why it cannot go on. Not a checkpoint."""
+        self._ledger.fail(error)
+
+    def spawn(self, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        """Start a task that lives as long as the run."""
+        assert self._nursery is not None, "no body runs before"
+        self.spawn_in(self._nursery, fn, name=name)
+
+    def _wind(self) -> None:
+        super()._wind()
+        if self._hosting is not None:  # its tasks do not end by themselves
+            self._gentle = False
 
     def store_changed(
         self, sender: DeliveryId, values: Mapping[str, object], removed: tuple[str, ...]
@@ -471,6 +542,8 @@ class JournaledShell(Shell):
 
     def _cannot_go_on(self) -> None:
         """Rule 4 of the ledger: the run is suspended where the journal has it."""
+        if self._hosting is not None:
+            self._hosting.suspend()
         error = self._ledger.error
         # A conflict refuses one append of one run, see `Journal`.
         if isinstance(error, JournalError) and not isinstance(error, StreamConflictError):
@@ -520,15 +593,20 @@ class Past:
         for question in still_open:
             self.shown[:] = [event for event in self.shown if event is not question]
 
-    def count(self, record: Record, *, idle: bool) -> None:
-        """Let time pass until this record. `idle`: does the clock stand still until then?"""
+    def count(self, record: AnyRecord, epoch: float, *, idle: bool) -> None:
+        """Let time pass until this record. `idle`: does the clock stand still until then?
+
+        `epoch`: of the clock before it.
+        """
+        at = time_of(record, epoch)
         if isinstance(record, records.Reopened):
             self.elapsed = record.elapsed
         elif isinstance(record, records.RunStarted):
             pass  # the clock is another one
         else:
-            self.until(record.at, idle=idle)
-        self._last = record.at
+            at = max(at, self._last)  # the clock on the wall may have been set back
+            self.until(at, idle=idle)
+        self._last = at
 
     def until(self, at: float, *, idle: bool) -> None:
         """Let time pass until then."""

@@ -59,6 +59,8 @@ class Work:
     timeout: float | None = None
     #: Shared with other steps, runs or programs.
     limiter: SharedLimiter | None = None
+    #: May the body make durable calls?
+    durable: bool = False
 
 
 class Lanes(dict[str, "Lane"]):

@@ -39,7 +39,7 @@ from plait._kernel.effects import Begin, Effect, Give, Offer
 from plait._kernel.explain import explain
 from plait._kernel.life import GOING, WINDING_UP, Phase
 from plait._kernel.plan import Plan
-from plait._kernel.records import Record, Stalled, Stopped, TimedOut
+from plait._kernel.records import AnyRecord, Stalled, Stopped, TimedOut
 from plait._kernel.refusals import no_such_step
 from plait._kernel.shortcuts import come, pass_on
 from plait._kernel.state import RunState
@@ -135,7 +135,7 @@ class Shell:
         self._around = around
         self._bind = work
         self._alarms = Alarms()
-        self._unreported: deque[Record] = deque()
+        self._unreported: deque[AnyRecord] = deque()
         self._reporting = False
         self._cancel_asked = False
         self._begun = False
@@ -377,7 +377,7 @@ class Shell:
         answer = self._act(*passed_on)
         return answer.delivery if isinstance(answer, Begin) else None
 
-    def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
+    def _act(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> Answer:
         if self.observers:
             self._report(records)
         if self._pauses:
@@ -455,7 +455,7 @@ class Shell:
             self.deadline = scope.deadline = now + self._left
             self._left = None
 
-    def _report(self, records: Sequence[Record]) -> None:
+    def _report(self, records: Sequence[AnyRecord]) -> None:
         """Tell the observers, in the order of the records even if one of them sends something."""
         self._unreported.extend(records)
         if self._reporting:

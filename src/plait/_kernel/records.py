@@ -4,17 +4,21 @@ Journal, stream, trace, pictures, error messages and test assertions read these 
 time on the run's clock, in seconds, and `cause` the delivery that led to it (0: the outside). Each
 process that takes a run up has a clock of its own: Unix time is `at` and the `epoch` of the last
 `RunStarted` or `Reopened`.
+
+The records of the durable calls that deliveries make are among them, see `delivery_calls`. Their times
+are Unix times already, since due times outlive a process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias, get_args
 
 import attrs
 
 from plait._ids import DeliveryId, RunId
 
+from .calls import records as of_calls
 from .collecting import Shape
 from .streams import Branch, StreamId
 from .value import value
@@ -357,6 +361,19 @@ class Resumed:
 
 Emission: TypeAlias = Emitted | Completed
 
+#: Of the durable calls that a delivery makes. `Patched` is none: it does not say whose it is.
+CallRecord: TypeAlias = (
+    of_calls.CallCompleted
+    | of_calls.CallStarted
+    | of_calls.CallFailed
+    | of_calls.CallScheduled
+    | of_calls.CallRetrying
+    | of_calls.CallCancelled
+    | of_calls.DeadlineSet
+    | of_calls.DeadlineFired
+)
+CALL_RECORDS: Final[frozenset[type[CallRecord]]] = frozenset(get_args(CallRecord))
+
 Record: TypeAlias = (
     Started
     | Completed
@@ -387,3 +404,5 @@ Record: TypeAlias = (
     | Decided
     | Closed
 )
+#: All that the stream of a run may hold.
+AnyRecord: TypeAlias = Record | CallRecord

@@ -12,8 +12,8 @@ from plait._errors import ConfigError
 from plait._journal.memory import MemoryJournal
 from plait._journal.sqlite import SqliteJournal
 from plait._show import show
+from plait._steps.checks import SHOWN
 
-from .event import SHOWN
 from .middleware import Middleware
 from .terms import Terms
 

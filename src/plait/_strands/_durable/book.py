@@ -16,8 +16,10 @@ from typing import Any, Final, TypeAlias, cast
 
 from plait._abc import Entry, Journal, Opening, StreamInfo
 from plait._errors import JournalError, PlaitInternalError, UnknownRunError, UnreadableEntryError
+from plait._journal.failures import Failure
 from plait._journal.forms import Values
 from plait._journal.life_kinds import STATUS
+from plait._journal.recorded import write_error
 from plait._journal.scribes import AppScribe, FunctionScribe
 from plait._kernel.admission.apply import apply
 from plait._kernel.admission.plan import AppPlan
@@ -29,9 +31,6 @@ from plait._kernel.functions.apply import fold
 from plait._kernel.functions.reasons import Unreadable
 from plait._kernel.functions.records import FunctionHeld, RunQueued
 from plait._kernel.functions.state import FunctionState
-
-from .failures import Failure
-from .recorded import write_error
 
 Done: TypeAlias = Callable[[JournalError | None], object]
 

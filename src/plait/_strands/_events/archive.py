@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from plait._abc import Entry, Journal, Opening
 from plait._engine.attempt import current_attempt
+from plait._engine.hosting import Hosting
 from plait._engine.journaled import JournaledShell
 from plait._errors import ContextSerdeError, RunConflictError
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._journal.codec import Codec, status_after
+from plait._journal.recorded import error_of
 from plait._journal.values import Values
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.state import RunState
 
 from .forks import Fork, children_of, entry_of, fork_of, new_fork, put_state
@@ -69,7 +71,7 @@ class RunScribe:
         """
         self._values.prepare(value)
 
-    def entries(self, records: Sequence[Record], state: RunState) -> Sequence[Entry]:
+    def entries(self, records: Sequence[AnyRecord], state: RunState) -> Sequence[Entry]:
         """Write records that follow those written or read last."""
         written: list[Entry] = []
         if self._n == 0 and self._fork is not None:
@@ -93,7 +95,7 @@ class RunScribe:
             self._n = 1
         return fork
 
-    def records(self, entries: Iterable[Entry]) -> Iterator[Record]:
+    def records(self, entries: Iterable[Entry]) -> Iterator[AnyRecord]:
         """Read the entries that follow those read last.
 
         Raises:
@@ -118,6 +120,7 @@ class RunArchive:
         known: bool,
         resumes: bool,
         origin: Mapping[str, Any] | None,
+        accept_changes: bool = False,
     ) -> None:
         fork = None if origin is None else new_fork(origin, context._origin.output, values)
         self.journal = journal
@@ -128,6 +131,11 @@ class RunArchive:
         self._context = context
         self._values = values
         self._fork = fork
+        self._accept_changes = accept_changes
+
+    def hosting(self, shell: JournaledShell) -> Hosting:
+        """Make what hosts bodies that make durable calls."""
+        return Hosting(shell, error_of, accept_changes=self._accept_changes)
 
     def forks(self, shell: JournaledShell) -> bool:
         """Begin with the state that the run is to begin from, if there is one."""
