@@ -28,6 +28,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+#: What a worker gets of a body whose end has been heard by then.
+HEARD: Final = object()
+
 #: Of an attempt that has made no runs: most make none.
 NONE: Final[Mapping[RunId, object]] = {}
 

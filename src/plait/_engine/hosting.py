@@ -9,7 +9,8 @@ the worker's slot and its timeout. Why a worker is cancelled decides what become
   calls. If the delivery gets another attempt, that begins them anew; what has ended it remembers.
 
 Bodies begin in the order in which their workers have taken them, as any others do: each in a task of
-its own, so the next one is spawned when the one before has begun.
+its own, so the next one is spawned when the one before has begun. And they end in the order in which
+they have returned: what a body has come to is heard in its own task, before its worker is woken.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from plait._errors import DeterminismError, PlaitInternalError
 from plait._kernel import delivery_calls
+from plait._kernel import stimuli as of_run
 from plait._kernel.calls import stimuli
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.refusals import call_text
 from plait._kernel.delivery_calls import calls_of, root_of
 from plait._kernel.functions.stimuli import Stimulus
 
+from .attempt import HEARD
 from .bodies.body import Ended, Raised, Returned, Suspended
 from .bodies.calls import Calls
 from .bodies.groups import Groups
@@ -130,7 +133,9 @@ class HostedBody:
         self.face: object = None
         self._shell = shell
         self._number = delivery.number
-        self._over = self._has_begun = False
+        #: Is nothing of its calls heard any more? Has its end been?
+        self._over = self._heard = False
+        self._has_begun = False
         self.calls: Final = Calls(
             shell.run_id,
             calls_of(shell.state, delivery, now),
@@ -153,10 +158,12 @@ class HostedBody:
     @property
     def may_move(self) -> bool:
         """As a door says it."""
-        return self.calls.state.may_move
+        return not self._over and self.calls.state.may_move
 
     def take_in(self, stimulus: Stimulus) -> tuple[Sequence[object], Sequence[object]]:
         """Decide, and have kept what is to be kept: the door of the calls, which tell of nothing else."""
+        if self._over:
+            return (), ()
         heard = cast("stimuli.Stimulus", stimulus)
         kept, todo = delivery_calls.hear(self._shell.state, self._number, heard)
         self._shell.keep_calls(kept, self._are_kept)
@@ -169,7 +176,14 @@ class HostedBody:
     # ------------------------------------------------------------ its life
 
     async def run(self, body: Body) -> object:
-        """Run the body; give what it returns. Once. A checkpoint; raises what the body raises."""
+        """Run the body. Once. A checkpoint.
+
+        Returns:
+            What it returns; `HEARD` if the run has heard of its end.
+
+        Raises:
+            BaseException: What the body raises.
+        """
         native, attempt = self._shell.native, self.attempt
         if not self._shell.keeps:
             await native.event().wait()  # the scope is being cancelled
@@ -177,6 +191,8 @@ class HostedBody:
         try:
             ending = await self.calls.start(partial(self._begin, body))
         except native.cancelled:
+            if self._heard:
+                return HEARD  # noqa: ASYNC103, ASYNC104, ASYNC910 - the worker goes to its seat, and hears it there
             left = self.calls.body.ending
             if isinstance(left, Suspended | Ended) and left.error is not None:
                 raise left.error from None  # noqa: ASYNC104 - as the body itself would have it
@@ -187,6 +203,8 @@ class HostedBody:
         finally:
             self._over = True
             attempt.hosted = None
+        if self._heard:
+            return HEARD  # noqa: ASYNC910 - `start` is one
         match ending:
             case Returned(value):
                 return value  # noqa: ASYNC910 - `start` is one
@@ -200,7 +218,40 @@ class HostedBody:
 
     async def _begin(self, body: Body) -> object:
         self.begun()
-        return await body(self.attempt)
+        attempt = self.attempt
+        try:
+            value = await body(attempt)
+            if attempt.held and self._may_end:
+                attempt.send_held()
+        except Exception as error:
+            if not self._may_end:
+                raise
+            self._end(of_run.Raised(self._shell.clock(), self._number, error))
+            return None
+        if self._may_end:
+            self._end(of_run.Returned(self._shell.clock(), self._number, value, stays=False))
+        return value
+
+    @property
+    def _may_end(self) -> bool:
+        """Is what it has come to its end? Else its host has been cancelled, and says what it is."""
+        body, worker = self.calls.body, self.attempt.worker
+        return not (
+            body.suspending
+            or body.ended is not None
+            or worker.ended
+            or worker.scope.cancel_called
+            or self._shell.is_cancelled
+        )
+
+    def _end(self, stimulus: of_run.Returned | of_run.Raised) -> None:
+        """Have the run hear of the end: what others return from now on comes later."""
+        attempt, worker = self.attempt, self.attempt.worker
+        self._over = self._heard = self.calls.body.tree.over = True
+        worker.attempt = attempt.context = attempt.held = None
+        worker.disarm()
+        worker.give_back()
+        self._shell.hear(stimulus)
 
     def begun(self) -> None:
         """Let the next body begin, once."""

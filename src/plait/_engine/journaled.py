@@ -48,7 +48,7 @@ from plait._kernel.stimuli import Stimulus
 from plait._kernel.waits import WaitKey
 from plait._show import show
 
-from .attempt import Attempt
+from .attempt import HEARD, Attempt
 from .desk import Desk, using
 from .failure import Conclusion, cancelled_early, unkept
 from .lane import Body, Lane
@@ -403,6 +403,8 @@ class JournaledShell(Shell):
         It stays for one that is on disk. What it has returned itself may be on its way there: nobody
         sees that before, and without it both bodies were interrupted.
         """
+        if value is HEARD:
+            return None
         delivery = self.state.running.get(number)
         stays = stays and delivery is not None and self._next_is_kept(delivery.step, 1)
         answer = self.hear(stimuli.Returned(now, number, value, stays))
@@ -517,6 +519,11 @@ class JournaledShell(Shell):
         """Start a task that lives as long as the run."""
         assert self._nursery is not None, "no body runs before"
         self.spawn_in(self._nursery, fn, name=name)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Has its scope been cancelled? A hosted body does not see that by itself."""
+        return self._scope is not None and self._scope.cancel_called
 
     def _wind(self) -> None:
         super()._wind()
