@@ -11,6 +11,9 @@ from plait._errors import JournalError
 from plait._kernel.records import AnyRecord
 from plait._naming import publish
 
+#: What an observer is told: `plait.lowlevel` has the classes.
+Record: TypeAlias = AnyRecord
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -31,7 +34,7 @@ class Observer(Protocol):
         ```
     """
 
-    def __call__(self, record: AnyRecord, /) -> object:
+    def __call__(self, record: Record, /) -> object:
         """Look at one record."""
         ...
 

@@ -1,5 +1,6 @@
 """The records of a run, for observers and tests; the plan that it follows."""
 
+from plait._abc import Record as Record
 from plait._ids import OUTSIDE as OUTSIDE
 from plait._ids import DeliveryId as DeliveryId
 from plait._ids import RunId as RunId
@@ -13,6 +14,7 @@ from plait._kernel.records import Crashed as Crashed
 from plait._kernel.records import Decided as Decided
 from plait._kernel.records import Emitted as Emitted
 from plait._kernel.records import Failed as Failed
+from plait._kernel.records import Held as Held
 from plait._kernel.records import Idled as Idled
 from plait._kernel.records import Interrupted as Interrupted
 from plait._kernel.records import Outcome as Outcome

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from plait._abc import Entry, Journal
+from plait._abc import Entry, Journal, StreamInfo
 from plait._errors import (
     ContextSerdeError,
     JournalError,
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 #: Entries that are read at once.
 PAGE: Final = 1000
+#: Where a run stands that is over.
+ENDED: Final = ("completed", "failed", "cancelled")
 
 #: What a body does while it executes.
 OF_BODIES: Final = (
@@ -170,8 +172,7 @@ class JournaledShell(Shell):
             async with using(archive.journal, self.native) as desk:
                 with desk.claim(self.run_id):
                     if archive.known:
-                        await self._check_target()
-                        await self._take_up()
+                        await self._find()
                     self._ledger.attach(archive.journal)
                     self._read.set()
                     if self.conclusion is None:
@@ -189,16 +190,52 @@ class JournaledShell(Shell):
             if self.conclusion is None:
                 self._close(None)
 
-    async def _check_target(self) -> None:
-        """Refuse the run of another workflow: its records would mean something else here."""
+    async def _find(self) -> None:
+        """Take the run up, if it is there and of this workflow."""
+        listed = await self._listed()
+        try:
+            await self._take_up()
+        except UnreadableEntryError as error:
+            if listed is not None and listed.status not in ENDED:
+                await self._hold(listed, error)
+            raise
+
+    async def _listed(self) -> StreamInfo | None:
+        """Look up what is listed of the run.
+
+        Raises:
+            RunConflictError: It is of another workflow: its records would mean something else here.
+        """
         name, target = self.run_id, self.archive.target
         # The last text before the name, so that the first stream after it is the run's, if there is one.
         before = f"{name[:-1]}{chr(ord(name[-1]) - 1)}\U0010ffff"
         for stream in await self.archive.journal.streams(after=before, limit=1):
-            if stream.stream == name and stream.target != target:
-                raise RunConflictError(
-                    f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
-                )
+            if stream.stream == name:
+                if stream.target != target:
+                    raise RunConflictError(
+                        f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
+                    )
+                return stream
+        return None
+
+    async def _hold(self, listed: StreamInfo, unreadable: UnreadableEntryError) -> None:
+        """Say in the stream that nobody can read it; not again, if that is what it says last."""
+        journal = self.archive.journal
+        (last,) = await journal.read(self.run_id, after=listed.last_n - 1, limit=1)
+        entry = self.archive.scribe.held(last, str(unreadable))
+        if entry is None:
+            return
+        kept, refused = self.native.event(), list[JournalError]()
+
+        def done(error: JournalError | None) -> None:
+            if error is not None:
+                refused.append(error)
+            kept.set()
+
+        journal.append([entry], done)
+        await kept.wait()
+        if refused:
+            raise refused[0]
 
     async def _take_up(self) -> None:
         """Read what there is of the run, and go on from there."""
@@ -512,7 +549,9 @@ class JournaledShell(Shell):
         return self._ledger.open
 
     def give_up_on(self, error: Exception) -> None:
-        """Suspend the run where the journal has it: this is why it cannot go on. Not a checkpoint."""
+        """Hold the run where the journal has it: this is why it cannot go on. Not a checkpoint."""
+        if self._ledger.open:
+            self.hear(stimuli.CannotGoOn(self.clock() + self.state.epoch, str(error)))
         self._ledger.fail(error)
 
     def spawn(self, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
@@ -605,6 +644,8 @@ class Past:
 
         `epoch`: of the clock before it.
         """
+        if isinstance(record, records.Held):
+            return  # perhaps by a process that did nothing else
         at = time_of(record, epoch)
         if isinstance(record, records.Reopened):
             self.elapsed = record.elapsed

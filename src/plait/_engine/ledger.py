@@ -64,6 +64,13 @@ class Scribe(Protocol):
         """Write from here on with the clock whose 0 is this Unix time."""
         ...
 
+    def held(self, last: Entry, why: str, /) -> Entry | None:
+        """Write, after the last entry of a run that cannot be read, that it is held: `why`.
+
+        `None` if that is what the last entry says.
+        """
+        ...
+
 
 class Waiter:
     """Somebody who waits until so many appends are on disk."""

@@ -36,6 +36,7 @@ KINDS: Final = (
     Kind("run.reopened", 1, records.Reopened),
     Kind("run.permitted", 1, records.Permitted),
     Kind("run.idled", 1, records.Idled),
+    Kind("run.held", 1, records.Held, on_wall=True),
     Kind("run.decided", 1, records.Decided),
     Kind("run.closed", 1, records.Closed),
     Kind("event.emitted", 1, records.Emitted),

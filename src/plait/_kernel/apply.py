@@ -46,7 +46,7 @@ def apply(state: RunState, record: AnyRecord) -> None:
         case records.Reopened():
             _advance(state, record)
             reopen(state, record)
-        case records.Idled() | records.Closed():
+        case records.Idled() | records.Closed() | records.Held():
             _advance(state, record)
         case records.Streamed():  # the stream itself is an observer's
             writer = state.running.get(record.cause) or state.suspended.get(record.cause)

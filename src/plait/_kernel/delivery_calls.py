@@ -29,7 +29,7 @@ from .calls.state import BodyState
 from .calls.stimuli import Stimulus
 from .keeping import KEEPING as OF_EVENTS
 from .keeping import Keep
-from .records import CALL_RECORDS, AnyRecord, CallRecord
+from .records import CALL_RECORDS, AnyRecord, CallRecord, Held
 from .state import Delivery, RunState
 
 #: How each record of a run is kept, those of calls too.
@@ -114,4 +114,4 @@ def time_of(record: AnyRecord, epoch: float) -> float:
         record: Of that life of the run.
         epoch: The Unix time of the clock's 0.
     """
-    return record.at - epoch if isinstance(record, CallRecord) else record.at
+    return record.at - epoch if isinstance(record, CallRecord | Held) else record.at

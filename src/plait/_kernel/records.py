@@ -88,6 +88,18 @@ class Reopened:
 
 
 @value
+class Held:
+    """The run is left where it is, and `why`: its code does not fit its records, or they cannot be read.
+
+    `at` is Unix time: no clock of the run's has to be known. The next process that takes the run up
+    judges anew.
+    """
+
+    at: float
+    why: str
+
+
+@value
 class Idled:
     """Nothing is left to do until something comes from outside."""
 
@@ -401,6 +413,7 @@ Record: TypeAlias = (
     | Reopened
     | Permitted
     | Idled
+    | Held
     | Decided
     | Closed
 )

@@ -191,6 +191,14 @@ class Abandoned:
 
 
 @value
+class CannotGoOn:
+    """The run is left where it is: its code does not fit its records. `now` is Unix time."""
+
+    now: float
+    why: str
+
+
+@value
 class Settled:
     """Nothing of the run is left: every body, clean-up and child has ended."""
 
@@ -216,6 +224,7 @@ News: TypeAlias = (
     | Expired
     | CancelAsked
     | Abandoned
+    | CannotGoOn
     | Settled
 )
 

@@ -11,10 +11,11 @@ from collections import Counter
 import attrs
 
 from plait._engine.bodies.current import current_step
+from plait._journal import recorded
 from plait._journal.outputs import Output
 from plait._kernel.calls.records import CallCompleted
 from plait._steps.arguments import policy_of
-from plait._strands._durable import recorded, start
+from plait._strands._durable import start
 from plait._strands._durable.event import Event
 from plait._strands._durable.function import FunctionDecorator
 from plait._strands._durable.parts import Invocation

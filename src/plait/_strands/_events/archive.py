@@ -6,19 +6,21 @@ store, only the workflow can write and read, since it knows the classes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from plait._abc import Entry, Journal, Opening
 from plait._engine.attempt import current_attempt
 from plait._engine.hosting import Hosting
 from plait._engine.journaled import JournaledShell
-from plait._errors import ContextSerdeError, RunConflictError
+from plait._errors import ContextSerdeError, RunConflictError, UnreadableEntryError
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._journal.codec import Codec, status_after
 from plait._journal.recorded import error_of
 from plait._journal.values import Values
-from plait._kernel.records import AnyRecord
+from plait._kernel.records import AnyRecord, Held
 from plait._kernel.state import RunState
 
 from .forks import Fork, children_of, entry_of, fork_of, new_fork, put_state
@@ -83,6 +85,17 @@ class RunScribe:
             written.append(self._codec.encode(record, n, status=status, opening=opening))
         self._n += len(written)
         return written
+
+    def held(self, last: Entry, why: str) -> Entry | None:
+        """Write, after the last entry of a run that cannot be read, that it is held: `why`.
+
+        `None` if that is what the last entry says.
+        """
+        with suppress(UnreadableEntryError):
+            said = self._codec.decode(last)
+            if isinstance(said, Held) and said.why == why:
+                return None
+        return self._codec.encode(Held(time.time(), why), last.n + 1, status="held")
 
     def fork(self, entry: Entry) -> Fork | None:
         """Read the first entry, if it is none of a record but of a fork.

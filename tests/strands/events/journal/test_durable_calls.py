@@ -472,7 +472,15 @@ async def test_code_that_does_not_fit_the_journal_suspends_the_run(monkeypatch):
             await Charges(journal=left).resume("r")
         assert "ran double before, now refund" in str(caught.value)
         assert "workflow.resume('r', accept_changes=True)" in str(caught.value)
-        assert left._streams["r"].status == "running"
+        assert left._streams["r"].status == "held"
+        held = entries_of(left, "r")[-1]
+        assert (held.kind, json.loads(held.body)["why"]) == ("run.held", str(caught.value))
         accepted = Kept(left.appends)
         assert await Charges(journal=accepted).resume("r", accept_changes=True) == 2
+        assert accepted._streams["r"].status == "completed"
+        with pytest.raises(DeterminismError):
+            await Charges(journal=left).resume("r")
     assert await Charges(journal=left).resume("r") == 2
+    assert left._streams["r"].status == "completed"
+    statuses = [entry.status for append in left.appends for entry in append if entry.status]
+    assert statuses == ["running", *["running", "held"] * 2, "running", "completed"]
