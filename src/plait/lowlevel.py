@@ -14,7 +14,6 @@ from plait._kernel.records import Crashed as Crashed
 from plait._kernel.records import Decided as Decided
 from plait._kernel.records import Emitted as Emitted
 from plait._kernel.records import Failed as Failed
-from plait._kernel.records import Held as Held
 from plait._kernel.records import Idled as Idled
 from plait._kernel.records import Interrupted as Interrupted
 from plait._kernel.records import Outcome as Outcome

@@ -26,8 +26,9 @@ from plait._errors import DeterminismError, PlaitInternalError
 from plait._kernel import delivery_calls
 from plait._kernel import stimuli as of_run
 from plait._kernel.calls import stimuli
+from plait._kernel.calls.effects import Refuse
 from plait._kernel.calls.keys import Key
-from plait._kernel.calls.refusals import call_text
+from plait._kernel.calls.refusals import Differs, NotCancelled, Suspending, call_text
 from plait._kernel.delivery_calls import calls_of, root_of
 from plait._kernel.functions.stimuli import Stimulus
 
@@ -136,6 +137,8 @@ class HostedBody:
         #: Is nothing of its calls heard any more? Has its end been?
         self._over = self._heard = False
         self._has_begun = False
+        #: Why its code does not fit the journal, if it does not.
+        self._unfit: Differs | NotCancelled | None = None
         self.calls: Final = Calls(
             shell.run_id,
             calls_of(shell.state, delivery, now),
@@ -166,6 +169,9 @@ class HostedBody:
             return (), ()
         heard = cast("stimuli.Stimulus", stimulus)
         kept, todo = delivery_calls.hear(self._shell.state, self._number, heard)
+        for effect in todo:
+            if isinstance(effect, Refuse) and not isinstance(effect.why, Suspending):
+                self._unfit = effect.why
         self._shell.keep_calls(kept, self._are_kept)
         return [record for _, record in kept], todo
 
@@ -198,7 +204,7 @@ class HostedBody:
                 raise left.error from None  # noqa: ASYNC104 - as the body itself would have it
             raise
         except DeterminismError as unfit:
-            self._shell.give_up_on(unfit)
+            self._shell.give_up_on(self._number, self._unfit, unfit)
             ending = Suspended()
         finally:
             self._over = True

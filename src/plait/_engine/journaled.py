@@ -41,6 +41,7 @@ from plait._kernel.delivery_calls import KEEPING, time_of
 from plait._kernel.effects import Alarm, Begin, Effect, Give, Offer, Publish, Refuse, Wind
 from plait._kernel.explain import explain
 from plait._kernel.fold import fold
+from plait._kernel.functions.reasons import Why
 from plait._kernel.keeping import Keep
 from plait._kernel.life import GOING, Phase
 from plait._kernel.records import AnyRecord, CallRecord
@@ -222,7 +223,7 @@ class JournaledShell(Shell):
         """Say in the stream that nobody can read it; not again, if that is what it says last."""
         journal = self.archive.journal
         (last,) = await journal.read(self.run_id, after=listed.last_n - 1, limit=1)
-        entry = self.archive.scribe.held(last, str(unreadable))
+        entry = self.archive.scribe.held(last, unreadable)
         if entry is None:
             return
         kept, refused = self.native.event(), list[JournalError]()
@@ -548,10 +549,16 @@ class JournaledShell(Shell):
         """Is what happens still kept? Not in a run that is suspended."""
         return self._ledger.open
 
-    def give_up_on(self, error: Exception) -> None:
-        """Hold the run where the journal has it: this is why it cannot go on. Not a checkpoint."""
-        if self._ledger.open:
-            self.hear(stimuli.CannotGoOn(self.clock() + self.state.epoch, str(error)))
+    def give_up_on(self, number: DeliveryId, why: Why | None, error: Exception) -> None:
+        """Hold the run where the journal has it. Not a checkpoint.
+
+        Args:
+            number: The delivery whose body cannot go on.
+            why: Why not, as it is recorded.
+            error: And as it is raised.
+        """
+        if self._ledger.open and why is not None:
+            self.hear(stimuli.CannotGoOn(self.clock() + self.state.epoch, number, why))
         self._ledger.fail(error)
 
     def spawn(self, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
@@ -644,7 +651,7 @@ class Past:
 
         `epoch`: of the clock before it.
         """
-        if isinstance(record, records.Held):
+        if isinstance(record, records.FunctionHeld):
             return  # perhaps by a process that did nothing else
         at = time_of(record, epoch)
         if isinstance(record, records.Reopened):

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from plait._abc import Entry, Journal
-from plait._errors import JournalError, PlaitInternalError
+from plait._errors import JournalError, PlaitInternalError, UnreadableEntryError
 from plait._ids import DeliveryId
 from plait._kernel.delivery_calls import KEEPING
 from plait._kernel.keeping import Keep
@@ -64,8 +64,8 @@ class Scribe(Protocol):
         """Write from here on with the clock whose 0 is this Unix time."""
         ...
 
-    def held(self, last: Entry, why: str, /) -> Entry | None:
-        """Write, after the last entry of a run that cannot be read, that it is held: `why`.
+    def held(self, last: Entry, why: UnreadableEntryError, /) -> Entry | None:
+        """Write, after the last entry of a run that cannot be read, that it is held.
 
         `None` if that is what the last entry says.
         """

@@ -19,7 +19,7 @@ from typing_extensions import TypeVar
 from plait._abc import Entry, Opening, Status
 from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
 from plait._kernel.fold import fold
-from plait._kernel.records import AnyRecord, Cancelled, Closed, Held, Reopened, RunStarted, Stopped
+from plait._kernel.records import AnyRecord, Cancelled, Closed, FunctionHeld, RunStarted, Stopped
 from plait._kernel.state import RunState
 
 from . import forms
@@ -209,9 +209,9 @@ def status_after(record: AnyRecord, state: RunState) -> Status | None:
         record: The record.
         state: The run, with this record applied.
     """
-    if isinstance(record, RunStarted | Reopened):
-        return "running"  # it may have been held
-    if type(record) is Held:
+    if type(record) is RunStarted:
+        return "running"
+    if type(record) is FunctionHeld:
         return "held"
     if type(record) is not Closed:
         return None  # also after the decision: until all is cleaned up, the run goes on

@@ -25,7 +25,7 @@ from plait._kernel.streams import Branch, StreamId
 from plait._kernel.waits import Wait, WaitKey
 from plait._show import show
 
-from . import call_kinds, forms
+from . import call_kinds, forms, life_kinds
 from .failures import Failure
 from .forms import Form, Misfit, Values
 from .recorded import write_error
@@ -36,7 +36,6 @@ KINDS: Final = (
     Kind("run.reopened", 1, records.Reopened),
     Kind("run.permitted", 1, records.Permitted),
     Kind("run.idled", 1, records.Idled),
-    Kind("run.held", 1, records.Held, on_wall=True),
     Kind("run.decided", 1, records.Decided),
     Kind("run.closed", 1, records.Closed),
     Kind("event.emitted", 1, records.Emitted),
@@ -61,6 +60,7 @@ KINDS: Final = (
     Kind("wait.recalled", 1, records.Recalled),
     Kind("wait.ended", 1, records.WaitEnded),
     Kind("wait.resumed", 1, records.Resumed),
+    Kind("delivery.patched", 1, records.DeliveryPatched, on_wall=True),
 )
 
 UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
@@ -163,10 +163,12 @@ FORMS: Final = Forms(BY_ANNOTATION, EXCEPTIONS)
 
 # ---------------------------------------------------------------- calls of deliveries
 
+# And one record of a function's run: that it is held.
+
 CALL_KINDS: Final = tuple(
     attrs.evolve(kind, on_wall=True)
-    for kind in call_kinds.KINDS
-    if kind.cls in records.CALL_RECORDS
+    for kind in (*call_kinds.KINDS, *life_kinds.KINDS)
+    if kind.cls in {*records.CALL_RECORDS, records.FunctionHeld}
 )
 
 
@@ -181,7 +183,7 @@ def _read_failure(data: object, _: Values) -> object:
 #: Live it is an exception; what is read of it stays as it is written, until a call raises it.
 FAILURE: Final = Form(_read_failure, lambda error, _: write_error(error))
 CALL_FORMS: Final = Forms(
-    {**call_kinds.BY_ANNOTATION, object: forms.AS_IT_COMES},
+    {**life_kinds.BY_ANNOTATION, object: forms.AS_IT_COMES},
     {(of_calls.CallFailed, "error"): FAILURE, (of_calls.CallRetrying, "error"): FAILURE},
 )
 

@@ -224,6 +224,7 @@ CALLS: Final = {
     "last_n": forms.NUMBER,
     "past": forms.listing(forms.row(CALL_KEY, PAST)),
     "deadlines": forms.listing(forms.row(CALL_KEY, DEADLINE)),
+    "patches": forms.table(forms.FLAG),
 }
 
 
@@ -236,6 +237,7 @@ def _write_calls(calls: BodyState, values: Values) -> JsonDict:
         "last_n": calls.last_n,
         "past": forms.write(CALLS["past"], calls.past.items(), values),
         "deadlines": forms.write(CALLS["deadlines"], calls.deadlines.items(), values),
+        "patches": calls.patches,
     }
 
 

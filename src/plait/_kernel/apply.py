@@ -46,7 +46,7 @@ def apply(state: RunState, record: AnyRecord) -> None:
         case records.Reopened():
             _advance(state, record)
             reopen(state, record)
-        case records.Idled() | records.Closed() | records.Held():
+        case records.Idled() | records.Closed() | records.FunctionHeld():
             _advance(state, record)
         case records.Streamed():  # the stream itself is an observer's
             writer = state.running.get(record.cause) or state.suspended.get(record.cause)
@@ -128,6 +128,7 @@ def apply(state: RunState, record: AnyRecord) -> None:
             | of_calls.CallCancelled()
             | of_calls.DeadlineSet()
             | of_calls.DeadlineFired()
+            | records.DeliveryPatched()
         ):
             delivery_calls.fold(state, record)
         case _:

@@ -35,7 +35,7 @@ from . import effects, records, refusals, stimuli
 from .calls.finality import is_final
 from .collecting import Buffer, BufferKey
 from .effects import Effect
-from .life import GOING, RUN, WINDING_UP, Phase
+from .life import GOING, WINDING_UP, Phase
 from .plan import Route
 from .records import Completed, Outcome, Record
 from .retry.ask import ask
@@ -114,9 +114,9 @@ def decide(state: RunState, stimulus: News) -> Decision:
         case stimuli.Abandoned():
             return _end(state, stimulus, records.Cancelled(by_owner=True))
         case stimuli.CannotGoOn():
-            if records.Held not in RUN[state.phase]:
+            if state.executing(stimulus.delivery) is None:
                 raise ImpossibleStimulus(state, stimulus)
-            return [records.Held(stimulus.now, stimulus.why)], []
+            return [records.FunctionHeld(stimulus.now, stimulus.why, stimulus.delivery)], []
         case _:
             assert_never(stimulus)
 

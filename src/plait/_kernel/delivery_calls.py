@@ -25,17 +25,19 @@ from .calls.effects import Effect
 from .calls.keeping import KEEPING as OF_CALLS
 from .calls.keys import Key, Path
 from .calls.marks import Began
+from .calls.records import Patched, Record
 from .calls.state import BodyState
 from .calls.stimuli import Stimulus
 from .keeping import KEEPING as OF_EVENTS
 from .keeping import Keep
-from .records import CALL_RECORDS, AnyRecord, CallRecord, Held
+from .records import CALL_RECORDS, AnyRecord, CallRecord, DeliveryPatched, FunctionHeld
 from .state import Delivery, RunState
 
 #: How each record of a run is kept, those of calls too.
-KEEPING: Final[dict[type[AnyRecord], Keep]] = {
+KEEPING: Final = {
     **cast("dict[type[AnyRecord], Keep]", OF_EVENTS),
-    **{cls: OF_CALLS[cls] for cls in CALL_RECORDS},
+    **cast("dict[type[AnyRecord], Keep]", OF_CALLS),
+    DeliveryPatched: OF_CALLS[Patched],
 }
 
 Advance: TypeAlias = tuple[Sequence[tuple[int, CallRecord]], Sequence[Effect]]
@@ -94,17 +96,32 @@ def hear(state: RunState, number: DeliveryId, stimulus: Stimulus) -> Advance:
     if delivery is None:
         raise PlaitInternalError(f"{stimulus} of delivery {number}, which is not executing")
     kept, todo = advance(calls_of(state, delivery, stimulus.now), stimulus)
-    return cast("Sequence[tuple[int, CallRecord]]", kept), todo
+    return [(n, _as_kept(number, record)) for n, record in kept], todo
+
+
+def _as_kept(number: DeliveryId, record: Record) -> CallRecord:
+    """Say of a patch whose it is. All other records have a key."""
+    if isinstance(record, Patched):
+        return DeliveryPatched(record.at, number, record.patch, record.on, record.cause)
+    return record
+
+
+def _as_of_calls(record: CallRecord) -> tuple[DeliveryId, Record]:
+    """Whose it is, and what it is to the kernel of calls."""
+    if isinstance(record, DeliveryPatched):
+        patched = Patched(record.at, record.patch, record.on, record.cause)
+        return record.delivery, patched
+    return delivery_of(record.key), record
 
 
 def fold(state: RunState, record: CallRecord) -> None:
     """Change the state by a record of a call, in place."""
-    number = delivery_of(record.key)
+    number, of_call = _as_of_calls(record)
     delivery = state.executing(number)
     if delivery is None:
         raise PlaitInternalError(f"{record} of delivery {number}, which is not executing")
     calls = calls_of(state, delivery, record.at)
-    of_calls.fold(calls, record, calls.last_n + 1)
+    of_calls.fold(calls, of_call, calls.last_n + 1)
 
 
 def time_of(record: AnyRecord, epoch: float) -> float:
@@ -114,4 +131,4 @@ def time_of(record: AnyRecord, epoch: float) -> float:
         record: Of that life of the run.
         epoch: The Unix time of the clock's 0.
     """
-    return record.at - epoch if isinstance(record, CallRecord | Held) else record.at
+    return record.at - epoch if isinstance(record, CallRecord | FunctionHeld) else record.at

@@ -39,12 +39,12 @@ RUN: Final[dict[Phase, dict[type, Phase]]] = {
     Phase.NEW: {records.RunStarted: Phase.GOING},
     Phase.GOING: {
         records.Idled: Phase.GOING,
-        records.Held: Phase.GOING,
+        records.FunctionHeld: Phase.GOING,
         records.Reopened: Phase.GOING,
         records.Decided: Phase.WINDING_UP,
     },
     Phase.WINDING_UP: {
-        records.Held: Phase.WINDING_UP,
+        records.FunctionHeld: Phase.WINDING_UP,
         records.Reopened: Phase.WINDING_UP,
         records.Closed: Phase.OVER,
     },

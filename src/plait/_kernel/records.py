@@ -6,7 +6,8 @@ process that takes a run up has a clock of its own: Unix time is `at` and the `e
 `RunStarted` or `Reopened`.
 
 The records of the durable calls that deliveries make are among them, see `delivery_calls`. Their times
-are Unix times already, since due times outlive a process.
+are Unix times already, since due times outlive a process. So is that of `FunctionHeld`, which a run has
+as those of functions do: who writes it may not know any clock of the run's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from plait._ids import DeliveryId, RunId
 
 from .calls import records as of_calls
 from .collecting import Shape
+from .functions.records import FunctionHeld as FunctionHeld
 from .streams import Branch, StreamId
 from .value import value
 from .waits import Wait, WaitKey
@@ -85,18 +87,6 @@ class Reopened:
     epoch: float
     stepwise: bool = False
     elapsed: float = 0.0
-
-
-@value
-class Held:
-    """The run is left where it is, and `why`: its code does not fit its records, or they cannot be read.
-
-    `at` is Unix time: no clock of the run's has to be known. The next process that takes the run up
-    judges anew.
-    """
-
-    at: float
-    why: str
 
 
 @value
@@ -371,9 +361,26 @@ class Resumed:
     worker: int
 
 
+# ---------------------------------------------------------------- durable calls
+
+
+@value
+class DeliveryPatched:
+    """A delivery's body asked for a patch, for the first time. `Patched` itself does not say whose it is.
+
+    `cause` is of the delivery's calls, as theirs are.
+    """
+
+    at: float
+    delivery: DeliveryId
+    patch: str
+    on: bool
+    cause: int = 0
+
+
 Emission: TypeAlias = Emitted | Completed
 
-#: Of the durable calls that a delivery makes. `Patched` is none: it does not say whose it is.
+#: Of the durable calls that a delivery makes, and of its patches.
 CallRecord: TypeAlias = (
     of_calls.CallCompleted
     | of_calls.CallStarted
@@ -383,6 +390,7 @@ CallRecord: TypeAlias = (
     | of_calls.CallCancelled
     | of_calls.DeadlineSet
     | of_calls.DeadlineFired
+    | DeliveryPatched
 )
 CALL_RECORDS: Final[frozenset[type[CallRecord]]] = frozenset(get_args(CallRecord))
 
@@ -413,7 +421,7 @@ Record: TypeAlias = (
     | Reopened
     | Permitted
     | Idled
-    | Held
+    | FunctionHeld
     | Decided
     | Closed
 )

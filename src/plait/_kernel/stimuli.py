@@ -14,6 +14,7 @@ import attrs
 from plait._ids import DeliveryId, RunId
 
 from .collecting import Shape
+from .functions.reasons import Why
 from .value import value
 from .waits import WaitKey
 
@@ -192,10 +193,11 @@ class Abandoned:
 
 @value
 class CannotGoOn:
-    """The run is left where it is: its code does not fit its records. `now` is Unix time."""
+    """The run is left where it is: a body's code does not fit its records. `now` is Unix time."""
 
     now: float
-    why: str
+    delivery: DeliveryId
+    why: Why
 
 
 @value

@@ -163,3 +163,17 @@ def check_retries(name: str, given: object) -> Faults:
     elif isinstance(given, type) or not callable(getattr(given, "next", None)):
         hint = f": write {given.__name__}()" if isinstance(given, type) else ""
         yield f"{name} must be a whole number or a retry policy, not {show(given, SHOWN)}{hint}"
+
+
+def text(name: str, given: object, example: str) -> str:
+    """Refuse what is no text, or an empty one.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is empty.
+    """
+    if not isinstance(given, str):
+        raise TypeError(f"{name} must be a str, not {show(given, SHOWN)}\n  write {example}")
+    if not given:
+        raise ValueError(f"{name} must not be empty\n  write {example}")
+    return given

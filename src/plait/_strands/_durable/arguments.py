@@ -51,17 +51,3 @@ def flag(name: str, given: object) -> bool:
     if not isinstance(given, bool):
         raise TypeError(f"{name} must be True or False, not {show(given, SHOWN)}")
     return given
-
-
-def text(name: str, given: object, example: str) -> str:
-    """Refuse what is no text, or an empty one.
-
-    Raises:
-        TypeError: It is no text.
-        ValueError: It is empty.
-    """
-    if not isinstance(given, str):
-        raise TypeError(f"{name} must be a str, not {show(given, SHOWN)}\n  write {example}")
-    if not given:
-        raise ValueError(f"{name} must not be empty\n  write {example}")
-    return given

@@ -15,7 +15,13 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from plait._abc import Entry, Journal, Opening, StreamInfo
-from plait._errors import JournalError, PlaitInternalError, UnknownRunError, UnreadableEntryError
+from plait._errors import (
+    JournalError,
+    PlaitInternalError,
+    UnknownRunError,
+    UnreadableEntryError,
+    fault_of,
+)
 from plait._journal.failures import Failure
 from plait._journal.forms import Values
 from plait._journal.life_kinds import STATUS
@@ -341,12 +347,6 @@ def _just_before(stream: str) -> str:
     if "/" in stream or not stream.isascii() or not stream:
         return stream[:-1]
     return stream[:-1] + chr(max(ord(stream[-1]) - 1, 0)) + "~"
-
-
-def fault_of(error: UnreadableEntryError) -> str:
-    """Say in one line what cannot be read."""
-    what = "; ".join(error.faults) or "it cannot be read"
-    return f"record {error.n} ({error.kind}): {what}"
 
 
 def _says_the_same(entry: Entry, written: Entry, scribe: FunctionScribe) -> bool:

@@ -10,10 +10,9 @@ from uuid import UUID
 
 from plait._engine.bodies.current import current_step
 from plait._naming import publish
-from plait._steps.arguments import duration
+from plait._steps.arguments import duration, text
 from plait._steps.checks import Duration
 
-from . import arguments
 from .chance import Chance, uuid_of
 from .event import D, Event
 from .run_logger import RunLogger
@@ -182,9 +181,7 @@ class Context(_OfRun[D]):
                 await ctx.step.run("mail", send_text, address)
             ```
         """
-        return self._parts.calls.patched(
-            arguments.text("patch", patch, 'ctx.patched("what-has-changed")')
-        )
+        return self._parts.calls.patched(text("patch", patch, 'ctx.patched("what-has-changed")'))
 
 
 class SyncContext(_OfRun[D]):
@@ -225,7 +222,7 @@ class SyncContext(_OfRun[D]):
 
     def patched(self, patch: str) -> bool:
         """As `Context.patched`."""
-        name = arguments.text("patch", patch, 'ctx.patched("what-has-changed")')
+        name = text("patch", patch, 'ctx.patched("what-has-changed")')
         return self._entrance.ask(lambda: self._parts.calls.patched(name))
 
     def _here(self) -> Path:

@@ -19,7 +19,7 @@ from plait._kernel.calls.keys import Key, key_text
 from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
-from plait._steps.arguments import check_handler, check_id, duration
+from plait._steps.arguments import check_handler, check_id, duration, text
 from plait._steps.attempt import current_step
 from plait._steps.checks import SHOWN, Duration
 from plait._steps.returned import name_of_handler
@@ -272,7 +272,7 @@ class Step(StepCalls):
             Exception: As `invoke` does.
         """
         check_id(step_id, "ctx.step.invoke_by_id")
-        name = arguments.text("function_id", function_id, 'function_id="<app_id>-<fn_id>"')
+        name = text("function_id", function_id, 'function_id="<app_id>-<fn_id>"')
         return await self._invoke(step_id, name, data, timeout)
 
     async def _invoke(

@@ -15,12 +15,13 @@ from plait._abc import Entry, Journal, Opening
 from plait._engine.attempt import current_attempt
 from plait._engine.hosting import Hosting
 from plait._engine.journaled import JournaledShell
-from plait._errors import ContextSerdeError, RunConflictError, UnreadableEntryError
+from plait._errors import ContextSerdeError, RunConflictError, UnreadableEntryError, fault_of
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._journal.codec import Codec, status_after
 from plait._journal.recorded import error_of
 from plait._journal.values import Values
-from plait._kernel.records import AnyRecord, Held
+from plait._kernel.functions.reasons import Unreadable
+from plait._kernel.records import AnyRecord, FunctionHeld, Reopened
 from plait._kernel.state import RunState
 
 from .forks import Fork, children_of, entry_of, fork_of, new_fork, put_state
@@ -60,6 +61,7 @@ class RunScribe:
         self._opening = opening
         self._fork = fork
         self._n = 0
+        self._was_held = False
 
     def begin(self, epoch: float) -> None:
         """Write from here on with the clock whose 0 is this Unix time."""
@@ -82,20 +84,23 @@ class RunScribe:
         for n, record in enumerate(records, self._n + len(written) + 1):
             opening = self._opening if n == 1 else None
             status = status_after(record, state)
+            if self._was_held and isinstance(record, Reopened):
+                status = "running"
             written.append(self._codec.encode(record, n, status=status, opening=opening))
         self._n += len(written)
         return written
 
-    def held(self, last: Entry, why: str) -> Entry | None:
-        """Write, after the last entry of a run that cannot be read, that it is held: `why`.
+    def held(self, last: Entry, why: UnreadableEntryError) -> Entry | None:
+        """Write, after the last entry of a run that cannot be read, that it is held.
 
         `None` if that is what the last entry says.
         """
+        held = FunctionHeld(time.time(), Unreadable(fault_of(why)))
         with suppress(UnreadableEntryError):
             said = self._codec.decode(last)
-            if isinstance(said, Held) and said.why == why:
+            if isinstance(said, FunctionHeld) and said.why == held.why:
                 return None
-        return self._codec.encode(Held(time.time(), why), last.n + 1, status="held")
+        return self._codec.encode(held, last.n + 1, status="held")
 
     def fork(self, entry: Entry) -> Fork | None:
         """Read the first entry, if it is none of a record but of a fork.
@@ -116,6 +121,7 @@ class RunScribe:
         """
         for record in self._codec.records(entries, after=self._n):
             self._n += 1
+            self._was_held = isinstance(record, FunctionHeld)
             yield record
 
 

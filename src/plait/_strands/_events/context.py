@@ -635,6 +635,29 @@ class Context(Generic[S]):
         """Do as `move_on_after`, and raise `TimeoutError` if the time was over."""
         return self._durable("fail_after()").fail_after(seconds)
 
+    def patched(self, patch: str) -> bool:
+        """Say whether a change of the step's code holds for this execution of it. Not a checkpoint.
+
+        True if the body was live when it first asked: not going over what is remembered. So bodies that
+        were under way before the change go on as they began. What is said once is recorded, and is
+        said for the rest of the delivery. For workflows with a journal.
+
+        Args:
+            patch: The name of the change.
+
+        Raises:
+            TypeError: `patch` is no text.
+            ValueError: `patch` is empty.
+            Exception: As `step` does.
+
+        Example:
+            ```python
+            handler = send_html if ctx.patched("v2-mail") else send_text
+            await ctx.step.run("mail", handler, ev.address)
+            ```
+        """
+        return self._durable("patched()").patched(patch)
+
     def _durable(self, what: str) -> DurableCalls:
         attempt = self._in_step(f"ctx.{what}")
         if attempt.hosted is not None:

@@ -13,7 +13,7 @@ from plait._engine.bodies.groups import Groups
 from plait._engine.hosting import HostedBody
 from plait._kernel.retry.ask import AnyRetryPolicy
 from plait._kernel.retry.policy import RetryPolicy
-from plait._steps.arguments import duration
+from plait._steps.arguments import duration, text
 from plait._steps.checks import Duration
 from plait._steps.group import Group
 from plait._steps.step import StepCalls
@@ -169,6 +169,10 @@ class DurableCalls:
     def fail_after(self, seconds: Duration) -> AbstractContextManager[CancelScope]:
         """As `Context.fail_after`."""
         return self._calls.fail_after(duration("seconds", seconds))
+
+    def patched(self, patch: str) -> bool:
+        """As `Context.patched`."""
+        return self._calls.patched(text("patch", patch, 'ctx.patched("what-has-changed")'))
 
 
 def calls_of(hosted: HostedBody) -> DurableCalls:

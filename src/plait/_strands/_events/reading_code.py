@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 #: Attributes of a context whose use is a durable call.
-DURABLE: Final = frozenset({"step", "group", "move_on_after", "fail_after"})
+DURABLE: Final = frozenset({"step", "group", "move_on_after", "fail_after", "patched"})
 
 #: Instructions that put a local variable on the stack, and what may stand between two others.
 LOADS: Final = ("LOAD_FAST",)

@@ -474,7 +474,9 @@ async def test_code_that_does_not_fit_the_journal_suspends_the_run(monkeypatch):
         assert "workflow.resume('r', accept_changes=True)" in str(caught.value)
         assert left._streams["r"].status == "held"
         held = entries_of(left, "r")[-1]
-        assert (held.kind, json.loads(held.body)["why"]) == ("run.held", str(caught.value))
+        assert (held.kind, held.key) == ("run.held", None)
+        differs = json.loads(held.body)["why"]["differs"]
+        assert (differs["before"], differs["now"]) == ("double", "refund")
         accepted = Kept(left.appends)
         assert await Charges(journal=accepted).resume("r", accept_changes=True) == 2
         assert accepted._streams["r"].status == "completed"
@@ -483,4 +485,105 @@ async def test_code_that_does_not_fit_the_journal_suspends_the_run(monkeypatch):
     assert await Charges(journal=left).resume("r") == 2
     assert left._streams["r"].status == "completed"
     statuses = [entry.status for append in left.appends for entry in append if entry.status]
-    assert statuses == ["running", *["running", "held"] * 2, "running", "completed"]
+    assert statuses == [*["running", "held"] * 2, "running", "completed"]
+
+
+# ---------------------------------------------------------------- patches
+
+
+class Before(Durable):
+    @step
+    async def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        ran.append("code before the change")
+        a = await ctx.step.run("a", double, 1)
+        b = await ctx.step.run("b", double, a)
+        return StopEvent(result=[a, b])
+
+
+class After(Durable):
+    """The same with another handler, for those who were not on their way."""
+
+    @step
+    async def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        handler = refund if ctx.patched("refund") else double
+        a = await ctx.step.run("a", handler, 1)
+        b = await ctx.step.run("b", double, a)
+        return StopEvent(result=[a, b, ctx.patched("refund"), ctx.patched("late")])
+
+
+@in_virtual_time
+async def test_a_patch_holds_for_bodies_that_begin_with_it():
+    """Who was on the way goes on as it began; and what was said once is said again, wherever it dies."""
+    journal = Kept()
+    await Before(journal=journal, workflow_name="P").run(run_id="r")
+    number = next(
+        n for n, append in enumerate(journal.appends, 1) if append[-1].kind == "step.completed"
+    )
+    old = journal.killed_after(number)
+    assert await After(journal=old, workflow_name="P").resume("r") == [2, 4, False, True]
+    assert old.tags("r").count("delivery.patched") == 2
+
+    journal = Kept()
+    assert await After(journal=journal).run(run_id="r") == [-1, -2, True, True]
+    for number in range(1, len(journal.appends) + 1):
+        left = journal.killed_after(number)
+        assert await After(journal=left).resume("r") == [-1, -2, True, True], number
+        keys = [
+            json.loads(entry.body)["patch"]
+            for entry in entries_of(left, "r")
+            if entry.kind == "delivery.patched"
+        ]
+        assert sorted(keys) == ["late", "refund"], number
+
+
+@in_virtual_time
+async def test_a_patch_is_remembered_in_a_snapshot():
+    """Each delivery has its own."""
+    reached = Moment()
+
+    class W(Durable):
+        @step
+        async def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            on = ctx.patched("p")
+            a = await ctx.step.run("a", double, 1)
+            reached.set()
+            await anyio.sleep(100 if not wait.is_set() else 0)
+            return StopEvent(result=[on, ctx.patched("p"), ctx.patched("q"), a])
+
+    wait = anyio.Event()
+    flow = W(journal=Kept())
+    async with flow.run(run_id="r") as run:
+        await reached.wait()
+        data = run.ctx.to_dict()
+        wait.set()
+        await run.cancel_run()
+    reached = Moment()
+    again = W(journal=Kept())
+    before = len(ran)
+    assert await again.run(ctx=Context.from_dict(again, data)) == [True, True, True, 2]
+    assert len(ran) == before
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("given", "error"), [(2, TypeError), ("", ValueError)])
+async def test_a_patch_has_a_name(given, error):
+    class W(Durable):
+        @step
+        async def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            with pytest.raises(error, match=r"write ctx.patched"):
+                ctx.patched(given)
+            return StopEvent()
+
+    await W(journal=Kept()).run()
+
+
+@in_virtual_time
+async def test_without_a_journal_there_are_no_patches():
+    class W(Durable):
+        @step
+        async def start(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            ctx.patched("p")
+            return StopEvent()
+
+    with pytest.raises(WorkflowRuntimeError, match=r"uses ctx.patched\(\), .* has no journal"):
+        await W().run()
