@@ -104,6 +104,12 @@ class Story:
         self.does(number, of_calls.HandlerRaised, key, error, **more)
         self.rests(number)
 
+    def cannot_go_on(self, number: int, why: Differs) -> None:
+        def on_the_wall(now: float) -> Stimulus:
+            return stimuli.CannotGoOn(self.epoch + now, DeliveryId(number), why)
+
+        self.hear(on_the_wall)
+
     def rests(self, number: int) -> None:
         calls = self.state.running[DeliveryId(number)].calls
         assert calls is not None
@@ -234,7 +240,7 @@ def steps(story: Story) -> None:
     story.does(2, of_calls.Due, deadline)
     story.dies_and_is_taken_up(elapsed=72.5)
     story.comes("work")
-    story.hear(stimuli.CannotGoOn, DeliveryId(2), Differs(mail, "handler", "run", "send_mail"))
+    story.cannot_go_on(2, Differs(mail, "handler", "run", "send_mail"))
     story.dies_and_is_taken_up(elapsed=73.0)
     story.comes("work")
     story.returns(2, End(total=1.5))
