@@ -30,7 +30,7 @@ from .calls.state import BodyState
 from .calls.stimuli import Stimulus
 from .keeping import KEEPING as OF_EVENTS
 from .keeping import Keep
-from .records import CALL_RECORDS, AnyRecord, CallRecord, DeliveryPatched, FunctionHeld
+from .records import AnyRecord, CallRecord, DeliveryPatched, FunctionHeld
 from .state import Delivery, RunState
 
 #: How each record of a run is kept, those of calls too.
