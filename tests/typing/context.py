@@ -159,7 +159,7 @@ async def durable_calls(ctx: Context) -> None:
     with ctx.fail_after(1):
         pass
 
-    await ctx.step.run("count", count, 3)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue]
+    await ctx.step.run("count", count, 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     await ctx.step.run("count", count, "a", rollback=count)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     await ctx.step.wait_for_event("w")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     ctx.patched(2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -168,7 +168,7 @@ async def durable_calls(ctx: Context) -> None:
 async def goes_on(flow: Child) -> None:
     assert_type(await flow.resume("r"), Report)
     assert_type(await flow.resume("r", accept_changes=True), Report)
-    flow.resume("r", True)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]  # noqa: FBT003
+    flow.resume("r", True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # noqa: FBT003
 
 
 def watches(record: Record) -> None:
