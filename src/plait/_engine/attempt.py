@@ -64,7 +64,6 @@ class Attempt:
         "context",
         "delivery",
         "held",
-        "hosted",
         "shell",
         "threaded",
         "worker",
@@ -81,8 +80,12 @@ class Attempt:
         self.children: Mapping[RunId, object] = NONE
         #: The strand's own object for this attempt, made when the body first needs it.
         self.context: object = None
-        #: What hosts its body, if that may make durable calls.
-        self.hosted: HostedBody | None = None
+
+    @property
+    def hosted(self) -> HostedBody | None:
+        """What hosts its body, if that may make durable calls."""
+        hosted = self.worker.hosted  # asked for by few: a field would be paid for by all
+        return hosted if hosted is not None and hosted.attempt is self else None
 
     def send(self, event: object, step: str | None = None) -> None:
         """Send an event. Raises `WorkflowRuntimeError` if nobody takes it."""

@@ -193,7 +193,7 @@ class HostedBody:
         native, attempt = self._shell.native, self.attempt
         if not self._shell.keeps:
             await native.event().wait()  # the scope is being cancelled
-        attempt.hosted = self
+        attempt.worker.hosted = self
         try:
             ending = await self.calls.start(partial(self._begin, body))
         except native.cancelled:
@@ -208,7 +208,7 @@ class HostedBody:
             ending = Suspended()
         finally:
             self._over = True
-            attempt.hosted = None
+            attempt.worker.hosted = None
         if self._heard:
             return HEARD  # noqa: ASYNC910 - `start` is one
         match ending:

@@ -372,10 +372,20 @@ class Shell:
     ) -> DeliveryId | None:
         """Hear that a body has returned; the next delivery for its worker, if that stays."""
         passed_on = pass_on(self.state, now, number, value, stays=stays)
-        if passed_on is None:
-            passed_on = advance(self.state, stimuli.Returned(now, number, value, stays))
-        answer = self._act(*passed_on)
-        return answer.delivery if isinstance(answer, Begin) else None
+        if passed_on is None or self.observers or self._pauses:
+            stimulus = stimuli.Returned(now, number, value, stays)
+            answer = self._act(*(passed_on or advance(self.state, stimulus)))
+            return answer.delivery if isinstance(answer, Begin) else None
+        begun = None
+        for effect in passed_on[1]:  # as in `_act`, a call less: this is every second stimulus
+            if isinstance(effect, Offer):
+                self._lanes[effect.step].offer()
+            elif isinstance(effect, Begin):
+                begun = effect.delivery
+            else:
+                assert not isinstance(effect, Give)
+                self._perform(effect)
+        return begun
 
     def _act(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> Answer:
         if self.observers:
