@@ -226,17 +226,15 @@ class JournaledShell(Shell):
         entry = self.archive.scribe.held(last, unreadable)
         if entry is None:
             return
-        kept, refused = self.native.event(), list[JournalError]()
+        kept = self.native.event()
 
         def done(error: JournalError | None) -> None:
-            if error is not None:
-                refused.append(error)
+            if error is not None:  # the other one is what the run's owner is to see
+                log.error("The journal of run %s: %s", self.run_id, error)
             kept.set()
 
         journal.append([entry], done)
         await kept.wait()
-        if refused:
-            raise refused[0]
 
     async def _take_up(self) -> None:
         """Read what there is of the run, and go on from there."""
