@@ -8,8 +8,11 @@ from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
 import attrs
 
 from plait._errors import JournalError
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._naming import publish
+
+#: What an observer is told: `plait.lowlevel` has the classes.
+Record: TypeAlias = AnyRecord
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

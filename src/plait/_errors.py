@@ -247,6 +247,12 @@ class UnreadableEntryError(PlaitError):
         super().__init__("\n".join([head, *(f"  {fault}" for fault in faults)]))
 
 
+def fault_of(error: UnreadableEntryError) -> str:
+    """Say in one line what cannot be read."""
+    what = "; ".join(error.faults) or "it cannot be read"
+    return f"record {error.n} ({error.kind}): {what}"
+
+
 def whose(stream: str) -> str:
     """Say whose stream it is, for a message."""
     app = stream.removeprefix("app/")

@@ -1,5 +1,6 @@
 """The records of a run, for observers and tests; the plan that it follows."""
 
+from plait._abc import Record as Record
 from plait._ids import OUTSIDE as OUTSIDE
 from plait._ids import DeliveryId as DeliveryId
 from plait._ids import RunId as RunId
@@ -16,7 +17,6 @@ from plait._kernel.records import Failed as Failed
 from plait._kernel.records import Idled as Idled
 from plait._kernel.records import Interrupted as Interrupted
 from plait._kernel.records import Outcome as Outcome
-from plait._kernel.records import Record as Record
 from plait._kernel.records import RunStarted as RunStarted
 from plait._kernel.records import Stalled as Stalled
 from plait._kernel.records import Started as Started

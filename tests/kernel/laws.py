@@ -145,6 +145,8 @@ class Laws:
                 if phase is Phase.NEW:
                     return Impossible
                 return () if phase is Phase.OVER else (records.Stored,)
+            case stimuli.CannotGoOn(_, number, _):
+                return (records.FunctionHeld,) if ledger.executing(number) else Impossible
             case stimuli.Settled():
                 executing = ledger.at(Place.RUNNING, Place.WAITING)
                 ends = phase is Phase.WINDING_UP and not executing

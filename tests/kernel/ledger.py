@@ -347,6 +347,9 @@ class Ledger:
                 assert not self.at(*EXECUTING), "law 9: over, and a body has not ended"
             case records.Idled():
                 self.calls_for.append(effects.Rest())
+            case records.FunctionHeld(_, why, cause):
+                assert isinstance(stimulus, stimuli.CannotGoOn)
+                assert (why, cause) == (stimulus.why, stimulus.delivery), "law 5: not what was told"
             case records.Waited() | records.Answered() | records.WaitEnded() | records.Recalled():
                 self._waited(record, stimulus)
             case _:

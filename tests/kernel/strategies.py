@@ -17,7 +17,10 @@ from hypothesis.strategies import SearchStrategy
 
 from plait._ids import DeliveryId, RunId
 from plait._kernel import effects, records, stimuli
+from plait._kernel.calls.keys import Key
+from plait._kernel.calls.refusals import Differs
 from plait._kernel.collecting import Shape
+from plait._kernel.functions.reasons import Unreadable, Why
 from plait._kernel.plan import Gather, Kinds, Plan, StepPlan
 from plait._kernel.streams import Branch, StreamId
 from plait._kernel.waits import Wait, WaitKey
@@ -331,6 +334,14 @@ some_events = st.lists(events, max_size=3).map(tuple)
 contents = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), max_size=2)
 removed = st.lists(st.sampled_from("abc"), max_size=2).map(tuple)
 
+reasons_to_hold: SearchStrategy[Why] = st.builds(
+    Differs,
+    st.builds(Key, st.builds(lambda number: (("s0", number),), numbers), names, st.just(0)),
+    st.just("handler"),
+    names,
+    names,
+) | st.builds(Unreadable, names)
+
 STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
     stimuli.Opened: st.builds(stimuli.Opened, times, events, times, st.booleans()),
     stimuli.TakenUp: st.builds(stimuli.TakenUp, times, times, st.booleans(), times),
@@ -365,6 +376,7 @@ STIMULI: dict[type, SearchStrategy[stimuli.Stimulus]] = {
     stimuli.Expired: st.builds(stimuli.Expired, times, st.none() | times),
     stimuli.CancelAsked: st.builds(stimuli.CancelAsked, times),
     stimuli.Abandoned: st.builds(stimuli.Abandoned, times),
+    stimuli.CannotGoOn: st.builds(stimuli.CannotGoOn, times, numbers, reasons_to_hold),
     stimuli.Settled: st.builds(stimuli.Settled, times),
 }
 
@@ -382,6 +394,7 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
     ),
     records.Reopened: st.builds(records.Reopened, times, times, st.booleans(), times),
     records.Idled: st.builds(records.Idled, times),
+    records.FunctionHeld: st.builds(records.FunctionHeld, times, reasons_to_hold, numbers),
     records.Decided: st.builds(records.Decided, times, st.one_of(*OUTCOMES.values())),
     records.Closed: st.builds(records.Closed, times),
     records.Emitted: st.builds(

@@ -20,6 +20,7 @@ from plait._kernel.advance import advance
 from plait._kernel.apply import apply
 from plait._kernel.collecting import Shape
 from plait._kernel.decide import ImpossibleStimulus
+from plait._kernel.functions.reasons import Unreadable
 from plait._kernel.life import DELIVERY, RUN, Phase, Stage
 from plait._kernel.plan import Gather, Plan
 from plait._kernel.records import Record
@@ -94,6 +95,7 @@ def plain(state: RunState) -> Iterator[stimuli.Stimulus]:
         yield stimuli.Returned(0.0, number, A(), stays=True)
         yield stimuli.Raised(0.0, number, ERROR)
         yield stimuli.Unwound(0.0, number)
+        yield stimuli.CannotGoOn(0.0, number, WHY)
         if number in state.running:
             event = state.running[number].event
             shape = Shape.of([Start, A])
@@ -205,6 +207,7 @@ EXPLORED: tuple[tuple[Plan, Callable[[RunState], Iterator[stimuli.Stimulus]], in
 )
 
 ERROR = ValueError()
+WHY = Unreadable("what was called")
 
 
 def stages(state: RunState) -> dict[DeliveryId, Stage]:
@@ -292,6 +295,7 @@ RUN_RECORDS: list[Record] = [
     records.RunStarted(0.0, shell.RUN, 0.0),
     records.Reopened(0.0, 0.0),
     records.Idled(0.0),
+    records.FunctionHeld(0.0, WHY),
     records.Decided(0.0, records.Stalled()),
     records.Closed(0.0),
 ]

@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, records, stimuli
 from plait._kernel.collecting import Shape
+from plait._kernel.functions.reasons import Unreadable
 from plait._kernel.life import Phase
 from plait._kernel.plan import Plan
 from plait._kernel.refusals import Over
@@ -179,6 +180,14 @@ class Machine(RuleBasedStateMachine):
                     self._fails(dice, number)
 
     @rule(chance=chance)
+    def code_does_not_fit(self, chance: bytes) -> None:
+        """A body that runs again calls something else: the run is held, and nothing else has changed."""
+        dice = Dice(chance)
+        self._go_on()
+        if number := self._a_body(dice):
+            self._hear(stimuli.CannotGoOn(self._now(), number, Unreadable("what was called")))
+
+    @rule(chance=chance)
     def time_passes(self, chance: bytes) -> None:
         """Retries are due, in any order; waits have taken too long, and some are over already."""
         dice = Dice(chance)
@@ -249,6 +258,7 @@ class Machine(RuleBasedStateMachine):
             stimuli.Returned(now, number, self._made(Stray), stays=bool(dice.below(2))),
             stimuli.Raised(now, number, ValueError("who?")),
             stimuli.Unwound(now, number),
+            stimuli.CannotGoOn(now, number, Unreadable("what was called")),
             stimuli.Contributed(now, number, Stray(), Shape.of([Stray]), "default", None),
             stimuli.WaitBegan(now, number, Answer, {}, False, None, None),  # noqa: FBT003
         ]
@@ -450,6 +460,7 @@ PARTIES: tuple[Callable[..., None], ...] = (
     Machine.bodies_return,
     Machine.bodies_return_lists,
     Machine.bodies_end_badly,
+    Machine.code_does_not_fit,
     Machine.time_passes,
     Machine.the_outside_speaks,
     Machine.the_end_comes,

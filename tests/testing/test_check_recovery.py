@@ -13,7 +13,7 @@ from plait._abc import Entry
 from plait._engine.bodies.calls import Calls
 from plait._engine.bodies.rest import CountedRest, PolledRest
 from plait._kernel.calls.keys import Key
-from plait._strands._durable import attempt
+from plait._steps import attempt
 from plait.durable import (
     App,
     Context,

@@ -9,7 +9,7 @@ import trio
 import plait
 import plait.testing
 from plait._engine import native
-from plait._strands._durable.branches import Failed, Ok, Winner
+from plait._steps.branches import Failed, Ok, Winner
 from plait._strands._durable.event import Event
 from plait.errors import NestedStepError, NonRetriableStepError, StepError, StepOutputError
 

@@ -13,7 +13,8 @@ from plait import (
     Workflow,
     step,
 )
-from plait.lowlevel import RunId
+from plait.durable import Failed, Group, Ok
+from plait.lowlevel import Record, RunId
 from plait.retry import RetryInfo
 
 
@@ -126,3 +127,53 @@ async def cancels(ctx: Context) -> None:
     ctx.cancel_step(Child.only)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ctx.cancel_step("only", Answer(text=""))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ctx.cancel_step("only", is_answer)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def count(text: str) -> int:
+    return len(text)
+
+
+async def load(key: str) -> Answer:
+    return Answer(text=key)
+
+
+async def durable_calls(ctx: Context) -> None:
+    assert_type(await ctx.step.run("count", count, "text"), int)
+    assert_type(await ctx.step.run("load", load, "key"), Answer)
+    assert_type(await ctx.step.run("load", load, "key", retry=3, output_type=Answer), Answer)
+    assert_type(await ctx.step.sleep("nap", 1.5), None)
+    assert_type(ctx.group, Group)
+    both = await ctx.group.parallel(
+        (lambda: ctx.step.run("count", count, "a"), lambda: ctx.step.run("load", load, "a"))
+    )
+    assert_type(both, tuple[int, Answer])
+    settled = await ctx.group.parallel(
+        (lambda: ctx.step.run("count", count, "a"), lambda: ctx.step.run("load", load, "a")),
+        mode="settled",
+    )
+    assert_type(settled, tuple[Ok[int] | Failed, Ok[Answer] | Failed])
+    assert_type(await ctx.group.map("load", load, ["a", "b"], limit=2), tuple[Answer, ...])
+    assert_type(ctx.patched("v2"), bool)
+    with ctx.move_on_after(1) as scope:
+        assert_type(scope.cancelled_caught, bool)
+    with ctx.fail_after(1):
+        pass
+
+    await ctx.step.run("count", count, 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await ctx.step.run("count", count, "a", rollback=count)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await ctx.step.wait_for_event("w")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    ctx.patched(2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def goes_on(flow: Child) -> None:
+    assert_type(await flow.resume("r"), Report)
+    assert_type(await flow.resume("r", accept_changes=True), Report)
+    flow.resume("r", True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # noqa: FBT003
+
+
+def watches(record: Record) -> None:
+    assert_type(record.at, float)
+
+
+async def watched(flow: Child) -> None:
+    await flow.run().observe(watches)

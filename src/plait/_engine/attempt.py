@@ -19,6 +19,7 @@ from plait._kernel.state import Delivery
 from plait._kernel.waits import TimedOutWait, WaitKey
 
 if TYPE_CHECKING:
+    from .hosting import HostedBody
     from .native import Happening
     from .shell import Shell
     from .worker import Worker
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+
+#: What a worker gets of a body whose end has been heard by then.
+HEARD: Final = object()
 
 #: Of an attempt that has made no runs: most make none.
 NONE: Final[Mapping[RunId, object]] = {}
@@ -55,7 +59,15 @@ class Attempt:
     `Cancelled` there once the run is being cancelled.
     """
 
-    __slots__ = ("children", "context", "delivery", "held", "shell", "threaded", "worker")
+    __slots__ = (
+        "children",
+        "context",
+        "delivery",
+        "held",
+        "shell",
+        "threaded",
+        "worker",
+    )
 
     def __init__(self, shell: Shell, delivery: Delivery, worker: Worker) -> None:
         self.shell: Shell = shell
@@ -68,6 +80,12 @@ class Attempt:
         self.children: Mapping[RunId, object] = NONE
         #: The strand's own object for this attempt, made when the body first needs it.
         self.context: object = None
+
+    @property
+    def hosted(self) -> HostedBody | None:
+        """What hosts its body, if that may make durable calls."""
+        hosted = self.worker.hosted  # asked for by few: a field would be paid for by all
+        return hosted if hosted is not None and hosted.attempt is self else None
 
     def send(self, event: object, step: str | None = None) -> None:
         """Send an event. Raises `WorkflowRuntimeError` if nobody takes it."""

@@ -17,13 +17,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from plait._abc import Entry, Journal
+from plait._abc import Entry, Journal, StreamInfo
 from plait._errors import (
     ContextSerdeError,
     JournalError,
@@ -37,16 +37,19 @@ from plait._errors import (
 from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import records, stimuli
+from plait._kernel.delivery_calls import KEEPING, time_of
 from plait._kernel.effects import Alarm, Begin, Effect, Give, Offer, Publish, Refuse, Wind
 from plait._kernel.explain import explain
 from plait._kernel.fold import fold
+from plait._kernel.functions.reasons import Why
+from plait._kernel.keeping import Keep
 from plait._kernel.life import GOING, Phase
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord, CallRecord
 from plait._kernel.stimuli import Stimulus
 from plait._kernel.waits import WaitKey
 from plait._show import show
 
-from .attempt import Attempt
+from .attempt import HEARD, Attempt
 from .desk import Desk, using
 from .failure import Conclusion, cancelled_early, unkept
 from .lane import Body, Lane
@@ -54,10 +57,13 @@ from .ledger import Ledger, Scribe
 from .shell import TOLD, Answer, Shell
 
 if TYPE_CHECKING:
+    from .hosting import Hosting
     from .native import Happening
 
 #: Entries that are read at once.
 PAGE: Final = 1000
+#: Where a run stands that is over.
+ENDED: Final = ("completed", "failed", "cancelled")
 
 #: What a body does while it executes.
 OF_BODIES: Final = (
@@ -105,6 +111,10 @@ class Archive(Protocol):
         """
         ...
 
+    def hosting(self, shell: JournaledShell) -> Hosting:
+        """Make what hosts bodies that make durable calls."""
+        ...
+
     def check(self) -> None:
         """Refuse to begin a run that cannot be kept. Raises `ContextSerdeError`."""
         ...
@@ -133,6 +143,8 @@ class JournaledShell(Shell):
         #: Classes that can be written.
         self._prepared: set[type] = set()
         self._ledger = Ledger(archive.scribe, self.state, self._cannot_go_on)
+        #: Made for the first body that may make durable calls.
+        self._hosting: Hosting | None = None
 
     # ------------------------------------------------------------ the beginning
 
@@ -161,8 +173,7 @@ class JournaledShell(Shell):
             async with using(archive.journal, self.native) as desk:
                 with desk.claim(self.run_id):
                     if archive.known:
-                        await self._check_target()
-                        await self._take_up()
+                        await self._find()
                     self._ledger.attach(archive.journal)
                     self._read.set()
                     if self.conclusion is None:
@@ -180,16 +191,50 @@ class JournaledShell(Shell):
             if self.conclusion is None:
                 self._close(None)
 
-    async def _check_target(self) -> None:
-        """Refuse the run of another workflow: its records would mean something else here."""
+    async def _find(self) -> None:
+        """Take the run up, if it is there and of this workflow."""
+        listed = await self._listed()
+        try:
+            await self._take_up()
+        except UnreadableEntryError as error:
+            if listed is not None and listed.status not in ENDED:
+                await self._hold(listed, error)
+            raise
+
+    async def _listed(self) -> StreamInfo | None:
+        """Look up what is listed of the run.
+
+        Raises:
+            RunConflictError: It is of another workflow: its records would mean something else here.
+        """
         name, target = self.run_id, self.archive.target
         # The last text before the name, so that the first stream after it is the run's, if there is one.
         before = f"{name[:-1]}{chr(ord(name[-1]) - 1)}\U0010ffff"
         for stream in await self.archive.journal.streams(after=before, limit=1):
-            if stream.stream == name and stream.target != target:
-                raise RunConflictError(
-                    f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
-                )
+            if stream.stream == name:
+                if stream.target != target:
+                    raise RunConflictError(
+                        f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
+                    )
+                return stream
+        return None
+
+    async def _hold(self, listed: StreamInfo, unreadable: UnreadableEntryError) -> None:
+        """Say in the stream that nobody can read it; not again, if that is what it says last."""
+        journal = self.archive.journal
+        (last,) = await journal.read(self.run_id, after=listed.last_n - 1, limit=1)
+        entry = self.archive.scribe.held(last, unreadable)
+        if entry is None:
+            return
+        kept = self.native.event()
+
+        def done(error: JournalError | None) -> None:
+            if error is not None:  # the other one is what the run's owner is to see
+                log.error("The journal of run %s: %s", self.run_id, error)
+            kept.set()
+
+        journal.append([entry], done)
+        await kept.wait()
 
     async def _take_up(self) -> None:
         """Read what there is of the run, and go on from there."""
@@ -229,7 +274,7 @@ class JournaledShell(Shell):
         if self._cancel_asked:
             self.cancel()
 
-    def _looked_at(self, kept: Iterator[Record], past: Past) -> Iterator[Record]:
+    def _looked_at(self, kept: Iterator[AnyRecord], past: Past) -> Iterator[AnyRecord]:
         """Note on the way what the state does not say."""
         for record in kept:
             past.looked_at += 1
@@ -243,7 +288,7 @@ class JournaledShell(Shell):
             elif isinstance(record, records.Reopened):
                 past.begun = True
                 past.ask_again(self.state.waits)
-            past.count(record, idle=self._pauses and self.state.idle)
+            past.count(record, self.state.epoch, idle=self._pauses and self.state.idle)
             yield record
 
     def _compare(self, event: object) -> None:
@@ -308,7 +353,13 @@ class JournaledShell(Shell):
     def _suspend(self, now: float) -> None:
         if self.timeout is not None and self._ledger.error is None:
             super().hear(stimuli.StoreChanged(now, OUTSIDE, {}))  # so long it went on
+        self._close_ledger()
+
+    def _close_ledger(self) -> None:
+        """Take nothing more: what follows is clean-up, and no outcome of anything."""
         self._ledger.open = False
+        if self._hosting is not None:
+            self._hosting.suspend()
 
     def _doubt(self, stimulus: Stimulus) -> None:
         """Keep what a body does in its clean-up back for one round of the scheduler.
@@ -370,7 +421,7 @@ class JournaledShell(Shell):
         """Say why there is a `Cancelled`; false if nobody asked for one."""
         mine = self._scope is not None and self._scope.cancel_called
         if self.state.draining and self.disowned and not mine:
-            self._ledger.open = False
+            self._close_ledger()
         return super().notice()
 
     def ready(self, step: str) -> DeliveryId | None:
@@ -388,12 +439,14 @@ class JournaledShell(Shell):
         It stays for one that is on disk. What it has returned itself may be on its way there: nobody
         sees that before, and without it both bodies were interrupted.
         """
+        if value is HEARD:
+            return None
         delivery = self.state.running.get(number)
         stays = stays and delivery is not None and self._next_is_kept(delivery.step, 1)
         answer = self.hear(stimuli.Returned(now, number, value, stays))
         return answer.delivery if isinstance(answer, Begin) else None
 
-    def _act(self, records: Sequence[Record], todo: Sequence[Effect]) -> Answer:
+    def _act(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> Answer:
         answer: Answer = None
         later: list[Effect] = []
         if self.state.phase is not GOING and isinstance(self.state.outcome, TOLD):
@@ -428,14 +481,15 @@ class JournaledShell(Shell):
             and not self.cut.is_set()
         )
 
-    def _act_now(self, records: Sequence[Record], todo: Sequence[Effect]) -> None:
+    def _act_now(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> None:
         if self.cut.is_set() or not self._ledger.open:  # nobody is there to do anything any more
             todo = [effect for effect in todo if not isinstance(effect, Offer | Alarm)]
         super()._act(records, todo)
 
     def _open_lane(self, step: str) -> Lane:
         work = self._work[step]
-        kept = attrs.evolve(work, body=self._once_kept(work.body))
+        body = self._with_calls(work.body) if work.durable else work.body
+        kept = attrs.evolve(work, body=self._once_kept(body))
         return self._new_lane(step, kept)
 
     def _once_kept(self, body: Body) -> Body:
@@ -451,6 +505,74 @@ class JournaledShell(Shell):
     async def _until_kept(self) -> None:  # noqa: ASYNC910 - it may be on disk by now
         if not await self._ledger.settled(self.native):
             await self.native.event().wait()  # the journal is broken: the scope is being cancelled
+
+    # ------------------------------------------------------------ durable calls
+
+    def _with_calls(self, body: Body) -> Body:
+        async def host(attempt: Attempt) -> object:
+            if self._hosting is None:
+                self._hosting = self.archive.hosting(self)
+            return await self._hosting.run(attempt, body)
+
+        return host
+
+    def keep_calls(
+        self, kept: Sequence[tuple[int, CallRecord]], told: Callable[[int], object]
+    ) -> None:
+        """Keep the records of a delivery's calls. Not a checkpoint.
+
+        Args:
+            kept: The records, each with its number.
+            told: Called with the last number when they are on disk, if it is worth while to wait.
+        """
+        if kept and self._ledger.open:
+            records = [record for _, record in kept]
+            waited = any(KEEPING[type(record)] is Keep.ACKNOWLEDGED for record in records)
+            n = kept[-1][0]
+            self._ledger.append(
+                records,
+                partial(self._calls_are_kept, records, partial(told, n) if waited else None),
+            )
+
+    def _calls_are_kept(
+        self, records: Sequence[CallRecord], told: Callable[[], object] | None
+    ) -> None:
+        if self.observers:
+            self._report(records)
+        if told is not None:
+            told()
+
+    @property
+    def keeps(self) -> bool:
+        """Is what happens still kept? Not in a run that is suspended."""
+        return self._ledger.open
+
+    def give_up_on(self, number: DeliveryId, why: Why | None, error: Exception) -> None:
+        """Hold the run where the journal has it. Not a checkpoint.
+
+        Args:
+            number: The delivery whose body cannot go on.
+            why: Why not, as it is recorded.
+            error: And as it is raised.
+        """
+        if self._ledger.open and why is not None:
+            self.hear(stimuli.CannotGoOn(self.clock() + self.state.epoch, number, why))
+        self._ledger.fail(error)
+
+    def spawn(self, fn: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        """Start a task that lives as long as the run."""
+        assert self._nursery is not None, "no body runs before"
+        self.spawn_in(self._nursery, fn, name=name)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Has its scope been cancelled? A hosted body does not see that by itself."""
+        return self._scope is not None and self._scope.cancel_called
+
+    def _wind(self) -> None:
+        super()._wind()
+        if self._hosting is not None:  # its tasks do not end by themselves
+            self._gentle = False
 
     def store_changed(
         self, sender: DeliveryId, values: Mapping[str, object], removed: tuple[str, ...]
@@ -471,6 +593,8 @@ class JournaledShell(Shell):
 
     def _cannot_go_on(self) -> None:
         """Rule 4 of the ledger: the run is suspended where the journal has it."""
+        if self._hosting is not None:
+            self._hosting.suspend()
         error = self._ledger.error
         # A conflict refuses one append of one run, see `Journal`.
         if isinstance(error, JournalError) and not isinstance(error, StreamConflictError):
@@ -520,15 +644,22 @@ class Past:
         for question in still_open:
             self.shown[:] = [event for event in self.shown if event is not question]
 
-    def count(self, record: Record, *, idle: bool) -> None:
-        """Let time pass until this record. `idle`: does the clock stand still until then?"""
+    def count(self, record: AnyRecord, epoch: float, *, idle: bool) -> None:
+        """Let time pass until this record. `idle`: does the clock stand still until then?
+
+        `epoch`: of the clock before it.
+        """
+        if isinstance(record, records.FunctionHeld):
+            return  # perhaps by a process that did nothing else
+        at = time_of(record, epoch)
         if isinstance(record, records.Reopened):
             self.elapsed = record.elapsed
         elif isinstance(record, records.RunStarted):
             pass  # the clock is another one
         else:
-            self.until(record.at, idle=idle)
-        self._last = record.at
+            at = max(at, self._last)  # the clock on the wall may have been set back
+            self.until(at, idle=idle)
+        self._last = at
 
     def until(self, at: float, *, idle: bool) -> None:
         """Let time pass until then."""

@@ -50,15 +50,20 @@ BUDGET: Final = 64
 Body: TypeAlias = Callable[[Attempt], Awaitable[object]]
 
 
-@attrs.frozen
+@attrs.define
 class Work:
-    """What a lane runs: a step's body, and the bounds that are not the kernel's."""
+    """What a lane runs: a step's body, and the bounds that are not the kernel's. Nobody changes it.
+
+    Each run makes its own; frozen, that would cost twice as much.
+    """
 
     body: Body
     #: Seconds that one attempt may take, waits left out.
     timeout: float | None = None
     #: Shared with other steps, runs or programs.
     limiter: SharedLimiter | None = None
+    #: May the body make durable calls?
+    durable: bool = False
 
 
 class Lanes(dict[str, "Lane"]):

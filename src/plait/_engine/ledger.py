@@ -20,10 +20,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from plait._abc import Entry, Journal
-from plait._errors import JournalError, PlaitInternalError
+from plait._errors import JournalError, PlaitInternalError, UnreadableEntryError
 from plait._ids import DeliveryId
-from plait._kernel.keeping import KEEPING, Keep
-from plait._kernel.records import Record
+from plait._kernel.delivery_calls import KEEPING
+from plait._kernel.keeping import Keep
+from plait._kernel.records import AnyRecord
 from plait._kernel.state import RunState
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ class Scribe(Protocol):
         """
         ...
 
-    def entries(self, records: Sequence[Record], state: RunState, /) -> Sequence[Entry]:
+    def entries(self, records: Sequence[AnyRecord], state: RunState, /) -> Sequence[Entry]:
         """Write records that follow those written or read last."""
         ...
 
-    def records(self, entries: Iterable[Entry], /) -> Iterator[Record]:
+    def records(self, entries: Iterable[Entry], /) -> Iterator[AnyRecord]:
         """Read the entries that follow those read last.
 
         Raises:
@@ -61,6 +62,13 @@ class Scribe(Protocol):
 
     def begin(self, epoch: float, /) -> None:
         """Write from here on with the clock whose 0 is this Unix time."""
+        ...
+
+    def held(self, last: Entry, why: UnreadableEntryError, /) -> Entry | None:
+        """Write, after the last entry of a run that cannot be read, that it is held.
+
+        `None` if that is what the last entry says.
+        """
         ...
 
 
@@ -115,7 +123,7 @@ class Ledger:
         """Is everything on disk?"""
         return self._kept == self._appended
 
-    def append(self, records: Sequence[Record], then: Callable[[], object]) -> None:
+    def append(self, records: Sequence[AnyRecord], then: Callable[[], object]) -> None:
         """Keep these records, and call `then` as soon as what they say may be seen."""
         if not records:
             self._after(then)
@@ -224,8 +232,8 @@ class Ledger:
             except Exception as bug:  # noqa: BLE001 - called by the loop: nobody else would hear of it
                 self._break(PlaitInternalError(f"an effect could not be performed: {bug!r}"), bug)
 
-    def fail(self, error: JournalError) -> None:
-        """Hear that the journal takes nothing more, though nothing of this run has been refused yet."""
+    def fail(self, error: Exception) -> None:
+        """Hear that nothing more is to be kept, though the journal has refused nothing of this run."""
         if self.error is None:
             self._break(error)
             self._call_next()
@@ -271,7 +279,7 @@ class Ledger:
                 first.called.set()
 
 
-def _matters(record: Record) -> bool:
+def _matters(record: AnyRecord) -> bool:
     return KEEPING[type(record)] is Keep.ACKNOWLEDGED
 
 

@@ -9,7 +9,7 @@ from plait._event import Event, StepState, StepStateChanged, WorkflowIdleEvent
 from plait._ids import DeliveryId
 from plait._kernel import records
 from plait._kernel.explain import explain
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.state import Delivery, RunState
 
 #: What a delivery has for a worker while it waits in its queue.
@@ -25,7 +25,7 @@ class StateWatcher:
         self._running: dict[DeliveryId, tuple[str, int, str]] = {}
         self._enqueued: set[DeliveryId] = set()
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: AnyRecord) -> None:
         """Tell what a record means for a delivery's state."""
         match record:
             case records.Started():

@@ -7,7 +7,11 @@ from typing import Any, cast, final
 
 from plait._ids import DeliveryId
 from plait._kernel import records
-from plait._kernel.records import Record
+from plait._kernel.calls import records as of_calls
+from plait._kernel.calls.keys import path_text
+from plait._kernel.calls.refusals import call_text
+from plait._kernel.delivery_calls import time_of
+from plait._kernel.records import AnyRecord
 from plait._naming import publish
 from plait._show import show
 
@@ -28,9 +32,9 @@ class Trace:
     """
 
     def __init__(self) -> None:
-        self._records: list[Record] = []
+        self._records: list[AnyRecord] = []
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: AnyRecord) -> None:
         """Keep a record: a trace is an observer."""
         self._records.append(record)
 
@@ -47,14 +51,17 @@ class Trace:
 
     def _story(self) -> Iterator[str]:
         began = self._records[0].at if self._records else 0.0
+        epoch = 0.0
         steps: dict[DeliveryId, str] = {}
         for record in self._records:
+            if isinstance(record, records.RunStarted | records.Reopened):
+                epoch = record.epoch
             line = _line(record, steps, began)
             if line is not None:
-                yield f"{record.at - began:9.3f} s  {line}"
+                yield f"{time_of(record, epoch) - began:9.3f} s  {line}"
 
 
-def _line(record: Record, steps: dict[DeliveryId, str], began: float) -> str | None:
+def _line(record: AnyRecord, steps: dict[DeliveryId, str], began: float) -> str | None:
     match record:
         case records.Started():
             steps[record.delivery] = f"{record.step}#{record.delivery}"
@@ -85,6 +92,20 @@ def _line(record: Record, steps: dict[DeliveryId, str], began: float) -> str | N
             return f"{steps[record.wait[0]]} goes on"
         case records.Fired():
             return f"{record.step}#{record.first} is given a list of {len(record.events)}"
+        case of_calls.CallStarted():
+            return f"{call_text(record.key)} runs, attempt {record.attempt}"
+        case of_calls.CallScheduled():
+            return f"{call_text(record.key)} begins: {record.op}"
+        case of_calls.CallRetrying():
+            return f"{call_text(record.key)} fails: {show(record.error)}; it will run again"
+        case of_calls.CallCompleted():
+            return f"{call_text(record.key)} ends"
+        case of_calls.CallFailed():
+            return f"{call_text(record.key)} fails: {show(record.error)}"
+        case of_calls.CallCancelled():
+            return f"{call_text(record.key)} is cancelled"
+        case of_calls.DeadlineFired():
+            return f"a deadline of {path_text(record.key.path)} is over"
         case records.Dropped(deliveries=(_, *_)):
             numbers = ", ".join(f"#{number}" for number in record.deliveries)
             return f"{numbers} will not start"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import records
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 
 if TYPE_CHECKING:
     from .native import Happening
@@ -55,7 +55,7 @@ class Walker:
         for stride in self._strides:
             stride.done.set()
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: AnyRecord) -> None:
         """Follow one record."""
         match record:
             case records.Started():

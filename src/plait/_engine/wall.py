@@ -25,12 +25,18 @@ ZERO: Final = time.time()
 NEAR: Final = 5.0
 
 
-def timers_of(native: Backend) -> Timers:
-    """Make alarms for this event loop."""
+def timers_of(native: Backend, zero: float | None = None) -> Timers:
+    """Make alarms for this event loop.
+
+    Args:
+        native: The loop.
+        zero: What the zero of its clock stands for, if that is a virtual one; by default `ZERO`.
+    """
     clock = native.clock()
     if not _is_virtual(native, clock):
         return Timers(time.time)
-    return Timers(lambda: ZERO + clock(), recheck=math.inf)
+    begins = ZERO if zero is None else zero
+    return Timers(lambda: begins + clock(), recheck=math.inf)
 
 
 def _is_virtual(native: Backend, clock: Callable[[], float]) -> bool:

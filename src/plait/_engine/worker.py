@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .attempt import Attempt
+    from .hosting import HostedBody
     from .native import Backend, CancelScope, Happening, Limiter
 
 
@@ -35,6 +36,8 @@ class Worker:
         self._shared = shared
         #: The body that runs, or waits.
         self.attempt: Attempt | None = None
+        #: What hosts the body that runs, if that may make durable calls.
+        self.hosted: HostedBody | None = None
         #: Was the scope cancelled by us, to end one body? And not by a timeout, but on demand?
         self.ended: bool = False
         self.unwanted: bool = False

@@ -12,18 +12,19 @@ Rule 3: whatever bytes there are, decoding gives a record or an `UnreadableEntry
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from json import JSONDecoder, JSONEncoder
-from typing import Final, Generic, NoReturn, Protocol, cast
+from typing import Generic, Protocol, cast
 
 from typing_extensions import TypeVar
 
 from plait._abc import Entry, Opening, Status
 from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
 from plait._kernel.fold import fold
-from plait._kernel.records import Cancelled, Closed, Record, RunStarted, Stopped
+from plait._kernel.records import AnyRecord, Cancelled, Closed, FunctionHeld, RunStarted, Stopped
 from plait._kernel.state import RunState
 
 from . import forms
+from .canonical import from_bytes as from_bytes
+from .canonical import to_bytes as to_bytes
 from .forms import Misfit, Values, a_mapping
 from .kinds import REGISTRY
 from .registry import Registry, UnknownKind
@@ -38,47 +39,7 @@ class Dated(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Dated, default=Record)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _encoder(*, ascii_only: bool) -> JSONEncoder:
-    return JSONEncoder(
-        sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=ascii_only
-    )
-
-
-# Made once: `json.dumps` makes an encoder at each call.
-_to_text: Final = _encoder(ascii_only=False).encode
-_to_ascii: Final = _encoder(ascii_only=True).encode
-_from_text: Final = JSONDecoder(parse_constant=_refuse_constant).decode
-
-
-def to_bytes(data: object) -> bytes:
-    """Write JSON values in the one way there is.
-
-    Raises:
-        ValueError: There is a NaN or an infinity among them.
-        TypeError: There is something else among them.
-    """
-    text = _to_text(data)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, as in the name of an odd file
-        return _to_ascii(data).encode()
-
-
-def from_bytes(body: bytes) -> object:
-    """Read what `to_bytes` writes.
-
-    Raises:
-        ValueError: It is no JSON in UTF-8.
-        RecursionError: It is too deep.
-    """
-    return cast("object", _from_text(str(body, "utf-8")))
+R = TypeVar("R", bound=Dated, default=AnyRecord)
 
 
 class Codec(Generic[R]):
@@ -136,7 +97,7 @@ class Codec(Generic[R]):
             if isinstance(error, ContextSerdeError):
                 raise
             raise ContextSerdeError(f"Cannot write {kind.tag}: {error}") from error
-        at = record.at + self.epoch
+        at = record.at if kind.on_wall else record.at + self.epoch
         return Entry(self.stream, n, kind.tag, kind.version, at, key, body, status, opening)
 
     def decode(self, entry: Entry) -> R:
@@ -223,7 +184,7 @@ def read_run(
     """
     last: list[Entry] = []
 
-    def records() -> Iterator[Record]:
+    def records() -> Iterator[AnyRecord]:
         for entry in entries:
             n = last[0].n if last else after
             last[:] = [entry]
@@ -241,7 +202,7 @@ def read_run(
     return last[0].n if last else after
 
 
-def status_after(record: Record, state: RunState) -> Status | None:
+def status_after(record: AnyRecord, state: RunState) -> Status | None:
     """Say which status a record gives its stream, if it changes it.
 
     Args:
@@ -250,6 +211,8 @@ def status_after(record: Record, state: RunState) -> Status | None:
     """
     if type(record) is RunStarted:
         return "running"
+    if type(record) is FunctionHeld:
+        return "held"
     if type(record) is not Closed:
         return None  # also after the decision: until all is cleaned up, the run goes on
     if state.failures:

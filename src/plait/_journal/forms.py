@@ -191,6 +191,8 @@ SECONDS: Final = Form(_read_seconds, lambda value, _: float(value))
 #: As it was given: 5 seconds are not told as 5.0.
 DURATION: Final = Form(_read_duration, lambda value, _: value)
 VALUE: Final = Form(read_value, write_value)
+#: A JSON value already, and nobody else's business here.
+AS_IT_COMES: Final = Form(lambda data, _: data, lambda value, _: value)
 KIND: Final = instance(type)
 KEY: Final = Form(_read_key, write_value)
 

@@ -1,7 +1,11 @@
 """The kinds of records of event workflows and flows: each has a tag, a version and a form. For ever.
 
 `registry` has the rules. Times are written as they are, on the clock of the life of the run in which
-they were recorded. Functions and apps have tags of their own: `life_kinds`, `call_kinds`, `app_kinds`.
+they were recorded. Functions and apps have tags of their own: `life_kinds`, `app_kinds`.
+
+The durable calls of deliveries have those of `call_kinds`, and are on the wall clock, as there. Their
+values are JSON values by the time they are recorded, and stay as they are: only who makes the call
+knows the type.
 """
 
 from __future__ import annotations
@@ -9,16 +13,22 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Final
 
+import attrs
+
+from plait._errors import ContextSerdeError
 from plait._ids import DeliveryId, RunId
 from plait._kernel import records
+from plait._kernel.calls import records as of_calls
 from plait._kernel.collecting import Shape
 from plait._kernel.records import Listed, Outcome
 from plait._kernel.streams import Branch, StreamId
 from plait._kernel.waits import Wait, WaitKey
 from plait._show import show
 
-from . import forms
+from . import call_kinds, forms, life_kinds
+from .failures import Failure
 from .forms import Form, Misfit, Values
+from .recorded import write_error
 from .registry import Forms, Kind, Registry, Upgrade
 
 KINDS: Final = (
@@ -50,6 +60,7 @@ KINDS: Final = (
     Kind("wait.recalled", 1, records.Recalled),
     Kind("wait.ended", 1, records.WaitEnded),
     Kind("wait.resumed", 1, records.Resumed),
+    Kind("delivery.patched", 1, records.DeliveryPatched, on_wall=True),
 )
 
 UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
@@ -149,4 +160,33 @@ EXCEPTIONS: Final[dict[tuple[type, str], Form | None]] = {
 }
 
 FORMS: Final = Forms(BY_ANNOTATION, EXCEPTIONS)
-REGISTRY: Final = Registry(KINDS, UPGRADES, FORMS)
+
+# ---------------------------------------------------------------- calls of deliveries
+
+# And one record of a function's run: that it is held.
+
+CALL_KINDS: Final = tuple(
+    attrs.evolve(kind, on_wall=True)
+    for kind in (*call_kinds.KINDS, *life_kinds.KINDS)
+    if kind.cls in {*records.CALL_RECORDS, records.FunctionHeld}
+)
+
+
+def _read_failure(data: object, _: Values) -> object:
+    try:
+        Failure.read(data)
+    except ContextSerdeError as error:
+        raise Misfit(str(error)) from None
+    return data
+
+
+#: Live it is an exception; what is read of it stays as it is written, until a call raises it.
+FAILURE: Final = Form(_read_failure, lambda error, _: write_error(error))
+CALL_FORMS: Final = Forms(
+    {**life_kinds.BY_ANNOTATION, object: forms.AS_IT_COMES},
+    {(of_calls.CallFailed, "error"): FAILURE, (of_calls.CallRetrying, "error"): FAILURE},
+)
+
+REGISTRY: Final = Registry(KINDS, UPGRADES, FORMS).beside(
+    Registry(CALL_KINDS, call_kinds.UPGRADES, CALL_FORMS)
+)

@@ -12,6 +12,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from plait._ids import DeliveryId
+from plait._kernel.calls.records import (
+    CallCompleted,
+    CallFailed,
+    CallScheduled,
+    DeadlineFired,
+)
+from plait._kernel.calls.state import BodyState, Deadline, Past
 from plait._kernel.collecting import Buffer, BufferKey, Kept
 from plait._kernel.memory import UNANSWERED, Memory, Reply
 from plait._kernel.state import Delivery, Failure, Slotted, StepState, Trouble, parts
@@ -19,8 +26,9 @@ from plait._kernel.streams import Branch, Gathered, Stream, StreamId
 from plait._kernel.waits import TIMED_OUT, Wait, WaitKey
 
 from . import forms
+from .call_kinds import KEY as CALL_KEY
 from .forms import Form, Misfit, Values
-from .kinds import BRANCH, WAIT, WAIT_FIELDS, WAIT_KEY
+from .kinds import BRANCH, REGISTRY, WAIT, WAIT_FIELDS, WAIT_KEY
 
 JsonDict = dict[str, Any]
 
@@ -183,6 +191,66 @@ def read_buffer(data: object, values: Values) -> tuple[BufferKey, Buffer]:
     return key, Buffer(need, found["since"], have, missing)
 
 
+# ---------------------------------------------------------------- durable calls
+
+#: Of a call: what scheduled it and what ended it are written as the records that they are.
+SCHEDULED: Final = REGISTRY.by_class[CallScheduled][1]
+ENDING: Final = forms.choice(
+    completed=(CallCompleted, REGISTRY.by_class[CallCompleted][1]),
+    failed=(CallFailed, REGISTRY.by_class[CallFailed][1]),
+)
+PAST: Final = forms.fields(
+    Past,
+    scheduled=forms.optional(SCHEDULED),
+    failures=forms.COUNT,
+    began=forms.SECONDS,
+    due_at=forms.SECONDS,
+    ending=forms.optional(ENDING),
+    n=forms.COUNT,
+    cancelled_in=forms.INTEGER,
+    cancelled_by=forms.COUNT,
+    cancellations=forms.COUNT,
+)
+DEADLINE: Final = forms.fields(
+    Deadline,
+    due_at=forms.SECONDS,
+    n=forms.NUMBER,
+    fired=forms.optional(REGISTRY.by_class[DeadlineFired][1]),
+)
+CALLS: Final = {
+    "seed": forms.COUNT,
+    "attempt": forms.COUNT,
+    "outcomes": forms.COUNT,
+    "last_n": forms.NUMBER,
+    "past": forms.listing(forms.row(CALL_KEY, PAST)),
+    "deadlines": forms.listing(forms.row(CALL_KEY, DEADLINE)),
+    "patches": forms.table(forms.FLAG),
+}
+
+
+def _write_calls(calls: BodyState, values: Values) -> JsonDict:
+    """Write what is remembered of a body's calls. What its last start has made of it goes with that."""
+    return {
+        "seed": calls.seed,
+        "attempt": calls.attempt,
+        "outcomes": calls.outcomes,
+        "last_n": calls.last_n,
+        "past": forms.write(CALLS["past"], calls.past.items(), values),
+        "deadlines": forms.write(CALLS["deadlines"], calls.deadlines.items(), values),
+        "patches": calls.patches,
+    }
+
+
+def _read_calls(data: object, values: Values) -> BodyState:
+    found = forms.read_fields(data, CALLS, values)
+    for name in ("past", "deadlines"):
+        held = found[name]
+        found[name] = dict(held)
+        if len(found[name]) < len(held):
+            raise Misfit(faults=[(name, "a call is there twice")])
+    return BodyState(**found)
+
+
 # ---------------------------------------------------------------- deliveries
 
 TROUBLE: Final = forms.fields(
@@ -240,6 +308,7 @@ MORE: Final[dict[str, Form]] = {
     "written": forms.whole(1, MANY),
     "memory": Form(_read_memory),
     "answers": Form(_read_answers),
+    "calls": Form(_read_calls),
 }
 
 
@@ -266,6 +335,8 @@ def write_delivery(delivery: Delivery, values: Values) -> JsonDict:
         written["memory"] = _write_memory(memory, values)
     if delivery.answers is not None:
         written["answers"] = _write_answers(delivery, values)
+    if delivery.calls is not None and delivery.calls.last_n:
+        written["calls"] = _write_calls(delivery.calls, values)
     return written
 
 

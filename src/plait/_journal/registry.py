@@ -7,7 +7,7 @@ Rule 3: a kind that is not in the table is refused. Nothing is imported by a nam
 
 How a field is written follows from what it is annotated with; each table says how, and names the
 exceptions. There are three registries: `kinds` of event workflows and flows, `app_kinds`, and `life_kinds` of
-functions' runs, with the `call_kinds` of their calls.
+functions' runs. With the first and the last are the `call_kinds`, of durable calls.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ class Kind:
     """One kind of record: its tag, the version of its fields, and its class.
 
     `keyed`: its field `key` is written as the key of the entry, and not into the body. So a journal
-    sees which step it is of, and there is one truth about that.
+    sees which step it is of, and there is one truth about that. `on_wall`: its time is Unix time, whatever
+    the clock of the other records is.
     """
 
     tag: str
     version: int
     cls: type
     keyed: bool = False
+    on_wall: bool = False
 
 
 @attrs.frozen
@@ -109,6 +111,21 @@ class Registry:
         if not 1 <= version <= kind.version:
             raise UnknownKind(f"version {version} is not known, the newest known is {kind.version}")
         return self.by_class[kind.cls]
+
+    def beside(self, other: Registry) -> Registry:
+        """Make one of two: what either knows.
+
+        Raises:
+            ValueError: A tag or a class is in both.
+        """
+        if self._by_tag.keys() & other._by_tag.keys() or self.by_class.keys() & other.by_class:
+            raise ValueError("a tag or a class is in both")
+        both = Registry((), {}, Forms({}, {}))
+        both.kinds = (*self.kinds, *other.kinds)
+        both._by_tag = {**self._by_tag, **other._by_tag}
+        both.by_class = {**self.by_class, **other.by_class}
+        both._upgrades = {**self._upgrades, **other._upgrades}
+        return both
 
     @property
     def known(self) -> str:

@@ -228,7 +228,7 @@ def _without(state: RunState, number: DeliveryId) -> RunState:
     for wait in state.waits.values():
         if wait.delivery != number:
             waits.begin(wait)
-    aside = attrs.evolve(executing, memory=None, sent=0, written=0, waits=0, worker=-1)
+    aside = attrs.evolve(executing, memory=None, sent=0, written=0, waits=0, worker=-1, calls=None)
     return attrs.evolve(
         state,
         steps={**state.steps, executing.step: attrs.evolve(step, free=free, resuming=resuming)},

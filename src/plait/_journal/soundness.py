@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from plait._ids import DeliveryId
+from plait._kernel.calls.refusals import call_text
+from plait._kernel.calls.state import BodyState
+from plait._kernel.delivery_calls import root_of
 from plait._kernel.life import GOING, Phase
 from plait._kernel.plan import StepPlan
 from plait._kernel.state import Delivery, RunState, StepState, parts
@@ -128,12 +131,27 @@ def _in_delivery(
     inputs = max(1, len(parts(delivery.event)))
     if any(which >= inputs for _, which in delivery.answers or ()):
         yield "answers", "there is no such input"
+    if delivery.calls is not None:
+        yield from _in_calls(delivery, delivery.calls)
     if delivery.branch is not None:
         stream = state.streams.get(delivery.branch.stream)
         if stream is None:
             yield "branch", f"there is no stream {delivery.branch.stream}"
         elif stream.members.get(delivery.number) != plan.name:
             yield "branch", f"stream {stream.id} does not know of it"
+
+
+def _in_calls(delivery: Delivery, calls: BodyState) -> Iterator[Fault]:
+    mine = root_of(delivery)
+    for key in (*calls.past, *calls.deadlines):
+        if key.path[:1] != mine:
+            yield "calls", f"{call_text(key)} is another delivery's"
+    for key, past in calls.past.items():
+        if any(one is not None and one.key != key for one in (past.scheduled, past.ending)):
+            yield "calls.past", f"{call_text(key)} has another call's record"
+    for key, deadline in calls.deadlines.items():
+        if deadline.fired is not None and deadline.fired.key != key:
+            yield "calls.deadlines", f"{call_text(key)} has another one's record"
 
 
 def _fits(state: RunState, plan: StepPlan, event: object) -> Iterator[Fault]:

@@ -13,18 +13,19 @@ from typing import assert_never, cast
 from plait._errors import PlaitInternalError
 from plait._ids import DeliveryId
 
-from . import records
+from . import delivery_calls, records
+from .calls import records as of_calls
 from .collecting import Buffer, BufferKey
 from .life import RUN, WINDING_UP
 from .memory import UNANSWERED, Memory, Reply
-from .records import Completed, Emitted, Record, Started
+from .records import AnyRecord, Completed, Emitted, Record, Started
 from .reopen import reopen
 from .state import Delivery, Failure, RunState, Slotted, StepState, Trouble, in_mailbox
 from .streams import Branch, Gathered, Stream, StreamId, merged
 from .waits import TIMED_OUT, Wait, WaitKey
 
 
-def apply(state: RunState, record: Record) -> None:
+def apply(state: RunState, record: AnyRecord) -> None:
     """Change the state by one record, in place."""
     match record:  # the commonest first: each `case` that does not match costs 40 ns
         case Completed():
@@ -45,7 +46,7 @@ def apply(state: RunState, record: Record) -> None:
         case records.Reopened():
             _advance(state, record)
             reopen(state, record)
-        case records.Idled() | records.Closed():
+        case records.Idled() | records.Closed() | records.FunctionHeld():
             _advance(state, record)
         case records.Streamed():  # the stream itself is an observer's
             writer = state.running.get(record.cause) or state.suspended.get(record.cause)
@@ -118,6 +119,18 @@ def apply(state: RunState, record: Record) -> None:
             _resume(state, record)
         case records.Permitted():
             state.permits = (state.permits or 0) + record.number
+        case (
+            of_calls.CallCompleted()
+            | of_calls.CallStarted()
+            | of_calls.CallFailed()
+            | of_calls.CallScheduled()
+            | of_calls.CallRetrying()
+            | of_calls.CallCancelled()
+            | of_calls.DeadlineSet()
+            | of_calls.DeadlineFired()
+            | records.DeliveryPatched()
+        ):
+            delivery_calls.fold(state, record)
         case _:
             assert_never(record)
 
@@ -136,6 +149,8 @@ def start(state: RunState, record: Started) -> None:
     if state.permits is not None:
         state.permits -= 1
     state.running[record.delivery] = delivery
+    if delivery.calls is not None:
+        delivery_calls.begin(delivery, delivery.calls, state.epoch + record.at)
 
 
 def _advance(state: RunState, record: Record) -> None:

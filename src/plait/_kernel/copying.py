@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 
+from .calls.state import BodyState, Call, Deadline, Past
 from .collecting import Buffer
 from .memory import Memory, Reply
 from .state import Delivery, RunState, StepState
@@ -51,4 +52,5 @@ COPIERS: Final[dict[type, Callable[[Any], object]]] = {
     deque: _line,
     Waits: _waits,
     **dict.fromkeys((RunState, StepState, Delivery, Memory, Reply, Buffer, Stream), _parts),
+    **dict.fromkeys((BodyState, Past, Deadline, Call), _parts),
 }

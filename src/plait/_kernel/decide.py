@@ -17,9 +17,9 @@ Rule 5: *A run outlives its process.* A **journal** takes the records of a stimu
     is the state written out. Either makes a state, and `TakenUp` goes on from there: see `reopen`
     for who runs again, `memory` for what a body that runs again does not do twice.
 
-Where the rest will go, with no new mechanism: **durable steps** are records of a delivery (its calls
-and their outcomes), asked for by stimuli like `Contributed` and answered like it. **Flow
-dependencies** are joins over the completion events of steps.
+What lies elsewhere: the **durable calls** of a delivery are decided by a kernel of their own, see
+`delivery_calls`. Where flows will go, with no new mechanism: their **dependencies** are joins over the
+completion events of steps.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from plait._errors import PlaitError, PlaitInternalError
 from plait._ids import OUTSIDE, DeliveryId
 
 from . import effects, records, refusals, stimuli
+from .calls.finality import is_final
 from .collecting import Buffer, BufferKey
 from .effects import Effect
 from .life import GOING, WINDING_UP, Phase
@@ -112,6 +113,10 @@ def decide(state: RunState, stimulus: News) -> Decision:
             return _end(state, stimulus, records.Cancelled(by_owner=False))
         case stimuli.Abandoned():
             return _end(state, stimulus, records.Cancelled(by_owner=True))
+        case stimuli.CannotGoOn():
+            if state.executing(stimulus.delivery) is None:
+                raise ImpossibleStimulus(state, stimulus)
+            return [records.FunctionHeld(stimulus.now, stimulus.why, stimulus.delivery)], []
         case _:
             assert_never(stimulus)
 
@@ -238,7 +243,9 @@ def _raised(state: RunState, delivery: Delivery, stimulus: stimuli.Raised) -> De
     began = delivery.began if trouble is None else trouble.began
     elapsed = now - began
     refused = refusals.is_own(state, error)
-    if step.retry is not None and not refused:
+    #: What its calls have come to they come to in each attempt.
+    final = delivery.calls is not None and is_final(error)
+    if step.retry is not None and not (refused or final):
         seed = _seed(state, delivery)
         try:
             delay = ask(step.retry, elapsed, delivery.attempt, error, seed)

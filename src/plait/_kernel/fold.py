@@ -14,12 +14,12 @@ from plait._ids import OUTSIDE, DeliveryId
 from . import records
 from .apply import apply, leave
 from .life import GOING
-from .records import Record
+from .records import AnyRecord
 from .state import RunState
 
 
 def fold(
-    state: RunState, kept: Iterable[Record], publish: Callable[[object], object] | None = None
+    state: RunState, kept: Iterable[AnyRecord], publish: Callable[[object], object] | None = None
 ) -> RunState:
     """Add these records to a state, which is also what it returns.
 
@@ -42,7 +42,7 @@ def fold(
     return state
 
 
-def shown(state: RunState, record: Record) -> object:
+def shown(state: RunState, record: AnyRecord) -> object:
     """The event that a record puts on the stream, or `None`. To be asked before it is applied."""
     match record:
         case records.Streamed():
@@ -80,5 +80,6 @@ def take_out(state: RunState, number: DeliveryId) -> None:
     leave(state, number)
     state.touched.clear()
     delivery.memory, delivery.sent, delivery.written, delivery.waits = None, 0, 0, 0
+    delivery.calls = None
     state.aside[number] = delivery
     state.busy += 1

@@ -27,6 +27,7 @@ class Keep(enum.Enum):
 KEEPING: Final[dict[type[records.Record], Keep]] = {
     records.RunStarted: Keep.ACKNOWLEDGED,
     records.Reopened: Keep.ACKNOWLEDGED,
+    records.FunctionHeld: Keep.ACKNOWLEDGED,
     records.Decided: Keep.ACKNOWLEDGED,
     records.Closed: Keep.ACKNOWLEDGED,
     records.Idled: Keep.NOTE,

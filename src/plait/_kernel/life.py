@@ -8,6 +8,7 @@ fit the tables:
   may still send. Nor does `HandedOver`, while it is going.
 - What a run was doing when its process died is QUEUED again by `Reopened`. If it was winding up, the
   bodies are `Interrupted`; only those that were left to finish run again.
+- The records of a delivery's durable calls change no phase of it: they are legal while its body executes.
 - A delivery that is queued, due or waiting when the run is decided never goes on; what it was given
   is found in `RunState.undelivered`.
 - A wait that is over leads to RUNNING by way of `resuming`: the slot must be free first.
@@ -38,10 +39,15 @@ RUN: Final[dict[Phase, dict[type, Phase]]] = {
     Phase.NEW: {records.RunStarted: Phase.GOING},
     Phase.GOING: {
         records.Idled: Phase.GOING,
+        records.FunctionHeld: Phase.GOING,
         records.Reopened: Phase.GOING,
         records.Decided: Phase.WINDING_UP,
     },
-    Phase.WINDING_UP: {records.Reopened: Phase.WINDING_UP, records.Closed: Phase.OVER},
+    Phase.WINDING_UP: {
+        records.FunctionHeld: Phase.WINDING_UP,
+        records.Reopened: Phase.WINDING_UP,
+        records.Closed: Phase.OVER,
+    },
     Phase.OVER: {},
 }
 

@@ -4,18 +4,24 @@ Journal, stream, trace, pictures, error messages and test assertions read these 
 time on the run's clock, in seconds, and `cause` the delivery that led to it (0: the outside). Each
 process that takes a run up has a clock of its own: Unix time is `at` and the `epoch` of the last
 `RunStarted` or `Reopened`.
+
+The records of the durable calls that deliveries make are among them, see `delivery_calls`. Their times
+are Unix times already, since due times outlive a process. So is that of `FunctionHeld`, which a run has
+as those of functions do: who writes it may not know any clock of the run's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias, get_args
 
 import attrs
 
 from plait._ids import DeliveryId, RunId
 
+from .calls import records as of_calls
 from .collecting import Shape
+from .functions.records import FunctionHeld as FunctionHeld
 from .streams import Branch, StreamId
 from .value import value
 from .waits import Wait, WaitKey
@@ -355,7 +361,38 @@ class Resumed:
     worker: int
 
 
+# ---------------------------------------------------------------- durable calls
+
+
+@value
+class DeliveryPatched:
+    """A delivery's body asked for a patch, for the first time. `Patched` itself does not say whose it is.
+
+    `cause` is of the delivery's calls, as theirs are.
+    """
+
+    at: float
+    delivery: DeliveryId
+    patch: str
+    on: bool
+    cause: int = 0
+
+
 Emission: TypeAlias = Emitted | Completed
+
+#: Of the durable calls that a delivery makes, and of its patches.
+CallRecord: TypeAlias = (
+    of_calls.CallCompleted
+    | of_calls.CallStarted
+    | of_calls.CallFailed
+    | of_calls.CallScheduled
+    | of_calls.CallRetrying
+    | of_calls.CallCancelled
+    | of_calls.DeadlineSet
+    | of_calls.DeadlineFired
+    | DeliveryPatched
+)
+CALL_RECORDS: Final[frozenset[type[CallRecord]]] = frozenset(get_args(CallRecord))
 
 Record: TypeAlias = (
     Started
@@ -384,6 +421,9 @@ Record: TypeAlias = (
     | Reopened
     | Permitted
     | Idled
+    | FunctionHeld
     | Decided
     | Closed
 )
+#: All that the stream of a run may hold.
+AnyRecord: TypeAlias = Record | CallRecord

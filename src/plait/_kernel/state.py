@@ -14,6 +14,7 @@ import attrs
 
 from plait._ids import OUTSIDE, DeliveryId, RunId
 
+from .calls.state import BodyState
 from .collecting import Buffer, BufferKey, Kept
 from .effects import Offer
 from .life import Phase
@@ -54,6 +55,11 @@ class Trouble:
     waits: int = 0
 
 
+def _remembered(calls: BodyState | None) -> BodyState | None:
+    """What two states that are equal have of calls alike: nothing, as long as nothing is recorded."""
+    return calls if calls is not None and calls.last_n else None
+
+
 @attrs.define
 class Delivery:
     """One event handed to one step. Known by its number, never by its event.
@@ -83,6 +89,8 @@ class Delivery:
     memory: Memory | None = attrs.field(default=None, eq=answers_of)
     #: What its calls of `collect_events` were told. A call that is repeated is told the same.
     answers: dict[tuple[BufferKey, int], tuple[object, ...] | None] | None = None
+    #: The durable calls of its body, in all attempts; `None`: there are none yet.
+    calls: BodyState | None = attrs.field(default=None, eq=_remembered)
 
     def place_of(self, event: object) -> int:
         """Find an input of this delivery: its place among several, or -1."""
@@ -364,6 +372,9 @@ class RunState:
         live = [delivery.number for delivery in self.live()]
         assert len(live) == len({*live}), "a delivery in two places"
         assert all(OUTSIDE < n < self.next_delivery for n in live), "a number of its own"
+        for one in self.live():
+            if one.calls is not None:
+                _check_calls(one, one.calls)
         for delivery, _ in self.waits:
             assert delivery in self.suspended or delivery in self.running, "nobody waits"
         decided = self.phase in {Phase.WINDING_UP, Phase.OVER}
@@ -414,3 +425,10 @@ class RunState:
                 held[branch.stream] = held.get(branch.stream, 0) + 1
         live = {stream.id: stream.live for stream in self.streams.values()}
         assert held == {k: n for k, n in live.items() if n}, "a stream has lost count"
+
+
+def _check_calls(delivery: Delivery, calls: BodyState) -> None:
+    calls.check()
+    mine = (delivery.step, delivery.number)
+    keys = [*calls.past, *calls.deadlines]
+    assert all(key.path[:1] == (mine,) for key in keys), "a call of another delivery"

@@ -14,6 +14,7 @@ import attrs
 from plait._ids import DeliveryId, RunId
 
 from .collecting import Shape
+from .functions.reasons import Why
 from .value import value
 from .waits import WaitKey
 
@@ -191,6 +192,15 @@ class Abandoned:
 
 
 @value
+class CannotGoOn:
+    """The run is left where it is: a body's code does not fit its records. `now` is Unix time."""
+
+    now: float
+    delivery: DeliveryId
+    why: Why
+
+
+@value
 class Settled:
     """Nothing of the run is left: every body, clean-up and child has ended."""
 
@@ -216,6 +226,7 @@ News: TypeAlias = (
     | Expired
     | CancelAsked
     | Abandoned
+    | CannotGoOn
     | Settled
 )
 

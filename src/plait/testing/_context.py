@@ -8,10 +8,11 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 import plait._event
 from plait._show import show
+from plait._steps.checks import SHOWN
+from plait._steps.group import Group
 from plait._strands._durable.context import Context, SyncContext
 from plait._strands._durable.entrance import Entrance
-from plait._strands._durable.event import SHOWN, D, Event, envelopes
-from plait._strands._durable.group import Group
+from plait._strands._durable.event import D, Event, envelopes
 from plait._strands._durable.step import Step
 from plait._strands._durable.sync import SyncGroup, SyncStep
 from plait.testing._loops import LoopEntrance

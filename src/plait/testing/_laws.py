@@ -15,7 +15,7 @@ from typing import TypeAlias
 from plait._ids import DeliveryId
 from plait._kernel import records
 from plait._kernel.plan import Plan
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.state import parts
 from plait._show import show
 
@@ -27,7 +27,7 @@ Place: TypeAlias = tuple[int, int]
 
 
 def broken(
-    kept: Sequence[Record], plan: Plan, watch: Watch, undelivered: Sequence[object]
+    kept: Sequence[AnyRecord], plan: Plan, watch: Watch, undelivered: Sequence[object]
 ) -> Iterator[str]:
     """Say in words which promises the run has not kept."""
     yield from _bodies(kept, watch)
@@ -36,7 +36,7 @@ def broken(
     yield from _lists(kept, plan, watch, undelivered)
 
 
-def _bodies(kept: Sequence[Record], watch: Watch) -> Iterator[str]:
+def _bodies(kept: Sequence[AnyRecord], watch: Watch) -> Iterator[str]:
     """A body runs once per event, and once more for each retry."""
     steps = {r.delivery: r.step for r in kept if isinstance(r, records.Started)}
     retries = Counter(r.delivery for r in kept if isinstance(r, records.Retrying))
@@ -46,7 +46,7 @@ def _bodies(kept: Sequence[Record], watch: Watch) -> Iterator[str]:
             yield f"{steps[number]}#{number}: its body has run {begun} times for one event, with {allowed - 1} retries"
 
 
-def _queues(kept: Sequence[Record]) -> Iterator[str]:
+def _queues(kept: Sequence[AnyRecord]) -> Iterator[str]:
     """First come, first served: the deliveries of a step begin in the order of their numbers."""
     latest: dict[str, DeliveryId] = {}
     begun = set[DeliveryId]()
@@ -60,7 +60,7 @@ def _queues(kept: Sequence[Record]) -> Iterator[str]:
         latest[record.step] = record.delivery
 
 
-def _batches(kept: Sequence[Record], watch: Watch) -> Iterator[str]:
+def _batches(kept: Sequence[AnyRecord], watch: Watch) -> Iterator[str]:
     """Batches are whole, and in the order that was asked for; no event is in two."""
     steps = {r.delivery: r.step for r in kept if isinstance(r, records.Started)}
     batches = Batches()
@@ -93,7 +93,7 @@ class _Lists:
         self._arrived: dict[tuple[int, str], list[tuple[int, object]]] = {}
         self._fired: dict[tuple[int, str], bool] = {}
 
-    def follow(self, record: Record) -> Iterator[str]:
+    def follow(self, record: AnyRecord) -> Iterator[str]:
         match record:
             case records.Emitted():
                 branch = record.branch
@@ -148,7 +148,7 @@ class _Lists:
 
 
 def _lists(
-    kept: Sequence[Record], plan: Plan, watch: Watch, undelivered: Sequence[object]
+    kept: Sequence[AnyRecord], plan: Plan, watch: Watch, undelivered: Sequence[object]
 ) -> Iterator[str]:
     """Fan-ins are given all of their list in the right order; no event vanishes on its way."""
     lists, dropped = _Lists(plan, watch), set[int]()

@@ -10,7 +10,7 @@ from plait._engine.run import Run
 from plait._event import Event
 from plait._ids import DeliveryId
 from plait._kernel import records
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.refusals import no_such_step
 from plait._naming import publish
 from plait._show import show
@@ -115,7 +115,7 @@ class Story:
         self._told: tuple[Delivery, ...] = ()
         self._told_of = 0
 
-    def _look(self, record: Record) -> None:
+    def _look(self, record: AnyRecord) -> None:
         if isinstance(record, records.Started) and record.delivery not in self._inputs:
             delivery = self._shell.state.running[record.delivery]
             self._inputs[record.delivery] = (delivery.event, delivery.cause)
@@ -158,7 +158,7 @@ class Story:
         head = f"<Story of run {self._shell.run_id} of {self._shell.plan.name!r}"
         return "\n".join([head, *str(self).splitlines()]) + ">"
 
-    def _tell(self, kept: tuple[Record, ...]) -> tuple[Delivery, ...]:
+    def _tell(self, kept: tuple[AnyRecord, ...]) -> tuple[Delivery, ...]:
         drafts: dict[int, _Draft] = {}
         batches = Batches()
         start = kept[0].at if kept else 0.0

@@ -27,15 +27,16 @@ from plait._engine.bodies.paths import Path
 from plait._engine.bodies.ports import Output, Waits
 from plait._engine.failure import split, unwrap
 from plait._errors import NestedStepError
+from plait._journal.recorded import error_of
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import CallFailed, Op
 from plait._kernel.retry.policy import RetryPolicy
 from plait._show import show
-from plait._strands._durable.event import SHOWN, Event
+from plait._steps.arguments import policy_of
+from plait._steps.checks import SHOWN
+from plait._strands._durable.event import Event
 from plait._strands._durable.middleware import Middleware
 from plait._strands._durable.parts import Invocation, Lookout, Undoing
-from plait._strands._durable.recorded import error_of
-from plait._strands._durable.setup import policy_of
 
 if TYPE_CHECKING:
     from plait._engine.native import CancelScope, Limiter, Nursery

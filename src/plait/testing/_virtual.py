@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from plait._engine.bodies.rest import CountedRest, PolledRest
-from plait._strands._durable import attempt
+from plait._steps import attempt
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from plait._abc import Entry, Opening
+from plait._journal.failures import Failure
 from plait._journal.scribes import AsTheyCome, FunctionScribe
 from plait._kernel.calls import stimuli
 from plait._kernel.calls.advance import advance
@@ -15,7 +16,6 @@ from plait._kernel.calls.marks import Began
 from plait._kernel.calls.records import Op, Record
 from plait._kernel.calls.state import BodyState
 from plait._kernel.calls.stimuli import Stimulus
-from plait._strands._durable.failures import Failure
 from plait.retry import retry_policy, stop_after_attempt, wait_fixed
 
 EPOCH: Final = 1_763_000_000.25

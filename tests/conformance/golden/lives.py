@@ -11,6 +11,7 @@ from typing import Any, Final
 from plait._abc import Entry, Opening
 from plait._errors import NonRetriableError
 from plait._journal.codec import from_bytes
+from plait._journal.failures import Failure
 from plait._journal.scribes import FunctionScribe
 from plait._kernel.calls import stimuli as of_calls
 from plait._kernel.calls.keys import Key, key_text
@@ -21,7 +22,6 @@ from plait._kernel.functions.explain import status
 from plait._kernel.functions.reasons import Unreadable
 from plait._kernel.functions.records import AnyRecord, FunctionHeld
 from plait._kernel.functions.state import FunctionState
-from plait._strands._durable.failures import Failure
 from plait.retry import retry_policy, stop_after_attempt, wait_fixed
 
 from .bodies import EPOCH, WithFailures

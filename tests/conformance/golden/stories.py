@@ -6,16 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from plait._ids import OUTSIDE, DeliveryId, RunId
-from plait._kernel import effects, stimuli
+from plait._kernel import delivery_calls, effects, stimuli
 from plait._kernel.advance import advance
+from plait._kernel.calls import stimuli as of_calls
+from plait._kernel.calls.keys import Key, Path
+from plait._kernel.calls.records import Op
+from plait._kernel.calls.refusals import Differs
+from plait._kernel.calls.stimuli import Stimulus as CallStimulus
 from plait._kernel.collecting import Shape
 from plait._kernel.fold import fold
 from plait._kernel.plan import Plan
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.state import RunState
 from plait._kernel.stimuli import Stimulus
 
-from .plans import PLANS, Answer, Begin, Done, End, Item, Noted
+from .plans import PLANS, TWICE, Answer, Begin, Done, End, Item, Noted
 
 EPOCH: Final = 1_763_000_000.25
 
@@ -28,7 +33,7 @@ class Story:
         self.now = 1.0
         self.epoch = EPOCH
         #: The records of each stimulus, with the epoch at that time.
-        self.appends: list[tuple[float, list[Record]]] = []
+        self.appends: list[tuple[float, list[AnyRecord]]] = []
 
     def hear(self, kind: Callable[..., Stimulus], *rest: Any, **more: Any) -> None:
         self.now += 0.25
@@ -38,7 +43,7 @@ class Story:
                 raise effect.error
         self.state.check()
         if written:
-            self.appends.append((self.epoch, written))
+            self.appends.append((self.epoch, [*written]))
 
     def open(self, *, stepwise: bool = False) -> None:
         self.hear(stimuli.Opened, Begin(topic="gold"), self.epoch, stepwise)
@@ -74,6 +79,42 @@ class Story:
         self.hear(
             stimuli.Contributed, delivery.number, delivery.event, Shape.of(shape), "default", key
         )
+
+    def does(self, number: int, kind: Callable[..., CallStimulus], *rest: Any, **more: Any) -> None:
+        """Something happens to the durable calls of a delivery. Their times are those of the wall."""
+        self.now += 0.25
+        now = self.epoch + self.now
+        written, _ = delivery_calls.hear(self.state, DeliveryId(number), kind(now, *rest, **more))
+        if written:
+            self.appends.append((self.epoch, [record for _, record in written]))
+
+    def calls(self, number: int, step_id: str, op: Op = "run", path: Path = (), **more: Any) -> Key:
+        delivery = self.state.running[DeliveryId(number)]
+        calls = delivery_calls.calls_of(self.state, delivery, self.epoch + self.now)
+        key = calls.next_key((*delivery_calls.root_of(delivery), *path), step_id)
+        self.does(number, of_calls.Called, key, op, more.pop("handler", op), ("main",), **more)
+        self.does(number, of_calls.Acknowledged, calls.last_n)
+        return key
+
+    def call_returns(self, number: int, key: Key, value: object) -> None:
+        self.does(number, of_calls.HandlerReturned, key, value)
+        self.rests(number)
+
+    def call_raises(self, number: int, key: Key, error: Exception, **more: Any) -> None:
+        self.does(number, of_calls.HandlerRaised, key, error, **more)
+        self.rests(number)
+
+    def cannot_go_on(self, number: int, why: Differs) -> None:
+        def on_the_wall(now: float) -> Stimulus:
+            return stimuli.CannotGoOn(self.epoch + now, DeliveryId(number), why)
+
+        self.hear(on_the_wall)
+
+    def rests(self, number: int) -> None:
+        calls = self.state.running[DeliveryId(number)].calls
+        assert calls is not None
+        self.does(number, of_calls.Acknowledged, calls.last_n)
+        self.does(number, of_calls.AtRest)
 
     def settles(self) -> None:
         for number in [*self.state.running, *self.state.suspended]:
@@ -174,12 +215,45 @@ def stalls(story: Story) -> None:
     story.settles()
 
 
+def steps(story: Story) -> None:
+    """Durable calls of two deliveries, over three lives; in the second the code does not fit."""
+    story.open()
+    story.comes("begin")
+    charge = story.calls(1, "charge", handler="charge_card")
+    story.call_returns(1, charge, {"paid": 5.5, "to": ["ä", None, True]})
+    story.does(1, of_calls.PatchAsked, "v2-mail")
+    story.returns(1, Item(n=1))
+    story.comes("work")
+    story.does(2, of_calls.PatchAsked, "v2-mail")
+    deadline = Key((("work", 2),), None, 0)
+    story.does(2, of_calls.DeadlineEntered, deadline, story.epoch + story.now + 60)
+    mail = story.calls(2, "mail", retry=TWICE)
+    story.call_raises(2, mail, ValueError("once"))
+    nap = story.calls(2, "nap", "sleep", (("g", 0, 1),), due_at=story.epoch + story.now + 10)
+    lost = story.calls(2, "lost", path=(("g", 0, 2),))
+    story.does(2, of_calls.CallCancelled, lost)
+    story.now += 10
+    story.does(2, of_calls.Due, nap)
+    story.does(2, of_calls.Due, mail)
+    story.call_raises(2, mail, KeyError("twice"))
+    story.now += 60
+    story.does(2, of_calls.Due, deadline)
+    story.dies_and_is_taken_up(elapsed=72.5)
+    story.comes("work")
+    story.cannot_go_on(2, Differs(mail, "handler", "run", "send_mail"))
+    story.dies_and_is_taken_up(elapsed=73.0)
+    story.comes("work")
+    story.returns(2, End(total=1.5))
+    story.settles()
+
+
 STORIES: Final[Mapping[str, tuple[Callable[[Story], None], str]]] = {
     "lists": (lists, "lists"),
     "failures": (failures, "failures"),
     "waits": (waits, "waits"),
     "turns": (turns, "turns"),
     "stalls": (stalls, "turns"),
+    "steps": (steps, "turns"),
 }
 
 

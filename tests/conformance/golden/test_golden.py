@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plait._journal.codec import Codec, read_run
-from plait._journal.kinds import KINDS
+from plait._journal.kinds import REGISTRY
 from plait._journal.snapshot import read
 from plait._kernel.state import RunState
 
@@ -60,6 +60,7 @@ ENDS = {
     "waits": "cancelled",
     "turns": "failed",
     "stalls": "failed",
+    "steps": "completed",
 }
 
 
@@ -69,7 +70,9 @@ def test_every_version_of_every_kind_is_in_a_golden_journal():
         for path in (param.values[0] for param in JOURNALS)
         for entry in map(from_line, lines(path))
     }
-    wanted = {(kind.tag, version) for kind in KINDS for version in range(1, kind.version + 1)}
+    wanted = {
+        (kind.tag, version) for kind in REGISTRY.kinds for version in range(1, kind.version + 1)
+    }
     assert wanted == found
 
 

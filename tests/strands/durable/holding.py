@@ -11,14 +11,16 @@ from collections import Counter
 import attrs
 
 from plait._engine.bodies.current import current_step
+from plait._journal import recorded
+from plait._journal.outputs import Output
 from plait._kernel.calls.records import CallCompleted
-from plait._strands._durable import recorded, start
+from plait._steps.arguments import policy_of
+from plait._strands._durable import start
 from plait._strands._durable.event import Event
 from plait._strands._durable.function import FunctionDecorator
 from plait._strands._durable.parts import Invocation
-from plait._strands._durable.setup import Setup, policy_of
+from plait._strands._durable.setup import Setup
 from plait._strands._durable.triggers import TriggerEvent
-from plait._strands._durable.values import Output
 from tests.engine.bodies.hosting import Life, World, ended
 
 __all__ = ["Hosted", "World", "function", "lives"]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from plait._engine.bodies.rest import CountedRest, PolledRest
-from plait._strands._durable import attempt
+from plait._steps import attempt
 from tests.conftest import MOCK_CLOCK
 from tests.parity.clocks import Impatient, JumpingLoop
 

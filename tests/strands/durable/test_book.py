@@ -14,6 +14,7 @@ import pytest
 
 from plait._abc import Entry
 from plait._errors import JournalError, UnknownRunError, UnreadableEntryError
+from plait._journal.failures import Failure
 from plait._journal.memory import MemoryJournal
 from plait._journal.sqlite import SqliteJournal
 from plait._kernel.admission import stimuli as of_app
@@ -29,7 +30,6 @@ from plait._kernel.functions import reasons, records
 from plait._kernel.functions.explain import status
 from plait._strands._durable import book as book_module
 from plait._strands._durable.book import Book
-from plait._strands._durable.failures import Failure
 from tests.journal.backends import here
 
 PLAN = AppPlan([FunctionPlan("shop-f", (Trigger("e"),))], lambda fn_id, event: f"r{event.number}")

@@ -6,13 +6,7 @@ import warnings
 
 import pytest
 
-from plait._strands._durable.branches import (
-    Failed,
-    LoopVariableWarning,
-    Ok,
-    Winner,
-    check_branches,
-)
+from plait._steps.branches import Failed, LoopVariableWarning, Ok, Winner, check_branches
 
 
 async def a():

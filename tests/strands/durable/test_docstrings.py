@@ -12,11 +12,13 @@ import pytest
 
 import plait.durable
 import plait.testing
+from plait import _steps
 from plait._strands import _durable
 
 MODULES = [
-    importlib.import_module(f"plait._strands._durable.{module.name}")
-    for module in pkgutil.iter_modules(_durable.__path__)
+    importlib.import_module(f"{package.__name__}.{module.name}")
+    for package in (_durable, _steps)
+    for module in pkgutil.iter_modules(package.__path__)
 ]
 PUBLIC = {
     name: thing
@@ -43,7 +45,7 @@ def docstrings(module):
                 yield f"{name}.{attribute}", inspect.getdoc(value) or ""
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.partition(".")[2])
 def test_the_examples_run(module):
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
     for name, thing in own(module):
@@ -57,7 +59,7 @@ def test_there_are_examples_to_run():
     assert text.count(">>> ") > 20
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.partition(".")[2])
 def test_the_code_in_docstrings_is_python(module):
     for name, text in docstrings(module):
         for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

@@ -7,13 +7,7 @@ import attrs
 import pytest
 
 from plait._journal.codec import from_bytes, to_bytes
-from plait._strands._durable.failures import (
-    LONGEST,
-    Failure,
-    nested,
-    refused,
-    timed_out,
-)
+from plait._journal.failures import LONGEST, Failure, nested, refused, timed_out
 from plait.errors import (
     ContextSerdeError,
     InvokeTimeoutError,

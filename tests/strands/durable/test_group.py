@@ -8,7 +8,7 @@ import pytest
 from plait._engine import native
 from plait._engine.bodies.body import Raised, Returned
 from plait._kernel.calls.records import CallCancelled, CallCompleted
-from plait._strands._durable.branches import Failed, LoopVariableWarning, Ok, Winner
+from plait._steps.branches import Failed, LoopVariableWarning, Ok, Winner
 from plait._strands._durable.event import Event
 from plait.errors import StepError
 from tests.parity.clocks import in_virtual_time

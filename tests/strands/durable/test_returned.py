@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from plait._annotations import NOT_GIVEN
-from plait._strands._durable.returned import innermost, name_of_handler, returned
+from plait._steps.returned import innermost, name_of_handler, returned
 from plait.errors import ConfigError
 
 T = TypeVar("T")

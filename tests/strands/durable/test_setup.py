@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 import plait
+from plait._steps.arguments import policy_of
 from plait._strands._durable.middleware import Middleware
 from plait._strands._durable.options import (
     Batch,
@@ -19,7 +20,7 @@ from plait._strands._durable.options import (
     Throttle,
     Timeouts,
 )
-from plait._strands._durable.setup import Setup, policy_of
+from plait._strands._durable.setup import Setup
 from plait._strands._durable.triggers import TriggerEvent
 from plait.retry import ConstantDelayRetryPolicy, ExponentialBackoffRetryPolicy, retry_policy
 

@@ -13,7 +13,7 @@ import plait
 from plait._engine import native
 from plait._engine.bodies.body import Raised, Returned
 from plait._kernel.calls.records import CallCompleted, CallFailed, CallRetrying
-from plait._strands._durable.attempt import current_step
+from plait._steps.attempt import current_step
 from plait._strands._durable.event import Event
 from plait._strands._durable.middleware import Middleware
 from plait._strands._durable.step import child_run_id
@@ -624,7 +624,7 @@ async def lambda_free(ctx):
 
 @in_virtual_time
 async def test_an_invoked_function_that_fails():
-    from plait._strands._durable.failures import Failure, timed_out
+    from plait._journal.failures import Failure, timed_out
 
     error = Failure("MyError", "no luck", "", "failed").write()
 

@@ -8,8 +8,8 @@ import pytest
 from plait._engine import native
 from plait._engine.bodies.body import Raised, Returned, Suspended
 from plait._kernel.calls.records import CallCancelled, CallCompleted
-from plait._strands._durable.attempt import current_step
-from plait._strands._durable.branches import Failed, LoopVariableWarning, Ok, Winner
+from plait._steps.attempt import current_step
+from plait._steps.branches import Failed, LoopVariableWarning, Ok, Winner
 from plait._strands._durable.event import Event
 from plait.errors import NestedStepError, StepError, UntrackedTaskError
 from tests.strands.durable.holding import Hosted, World, as_read, function, handled, lives

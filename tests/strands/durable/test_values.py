@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 import plait
 from plait._annotations import NOT_GIVEN
 from plait._journal.codec import from_bytes, to_bytes
+from plait._journal.outputs import Output, OutputRefused, output_of
 from plait._strands._durable.event import Event, FunctionFailed
-from plait._strands._durable.values import Output, OutputRefused, output_of
 from plait.errors import ContextSerdeError
 
 

@@ -7,7 +7,7 @@ the body does when it sees `Cancelled`, plait knows why:
 | cause | `suspending` | `ended_by` | then |
 |---|---|---|---|
 | from outside: the caller's scope, Ctrl-C, `suspend` | yes | | what the function does is no outcome |
-| by plait: `end` | no | the reason | final |
+| by plait: `end`, or a host that says `why` | no | the reason | final |
 | inside: the function's own scopes, nurseries, deadlines | no | | the function goes on |
 
 The host ends after the function's clean-up, and takes its hooks off the event loop then.
@@ -29,7 +29,7 @@ from plait._errors import PlaitInternalError, RunSuspended
 
 from . import spawning
 from .gate import Brain, OutcomeGate
-from .paths import Place, Tree, require
+from .paths import Path, Place, Tree, require
 
 if TYPE_CHECKING:
     from plait._engine.native import CancelScope
@@ -80,9 +80,22 @@ class Body:
         brain: Decides which outcome comes next.
         report: Told once if the body does not come to rest for `PATIENCE` while it has outcomes
             waiting: the names of the tasks that spin.
+        root: The path of its first task.
+        why: Asked when the host is cancelled: `None` if the body is to be suspended; else why it is
+            cancelled for good.
     """
 
-    def __init__(self, name: str, brain: Brain, report: Callable[[list[str]], object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        brain: Brain,
+        report: Callable[[list[str]], object],
+        *,
+        root: Path = (),
+        why: Callable[[], object] | None = None,
+    ) -> None:
+        self._root = root
+        self._why = why
         self.native: Final = native.current()
         self.gate: Final = OutcomeGate(brain, self.native, self.look)
         self.rest: Final = spawning.new_rest(self.native, self.gate.settle, self.fail)
@@ -225,13 +238,24 @@ class Body:
         block = Block()
         nursery = await block.open()
         try:
-            self.spawn(nursery.start_soon, Place(self.tree, ()), partial(self._first_task, fn))
+            first = Place(self.tree, self._root)
+            self.spawn(nursery.start_soon, first, partial(self._first_task, fn))
             await self._attend()
-        except BaseException:
-            self.suspend()
+        except BaseException as error:
+            self._stop(error)
             raise
         finally:
             await block.close()  # noqa: ASYNC102 - however long the clean-up takes
+
+    def _stop(self, error: BaseException) -> None:
+        """Stop the body: the host was cancelled, or torn away."""
+        reason: object = None
+        if self._why is not None and isinstance(error, self.native.cancelled):
+            reason = self._why()
+        if reason is None:
+            self.suspend()
+        else:
+            self.end(reason)
 
     async def _first_task(self, fn: Callable[[], Awaitable[object]]) -> None:  # noqa: ASYNC910
         try:

@@ -26,6 +26,7 @@ from plait._kernel.functions.stimuli import Stimulus
 
 from .body import Body
 from .gate import LET_GO, HandOut, Move, Release
+from .paths import Path
 from .ports import Children, Door, Waits
 from .timers import Alarm, Timers
 
@@ -59,6 +60,8 @@ class KernelsBrain:
         timers: Rings alarms; served by somebody as long as the body lives.
         report: Told once if the body has outcomes waiting and does not come to rest: who spins.
         warn: Told of a call that was cancelled under a deadline that is not durable.
+        root: The path of the body's first task.
+        why: As for `Body`.
     """
 
     def __init__(
@@ -71,10 +74,12 @@ class KernelsBrain:
         timers: Timers,
         report: Callable[[list[str]], object],
         warn: Callable[[Key], object],
+        root: Path = (),
+        why: Callable[[], object] | None = None,
     ) -> None:
         self.run_id: Final = run_id
         self.state: Final = state
-        self.body: Final = Body(run_id, self, report)
+        self.body: Final = Body(run_id, self, report, root=root, why=why)
         self.now: Final = timers.now
         self._door = door
         self._perform_else = perform

@@ -66,6 +66,8 @@ class Calls(KernelsBrain):
         error_of: Makes the exceptions that calls raise.
         report: Told once if the body has outcomes waiting and does not come to rest: who spins.
         warn: Told of a call that was cancelled under a deadline that is not durable.
+        root: The path of the body's first task.
+        why: As for `Body`.
     """
 
     def __init__(
@@ -80,16 +82,26 @@ class Calls(KernelsBrain):
         error_of: ErrorOf,
         report: Callable[[list[str]], object],
         warn: Callable[[Key], object],
+        root: Path = (),
+        why: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(
-            run_id, state, door=door, perform=perform, timers=timers, report=report, warn=warn
+            run_id,
+            state,
+            door=door,
+            perform=perform,
+            timers=timers,
+            report=report,
+            warn=warn,
+            root=root,
+            why=why,
         )
         self._admit = admit
         self._error_of = error_of
         #: Live values of calls that have completed, until they are handed out.
         self._live: dict[Key, object] = {}
         self._inside: dict[Path, _Inside] = {}
-        self._wheres: dict[Path, Where] = {(): ()}
+        self._wheres: dict[Path, Where] = {root: ()}
 
     async def start(self, fn: Callable[[], Awaitable[object]]) -> Ending:
         """Run the body's function from its top, once the kernel has said so: `Began` comes before.

@@ -264,7 +264,7 @@ class AsyncioWatch(Watch):
             task = context.run(self._loops_own, loop, coro, **options)
         try:
             place.task = task
-            if not place.path and not place.aside:
+            if place.above is None and not place.aside:  # the first task
                 task.add_done_callback(partial(_tell, place.tree))
             place.tree.rest.joined(place)
         except BaseException as error:  # noqa: BLE001, ASYNC103 - a task must come of it

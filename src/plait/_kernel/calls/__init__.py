@@ -8,5 +8,5 @@ The shell goes through `advance`, whose page says who tells it what, and when.
                this start of the body             apply     record or mark -> state, the only mutator
     state      the sum of both                    advance   decide, number, apply
     life       of a call, as a table              keeping   how each record is kept, as a table
-    refusals   what cannot be done, in words
+    refusals   what cannot be done, in words      finality  what no other attempt will mend
 """

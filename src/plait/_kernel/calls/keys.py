@@ -20,8 +20,8 @@ j-th `open()`.
 """
 
 Path: TypeAlias = tuple[PathPart, ...]
-"""A place in the spawn tree; `()` is the first task. In an event step, its step's name and the
-delivery's number come first."""
+"""A place in the spawn tree; `()` is the first task. In an event step, a part comes first: its step's
+name and the delivery's number."""
 
 ROLLBACK: Final = "rollback"
 
@@ -103,10 +103,21 @@ def path_text(path: Path) -> str:
         'task 0/g1.2'
         >>> path_text(())
         'the first task'
+        >>> path_text((("process", 7), 0))
+        "task 0 of delivery 7 of step 'process'"
     """
     if not path:
         return "the first task"
+    if in_delivery(path):
+        (step, number), *inside = cast("tuple[tuple[str, int], *tuple[PathPart, ...]]", path)
+        whose = f"delivery {number} of step {step!r}"
+        return f"{path_text(tuple(inside))} of {whose}" if inside else whose
     return "task " + "/".join(map(_part_text, path))
+
+
+def in_delivery(path: Path) -> bool:
+    """Say whether a path is of a delivery of an event workflow."""
+    return bool(path) and isinstance(path[0], tuple) and len(path[0]) == len(("step", "number"))
 
 
 def _part_text(part: PathPart) -> str:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from plait._kernel.value import value
 
-from .keys import ROLLBACK, Key, path_text
+from .keys import ROLLBACK, Key, in_delivery, path_text
 from .state import Past
 from .stimuli import Called
 
@@ -46,7 +46,7 @@ class Differs:
             how = f"was a {self.before} before, now a {self.now}"
         else:
             how = f"was in {self.before} before, now in {self.now}"
-        return f"{call_text(self.key)} {how}. {_remedy(run_id)}"
+        return f"{call_text(self.key)} {how}. {_remedy(run_id, self.key)}"
 
 
 @value
@@ -59,12 +59,13 @@ class NotCancelled:
         """Say it, and what to do."""
         return (
             f"{call_text(self.key)} was cancelled before, and now nothing cancels it. "
-            f"{_remedy(run_id)}"
+            f"{_remedy(run_id, self.key)}"
         )
 
 
-def _remedy(run_id: str) -> str:
-    return f"Restore it, use another id, or app.resume({run_id!r}, accept_changes=True)"
+def _remedy(run_id: str, key: Key) -> str:
+    whose = "workflow" if in_delivery(key.path) else "app"
+    return f"Restore it, use another id, or {whose}.resume({run_id!r}, accept_changes=True)"
 
 
 Refusal: TypeAlias = Suspending | Differs | NotCancelled

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from typing import cast
 
-from plait._errors import NonRetriableError, RetryAfterError, StepError
+from plait._errors import RetryAfterError
+from plait._kernel.calls.finality import is_final as is_final
 from plait._kernel.calls.records import CallCompleted
 from plait._kernel.retry.ask import ask
 
@@ -13,13 +13,6 @@ from .life import Phase
 from .reasons import SourceChanged, TooManyResumes, UnknownFunction, Why
 from .state import FunctionState
 from .stimuli import TakenUp
-
-
-def is_final(error: Exception) -> bool:
-    """Would another attempt of the body raise the same? Its failed calls do, and so may the user say."""
-    if isinstance(error, ExceptionGroup):
-        return all(map(is_final, cast("ExceptionGroup[Exception]", error).exceptions))
-    return isinstance(error, StepError | NonRetriableError)
 
 
 def retry_at(state: FunctionState, now: float, error: Exception) -> tuple[float | None, Exception]:

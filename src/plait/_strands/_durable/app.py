@@ -22,6 +22,7 @@ from plait._kernel.admission.state import AppState
 from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
+from plait._steps.checks import SHOWN
 
 from .app_arguments import (
     check_app_id,
@@ -33,7 +34,7 @@ from .app_arguments import (
 from .arrivals import Events
 from .book import Book
 from .carrying_out import carry_out, check_same
-from .event import SHOWN, Event, Sendable
+from .event import Event, Sendable
 from .function import Function, FunctionDecorator
 from .history import Record
 from .inspect import RunInfo

@@ -12,8 +12,8 @@ from plait._ids import is_run_id
 from plait._journal import given as journals
 from plait._journal.memory import MemoryJournal
 from plait._show import show
+from plait._steps.checks import SHOWN
 
-from .event import SHOWN
 from .middleware import Middleware
 from .terms import Terms
 

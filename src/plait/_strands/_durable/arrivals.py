@@ -14,14 +14,15 @@ from typing import Any, Final, cast
 
 from plait._annotations import NOT_GIVEN, UnresolvedAnnotation
 from plait._errors import ConfigError, ContextSerdeError
+from plait._journal.outputs import MAX_VALUE, Output, OutputRefused
 from plait._kernel.admission.records import EventReceived
 from plait._kernel.admission.stimuli import Arrival
 from plait._show import show
+from plait._steps.checks import SHOWN
 
-from .event import SHOWN, Event, FunctionFailed, envelopes
+from .event import Event, FunctionFailed, envelopes
 from .function import Function
 from .middleware import Middleware, before_send, seal, unseal
-from .values import MAX_VALUE, Output, OutputRefused
 
 #: The end of the year 9999, in Unix milliseconds: what is later was meant in another unit.
 LATEST: Final = 253_402_300_799_999

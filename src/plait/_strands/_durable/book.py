@@ -15,9 +15,17 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from plait._abc import Entry, Journal, Opening, StreamInfo
-from plait._errors import JournalError, PlaitInternalError, UnknownRunError, UnreadableEntryError
+from plait._errors import (
+    JournalError,
+    PlaitInternalError,
+    UnknownRunError,
+    UnreadableEntryError,
+    fault_of,
+)
+from plait._journal.failures import Failure
 from plait._journal.forms import Values
 from plait._journal.life_kinds import STATUS
+from plait._journal.recorded import write_error
 from plait._journal.scribes import AppScribe, FunctionScribe
 from plait._kernel.admission.apply import apply
 from plait._kernel.admission.plan import AppPlan
@@ -29,9 +37,6 @@ from plait._kernel.functions.apply import fold
 from plait._kernel.functions.reasons import Unreadable
 from plait._kernel.functions.records import FunctionHeld, RunQueued
 from plait._kernel.functions.state import FunctionState
-
-from .failures import Failure
-from .recorded import write_error
 
 Done: TypeAlias = Callable[[JournalError | None], object]
 
@@ -342,12 +347,6 @@ def _just_before(stream: str) -> str:
     if "/" in stream or not stream.isascii() or not stream:
         return stream[:-1]
     return stream[:-1] + chr(max(ord(stream[-1]) - 1, 0)) + "~"
-
-
-def fault_of(error: UnreadableEntryError) -> str:
-    """Say in one line what cannot be read."""
-    what = "; ".join(error.faults) or "it cannot be read"
-    return f"record {error.n} ({error.kind}): {what}"
 
 
 def _says_the_same(entry: Entry, written: Entry, scribe: FunctionScribe) -> bool:

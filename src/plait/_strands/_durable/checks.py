@@ -8,26 +8,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Collection, Iterator
-from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from plait._show import show
+from plait._steps.checks import SHOWN, Duration, Faults, is_async, seconds
 
-from .event import SHOWN, name_of
-
-#: A span of time, in seconds.
-Duration: TypeAlias = float | timedelta
-
-#: Words about arguments that are missing something.
-Faults: TypeAlias = Iterator[str]
+from .event import name_of
 
 WRITE_A_FUNCTION: Final = "write a function, for example `lambda e: …`"
-
-
-def seconds(given: Duration) -> float:
-    """Convert a duration; what is none stays, until `check_duration` tells of it."""
-    return given.total_seconds() if isinstance(given, timedelta) else given
 
 
 def optional_seconds(given: Duration | None) -> float | None:
@@ -50,13 +38,6 @@ def check_count(name: str, given: object, least: int = 1) -> Faults:
         yield f"{name} must be a whole number, at least {least}, not {show(given, SHOWN)}"
 
 
-def check_word(name: str, given: object, words: Collection[str]) -> Faults:
-    """Tell what is wrong with one of a few words."""
-    if not isinstance(given, str) or given not in words:
-        known = " or ".join(map(repr, words))
-        yield f"{name} must be {known}, not {show(given, SHOWN)}"
-
-
 def check_function(name: str, given: object, *, takes: int = 1, optional: bool = True) -> Faults:
     """Tell what is wrong with a key or a predicate, which takes one event or two."""
     if given is None and optional:
@@ -74,20 +55,6 @@ def check_function(name: str, given: object, *, takes: int = 1, optional: bool =
 def is_text(given: object) -> bool:
     """Say whether this is a text."""
     return isinstance(given, str)
-
-
-def class_of(value: object) -> type:
-    """Return the class of a value; type checkers make too much of `type(value)`."""
-    return type(value)
-
-
-def is_async(given: Any) -> bool:
-    """Say whether calling this gives a coroutine."""
-    inner = given
-    while hasattr(inner, "func") and hasattr(inner, "args"):  # a partial
-        inner = inner.func
-    called: Any = getattr(class_of(inner), "__call__", None)  # noqa: B004 - of the class, not the object
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(called)
 
 
 def _can_take(given: Any, count: int) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from plait._errors import PlaitInternalError, RunSkippedError
+from plait._journal.failures import Failure, timed_out
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.admission.stimuli import Arrival
 from plait._kernel.calls.keys import Key
@@ -24,7 +25,6 @@ from plait._kernel.functions.records import (
 from plait._kernel.functions.state import FunctionState
 
 from .ends import failure_of
-from .failures import Failure, timed_out
 from .inspect import original
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from uuid import UUID
 
 from plait._engine.bodies.current import current_step
 from plait._naming import publish
+from plait._steps.arguments import duration, text
+from plait._steps.checks import Duration
 
-from . import arguments
 from .chance import Chance, uuid_of
-from .checks import Duration
 from .event import D, Event
 from .run_logger import RunLogger
 
 if TYPE_CHECKING:
     from plait._engine.bodies.paths import Path
     from plait._engine.native import CancelScope
+    from plait._steps.group import Group
 
     from .entrance import Entrance, SyncScope
-    from .group import Group
     from .parts import RunParts
     from .step import Step
     from .sync import SyncGroup, SyncStep
@@ -152,11 +152,11 @@ class Context(_OfRun[D]):
                 ...
             ```
         """
-        return self._parts.calls.move_on_after(arguments.duration("seconds", seconds))
+        return self._parts.calls.move_on_after(duration("seconds", seconds))
 
     def fail_after(self, seconds: Duration) -> AbstractContextManager[CancelScope]:
         """Do as `move_on_after`, and raise `TimeoutError` if the time was over."""
-        return self._parts.calls.fail_after(arguments.duration("seconds", seconds))
+        return self._parts.calls.fail_after(duration("seconds", seconds))
 
     def patched(self, patch: str) -> bool:
         """Say whether a change of the function holds for this run. Not a checkpoint.
@@ -181,9 +181,7 @@ class Context(_OfRun[D]):
                 await ctx.step.run("mail", send_text, address)
             ```
         """
-        return self._parts.calls.patched(
-            arguments.text("patch", patch, 'ctx.patched("what-has-changed")')
-        )
+        return self._parts.calls.patched(text("patch", patch, 'ctx.patched("what-has-changed")'))
 
 
 class SyncContext(_OfRun[D]):
@@ -214,17 +212,17 @@ class SyncContext(_OfRun[D]):
 
     def move_on_after(self, seconds: Duration) -> AbstractContextManager[SyncScope]:
         """As `Context.move_on_after`: the call inside that waits then is cancelled, or the next one."""
-        given = arguments.duration("seconds", seconds)
+        given = duration("seconds", seconds)
         return self._entrance.scope(lambda: self._parts.calls.move_on_after(given))
 
     def fail_after(self, seconds: Duration) -> AbstractContextManager[SyncScope]:
         """Do as `move_on_after`, and raise `TimeoutError` if the time was over."""
-        given = arguments.duration("seconds", seconds)
+        given = duration("seconds", seconds)
         return self._entrance.scope(lambda: self._parts.calls.fail_after(given))
 
     def patched(self, patch: str) -> bool:
         """As `Context.patched`."""
-        name = arguments.text("patch", patch, 'ctx.patched("what-has-changed")')
+        name = text("patch", patch, 'ctx.patched("what-has-changed")')
         return self._entrance.ask(lambda: self._parts.calls.patched(name))
 
     def _here(self) -> Path:

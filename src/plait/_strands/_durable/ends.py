@@ -9,6 +9,8 @@ from typing import Any, Final, cast
 import attrs
 
 from plait._errors import DeterminismError, RunCancelledError, RunHeldError, StepError
+from plait._journal.failures import Failure, recorded_error
+from plait._journal.recorded import error_of, write_error
 from plait._kernel.calls.records import CallFailed
 from plait._kernel.functions.effects import FAILED
 from plait._kernel.functions.reasons import TooManyResumes, UnknownFunction, Unreadable, Why
@@ -21,8 +23,6 @@ from plait._kernel.functions.state import FunctionState
 
 from .event import Event, is_event
 from .event import FunctionFailed as FunctionFailedData
-from .failures import Failure, recorded_error
-from .recorded import error_of, write_error
 
 #: The name of the event with which a function is invoked.
 INVOKED: Final = "plait/function.invoked"

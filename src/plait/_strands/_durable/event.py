@@ -6,7 +6,7 @@ Annotations are no texts here: whoever reads them would look for their names in 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Generic, TypeAlias, TypeGuard
+from typing import Any, Generic, TypeAlias, TypeGuard
 
 import attrs
 from typing_extensions import TypeVar
@@ -14,11 +14,9 @@ from typing_extensions import TypeVar
 import plait._event
 from plait._naming import publish
 from plait._show import show
+from plait._steps.checks import SHOWN
 
 D = TypeVar("D", default=dict[str, Any])
-
-#: What an error needs to show of a value.
-SHOWN: Final = 80
 
 
 def _check_name(_event: object, _field: object, name: Any) -> None:

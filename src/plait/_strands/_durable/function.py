@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from plait._annotations import visible_names
 from plait._errors import ConfigError, Fault
+from plait._journal.outputs import Output, output_of
 from plait._naming import publish
 from plait._show import show
+from plait._steps.checks import SHOWN
+from plait._steps.returned import returned
 
 from .checks import is_text
 from .context import Context, SyncContext
-from .event import SHOWN
 from .handlers import check_handler, data_of, is_async_function
-from .returned import returned
 from .setup import Setup
 from .source import digest
-from .values import Output, output_of
 
 if TYPE_CHECKING:
     from .roster import Roster

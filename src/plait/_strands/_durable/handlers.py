@@ -8,10 +8,9 @@ from typing import Any, TypeGuard, get_args, get_origin
 
 from plait._annotations import NOT_GIVEN, UnresolvedAnnotation, resolve
 from plait._show import show
+from plait._steps.checks import SHOWN, Faults
 
-from .checks import Faults
 from .context import Context, SyncContext
-from .event import SHOWN
 
 
 def is_async_function(handler: object) -> bool:

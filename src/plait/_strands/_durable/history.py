@@ -15,6 +15,7 @@ import attrs
 from plait._abc import Entry
 from plait._errors import ContextSerdeError
 from plait._journal.codec import from_bytes
+from plait._journal.failures import Failure
 from plait._journal.forms import Misfit
 from plait._journal.life_kinds import REGISTRY, WHY
 from plait._journal.registry import UnknownKind
@@ -23,8 +24,6 @@ from plait._kernel.calls.keys import Key, key_of, path_text
 from plait._kernel.calls.refusals import call_text
 from plait._naming import publish
 from plait._show import show
-
-from .failures import Failure
 
 #: How much of a value is shown in a story, in characters.
 SHOWN: Final = 60

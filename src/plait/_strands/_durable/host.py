@@ -31,6 +31,8 @@ from plait._errors import (
     PlaitInternalError,
     StepError,
 )
+from plait._journal.outputs import OutputRefused
+from plait._journal.recorded import error_of
 from plait._kernel.calls import effects as of_calls
 from plait._kernel.calls import stimuli as calls_stimuli
 from plait._kernel.calls.keys import Key
@@ -49,8 +51,6 @@ from plait._kernel.functions.stimuli import Stimulus
 
 from .children import Children
 from .parts import Undoing
-from .recorded import error_of
-from .values import OutputRefused
 
 if TYPE_CHECKING:
     from plait._engine.native import Nursery

@@ -12,6 +12,8 @@ import attrs
 
 from plait._abc import Status, StreamInfo
 from plait._errors import ContextSerdeError
+from plait._journal.failures import Failure
+from plait._journal.recorded import error_of, write_error
 from plait._kernel.admission.explain import Expected, Waiting
 from plait._kernel.calls.records import CallFailed
 from plait._kernel.functions.explain import WaitsFor, status, waits_for
@@ -21,8 +23,6 @@ from plait._naming import publish
 
 from .book import ENDED
 from .ends import held_error
-from .failures import Failure
-from .recorded import error_of, write_error
 
 
 @attrs.frozen

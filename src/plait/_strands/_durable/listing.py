@@ -13,11 +13,11 @@ from datetime import tzinfo
 from typing import Final
 
 from plait._abc import StreamInfo
-from plait._errors import UnknownRunError, UnreadableEntryError
+from plait._errors import UnknownRunError, UnreadableEntryError, fault_of
 from plait._kernel.admission.explain import expected, waits_for
 from plait._kernel.admission.state import AppState
 
-from .book import Book, fault_of
+from .book import Book
 from .history import Record, history
 from .inspect import RunInfo, expected_info, run_info
 

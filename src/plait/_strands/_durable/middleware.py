@@ -16,8 +16,9 @@ from plait._journal.leaves import read_bytes, write_bytes
 from plait._journal.refused import Refused
 from plait._naming import publish
 from plait._show import show
+from plait._steps.checks import SHOWN
 
-from .event import SHOWN, Event, is_event
+from .event import Event, is_event
 
 CallNext: TypeAlias = Callable[[], Awaitable[Any]]
 

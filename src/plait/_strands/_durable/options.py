@@ -13,17 +13,9 @@ import attrs
 
 import plait._event
 from plait._naming import publish
+from plait._steps.checks import Faults, check_word, seconds
 
-from .checks import (
-    Faults,
-    check_count,
-    check_duration,
-    check_event,
-    check_function,
-    check_word,
-    optional_seconds,
-    seconds,
-)
+from .checks import check_count, check_duration, check_event, check_function, optional_seconds
 from .event import Event, name_of
 
 #: Makes the key by which runs, or their steps, are counted apart.

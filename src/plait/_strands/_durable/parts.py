@@ -7,42 +7,27 @@ calls are recorded: `plait.testing.context` has parts that remember nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from plait._engine.bodies.groups import Branch, Mode, OnError
 from plait._engine.bodies.paths import Path
 from plait._engine.bodies.ports import Children, Output, Waits
 from plait._kernel.calls.keys import Key
 from plait._kernel.retry.ask import AnyRetryPolicy
 from plait._kernel.retry.policy import RetryPolicy
+from plait._steps import parts as of_steps
 
 from .event import Event
 from .middleware import Middleware
 
 if TYPE_CHECKING:
-    from plait._engine.bodies.groups import Tasks
-    from plait._engine.native import CancelScope, Limiter
+    from plait._engine.native import Limiter
 
 
-class MakesCalls(Protocol):
-    """The calls of one start of a body. The engine's `Calls` are such."""
-
-    async def run(
-        self,
-        step_id: str,
-        handler: Callable[[], Awaitable[object]],
-        *,
-        name: str,
-        retry: AnyRetryPolicy | None = None,
-        output: Output = ...,
-        undoable: bool = False,
-    ) -> Any:
-        """As `Calls.run`."""
+class MakesCalls(of_steps.MakesCalls, Protocol):
+    """The calls of one start of a function's body. The engine's `Calls` are such."""
 
     async def send(
         self,
@@ -52,12 +37,6 @@ class MakesCalls(Protocol):
         output: Output = ...,
     ) -> Any:
         """As `Calls.send`."""
-
-    async def sleep(self, step_id: str, seconds: float) -> None:
-        """As `Calls.sleep`."""
-
-    async def sleep_until(self, step_id: str, until: datetime) -> None:
-        """As `Calls.sleep_until`."""
 
     async def wait(
         self, step_id: str, event: str, *, seconds: float, waits: Waits, output: Output = ...
@@ -76,41 +55,8 @@ class MakesCalls(Protocol):
     ) -> Any:
         """As `Calls.invoke`."""
 
-    def move_on_after(self, seconds: float) -> AbstractContextManager[CancelScope]:
-        """As `Calls.move_on_after`."""
-        ...
-
-    def fail_after(self, seconds: float) -> AbstractContextManager[CancelScope]:
-        """As `Calls.fail_after`."""
-        ...
-
     def patched(self, patch: str) -> bool:
         """As `Calls.patched`."""
-        ...
-
-
-class RunsGroups(Protocol):
-    """The groups of one start of a body. The engine's `Groups` are such."""
-
-    async def parallel(
-        self, branches: Sequence[Branch], *, mode: Mode = ..., on_error: OnError = ...
-    ) -> object:
-        """As `Groups.parallel`."""
-
-    async def map(
-        self,
-        step_id: str,
-        call: Callable[[Any], Awaitable[object]],
-        items: Iterable[object],
-        *,
-        limit: int | Limiter | None = None,
-        on_error: OnError = ...,
-    ) -> tuple[object, ...]:
-        """As `Groups.map`."""
-        ...
-
-    def open(self) -> AbstractAsyncContextManager[Tasks]:
-        """As `Groups.open`."""
         ...
 
 
@@ -146,7 +92,7 @@ class Undoing:
     retry: AnyRetryPolicy
 
 
-class RunParts(Protocol):
+class RunParts(of_steps.Parts, Protocol):
     """What the host of a run gives to its context: one for each start of a body."""
 
     @property
@@ -210,18 +156,8 @@ class RunParts(Protocol):
         ...
 
     @property
-    def groups(self) -> RunsGroups:
-        """The body's groups."""
-        ...
-
-    @property
     def function_limiter(self) -> Limiter:
         """Bounds how many threads of plain functions are at work, of all runs of the app."""
-        ...
-
-    @property
-    def handler_limiter(self) -> Limiter:
-        """Bounds how many threads of plain handlers there are. Never the one of functions."""
         ...
 
     def here(self) -> Path:

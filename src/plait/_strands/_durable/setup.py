@@ -7,12 +7,14 @@ from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
-from plait._kernel.retry.policy import ExponentialBackoffRetryPolicy, RetryPolicy
+from plait._kernel.retry.policy import RetryPolicy
 from plait._show import show
+from plait._steps.arguments import check_retries, policy_of
+from plait._steps.checks import SHOWN, Faults, is_async
 
-from .checks import WRITE_A_FUNCTION, Faults, check_function, is_async
+from .checks import WRITE_A_FUNCTION, check_function
 from .context import Context
-from .event import SHOWN, Event, FunctionFailed
+from .event import Event, FunctionFailed
 from .middleware import Middleware
 from .options import (
     Batch,
@@ -164,22 +166,3 @@ def _check_on_failure(given: Any) -> Faults:
 
 
 # ---------------------------------------------------------------- retries
-
-
-def policy_of(retries: int | RetryPolicy) -> RetryPolicy:
-    """Make the policy of a number of retries; a policy is one already."""
-    if isinstance(retries, int):
-        return ExponentialBackoffRetryPolicy(
-            maximum_attempts=retries + 1, initial_delay=1, multiplier=2, max_delay=300
-        )
-    return retries
-
-
-def check_retries(name: str, given: object) -> Faults:
-    """Tell what is wrong with a number of retries, or with a policy."""
-    if isinstance(given, int):
-        if isinstance(given, bool) or given < 0:
-            yield f"{name} must be at least 0, or a retry policy, not {given!r}"
-    elif isinstance(given, type) or not callable(getattr(given, "next", None)):
-        hint = f": write {given.__name__}()" if isinstance(given, type) else ""
-        yield f"{name} must be a whole number or a retry policy, not {show(given, SHOWN)}{hint}"

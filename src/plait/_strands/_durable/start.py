@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from plait._engine.bodies.threads import Threads
+from plait._steps.group import Group
 
 from .context import Context, SyncContext
 from .entrance import Entrance, ThreadEntrance
 from .function import Function
-from .group import Group
 from .middleware import around_run
 from .parts import RunParts
 from .step import Step

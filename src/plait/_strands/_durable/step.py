@@ -6,32 +6,31 @@ runs is the engine's affair.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final, TypeVar, TypeVarTuple, overload
+from typing import Any, TypeVar, TypeVarTuple, overload
 
 import attrs
 
 import plait._event
+from plait._journal.outputs import output_of
 from plait._kernel.calls.keys import Key, key_text
 from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
+from plait._steps.arguments import check_handler, check_id, duration, text
+from plait._steps.attempt import current_step
+from plait._steps.checks import SHOWN, Duration
+from plait._steps.returned import name_of_handler
+from plait._steps.step import StepCalls
 
 from . import arguments
-from .attempt import attempt
-from .checks import Duration
-from .event import SHOWN, Event, Sendable, envelopes
+from .event import Event, Sendable, envelopes
 from .function import Function
-from .middleware import before_send
+from .middleware import around_step, before_send
 from .parts import RunParts, Undoing
 from .recorded import Sealed
-from .returned import innermost, name_of_handler, returned
-from .setup import check_retries, policy_of
-from .values import Output, output_of
 
 D = TypeVar("D")
 T = TypeVar("T")
@@ -39,19 +38,7 @@ Ts = TypeVarTuple("Ts")
 E = TypeVar("E", bound=plait._event.Event)
 
 
-@attrs.frozen
-class _Handler:
-    """What is known of a function that is a handler: how it is called, and what it returns."""
-
-    name: str
-    output: Output
-
-
-#: What was found out of handlers before: a call of a step is not to look at annotations again.
-_handlers: Final[MutableMapping[Any, _Handler]] = weakref.WeakKeyDictionary()
-
-
-class Step:
+class Step(StepCalls):
     """The calls of a run. Each is recorded under its place, its id, and how often that was used there.
 
     Every method is a checkpoint. A call that is cancelled by a scope of the function is recorded as
@@ -81,8 +68,10 @@ class Step:
         ```
     """
 
+    _parts: RunParts
+
     def __init__(self, parts: RunParts) -> None:
-        self._parts = parts
+        super().__init__(parts)
 
     @overload
     async def run(
@@ -154,62 +143,25 @@ class Step:
             sent: str = await ctx.step.run("send-email", send_email, user_id)
             ```
         """
-        arguments.check_id(step_id, "ctx.step.run")
-        call = f"ctx.step.run({step_id!r}"
-        arguments.check_handler("handler", handler, call)
-        arguments.check_handler("rollback", rollback, f"{call}, ..., rollback=", optional=True)
-        arguments.check_type(output_type)
-        policy = _policy(retry, self._parts.policy)
-        known = _known(handler, output_type)
+        call = f"ctx.step.run({step_id!r}, ..., rollback="
+        policy, known = self._look_at(step_id, handler, output_type, retry)
+        check_handler("rollback", rollback, call, optional=True)
         output = Sealed(known.output, self._parts.middleware)
         if rollback is not None:
             undo = partial(self._undo, rollback, output)
-            self._parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, policy))
-        return await self._parts.calls.run(
-            step_id,
-            partial(self._attempt, handler, args),
-            name=known.name,
-            retry=policy,
-            output=output,
-            undoable=rollback is not None,
+            again = policy or self._parts.policy
+            self._parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, again))
+        return await self._run(
+            step_id, handler, args, policy, known.name, output, undoable=rollback is not None
         )
 
     async def _attempt(self, handler: Callable[..., Any], args: Sequence[object]) -> object:
-        parts = self._parts
-        return await attempt(handler, args, parts.handler_limiter, parts.middleware)
+        run = partial(super()._attempt, handler, args)
+        middleware = self._parts.middleware
+        return await (around_step(middleware, current_step(), run) if middleware else run())
 
     async def _undo(self, rollback: Callable[[Any], object], output: Sealed, data: object) -> None:
         await self._attempt(rollback, (output.read(data),))
-
-    async def sleep(self, step_id: str, duration: Duration) -> None:
-        """Sleep. After a restart only the rest is slept. A checkpoint.
-
-        Args:
-            step_id: The id of the call.
-            duration: Seconds or a `timedelta`. Zero or less is over at once.
-
-        Raises:
-            TypeError: An argument is of another type.
-            ValueError: `duration` is not finite.
-        """
-        arguments.check_id(step_id, "ctx.step.sleep")
-        seconds = arguments.duration("duration", duration)
-        await self._parts.calls.sleep(step_id, seconds)
-
-    async def sleep_until(self, step_id: str, until: datetime) -> None:
-        """Sleep until a moment. A checkpoint.
-
-        Args:
-            step_id: The id of the call.
-            until: With a time zone. The past is over at once.
-
-        Raises:
-            TypeError: An argument is of another type.
-            ValueError: `until` has no time zone.
-        """
-        arguments.check_id(step_id, "ctx.step.sleep_until")
-        moment = arguments.moment("until", until)
-        await self._parts.calls.sleep_until(step_id, moment)
 
     @overload
     async def wait_for_event(
@@ -258,9 +210,9 @@ class Step:
             ValueError: `event` is empty, or `timeout` is negative or not finite.
             ConfigError: `if_exp` is no plain function of one event.
         """
-        arguments.check_id(step_id, "ctx.step.wait_for_event")
+        check_id(step_id, "ctx.step.wait_for_event")
         name = arguments.event_name("event", event)
-        seconds = arguments.duration("timeout", timeout, least=0)
+        seconds = duration("timeout", timeout, least=0)
         fits = arguments.predicate("if_exp", if_exp, event)
         lookout = self._parts.waits(fits, arguments.flag("buffer", buffer))
         found: Event[Any] | None = await self._parts.calls.wait(
@@ -294,7 +246,7 @@ class Step:
             StepError: It failed; with the name and the message of its error.
             RunSkippedError: Flow control dropped its run.
         """
-        arguments.check_id(step_id, "ctx.step.invoke")
+        check_id(step_id, "ctx.step.invoke")
         function_id = _id_of(function, step_id)
         result: T = await self._invoke(step_id, function_id, data, timeout)
         return result
@@ -319,14 +271,14 @@ class Step:
             ValueError: There is no such function.
             Exception: As `invoke` does.
         """
-        arguments.check_id(step_id, "ctx.step.invoke_by_id")
-        name = arguments.text("function_id", function_id, 'function_id="<app_id>-<fn_id>"')
+        check_id(step_id, "ctx.step.invoke_by_id")
+        name = text("function_id", function_id, 'function_id="<app_id>-<fn_id>"')
         return await self._invoke(step_id, name, data, timeout)
 
     async def _invoke(
         self, step_id: str, function_id: str, data: object, within: Duration | None
     ) -> Any:
-        seconds = None if within is None else arguments.duration("timeout", within, least=0)
+        seconds = None if within is None else duration("timeout", within, least=0)
         if seconds == 0:
             raise ValueError("timeout must be greater than 0, not 0")
         invocation = self._parts.invocation(function_id, data)
@@ -354,7 +306,7 @@ class Step:
         Raises:
             TypeError: There is something else among them.
         """
-        arguments.check_id(step_id, "ctx.step.send_event")
+        check_id(step_id, "ctx.step.send_event")
         sent = envelopes(events, "ctx.step.send_event()")
         output = Sealed(output_of(list[str]), self._parts.middleware)
         ids: list[str] = await self._parts.calls.send(
@@ -386,33 +338,6 @@ def child_run_id(run_id: str, key: Key, again: int) -> str:
 def _digest(run_id: str, key: Key, n: int) -> str:
     # A run's id has no line break, and a key's text has none.
     return sha256(f"{run_id}\n{key_text(key)}\n{n}".encode()).hexdigest()[:32]
-
-
-def _policy(retry: Any, otherwise: RetryPolicy) -> RetryPolicy:
-    if retry is None:
-        return otherwise
-    for fault in check_retries("retry", retry):
-        is_number = isinstance(retry, int) and not isinstance(retry, bool)
-        raise ValueError(fault) if is_number else TypeError(fault)
-    return policy_of(retry)
-
-
-def _known(handler: Callable[..., Any], output_type: Any) -> _Handler:
-    if output_type is not None:
-        return _look_at(handler, output_type)
-    inner = innermost(handler)
-    try:
-        known = _handlers.get(inner)
-    except TypeError:  # it has no hash, or nobody can refer to it weakly
-        return _look_at(handler, None)
-    if known is None:
-        known = _handlers[inner] = _look_at(handler, None)
-    return known
-
-
-def _look_at(handler: Callable[..., Any], output_type: Any) -> _Handler:
-    hint = returned(handler) if output_type is None else output_type
-    return _Handler(name_of_handler(handler), output_of(hint))
 
 
 def _id_of(given: object, step_id: str) -> str:

@@ -12,13 +12,13 @@ import plait._event
 from plait._engine.bodies.groups import Mode, OnError, Tasks
 from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
+from plait._steps.checks import Duration
+from plait._steps.group import Group, named, results
 
 from . import sync_signatures
-from .checks import Duration
 from .entrance import Entrance
 from .event import Event, Sendable
 from .function import Function
-from .group import Group, named, results
 from .parts import RunParts
 from .step import Step
 

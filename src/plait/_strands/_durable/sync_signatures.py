@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Never, Protocol, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from plait._kernel.retry.policy import RetryPolicy
-
-from .branches import Failed, Ok, OnError, Winner, check_branches
+from plait._steps.branches import Failed, Ok, OnError, Winner, check_branches
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from plait._errors import ContextSerdeError
+from plait._journal.outputs import OutputRefused
 from plait._kernel.functions.effects import CANCELLED, FAILED, FINISHED
 from plait._kernel.functions.records import (
     End,
@@ -24,7 +25,6 @@ from .event import Event
 from .inspect import original
 from .middleware import unseal
 from .recorded import Sealed
-from .values import OutputRefused
 
 if TYPE_CHECKING:
     from .arrivals import Events

@@ -9,8 +9,9 @@ import attrs
 
 import plait._event
 from plait._naming import publish
+from plait._steps.checks import Faults, check_word, seconds
 
-from .checks import Faults, check_duration, check_event, check_function, check_word, seconds
+from .checks import check_duration, check_event, check_function
 from .cron import Schedule
 from .event import Event, name_of
 

@@ -6,17 +6,22 @@ store, only the workflow can write and read, since it knows the classes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from plait._abc import Entry, Journal, Opening
 from plait._engine.attempt import current_attempt
+from plait._engine.hosting import Hosting
 from plait._engine.journaled import JournaledShell
-from plait._errors import ContextSerdeError, RunConflictError
+from plait._errors import ContextSerdeError, RunConflictError, UnreadableEntryError, fault_of
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._journal.codec import Codec, status_after
+from plait._journal.recorded import error_of
 from plait._journal.values import Values
-from plait._kernel.records import Record
+from plait._kernel.functions.reasons import Unreadable
+from plait._kernel.records import AnyRecord, FunctionHeld, Reopened
 from plait._kernel.state import RunState
 
 from .forks import Fork, children_of, entry_of, fork_of, new_fork, put_state
@@ -56,6 +61,7 @@ class RunScribe:
         self._opening = opening
         self._fork = fork
         self._n = 0
+        self._was_held = False
 
     def begin(self, epoch: float) -> None:
         """Write from here on with the clock whose 0 is this Unix time."""
@@ -69,7 +75,7 @@ class RunScribe:
         """
         self._values.prepare(value)
 
-    def entries(self, records: Sequence[Record], state: RunState) -> Sequence[Entry]:
+    def entries(self, records: Sequence[AnyRecord], state: RunState) -> Sequence[Entry]:
         """Write records that follow those written or read last."""
         written: list[Entry] = []
         if self._n == 0 and self._fork is not None:
@@ -78,9 +84,23 @@ class RunScribe:
         for n, record in enumerate(records, self._n + len(written) + 1):
             opening = self._opening if n == 1 else None
             status = status_after(record, state)
+            if self._was_held and isinstance(record, Reopened):
+                status = "running"
             written.append(self._codec.encode(record, n, status=status, opening=opening))
         self._n += len(written)
         return written
+
+    def held(self, last: Entry, why: UnreadableEntryError) -> Entry | None:
+        """Write, after the last entry of a run that cannot be read, that it is held.
+
+        `None` if that is what the last entry says.
+        """
+        held = FunctionHeld(time.time(), Unreadable(fault_of(why)))
+        with suppress(UnreadableEntryError):
+            said = self._codec.decode(last)
+            if isinstance(said, FunctionHeld) and said.why == held.why:
+                return None
+        return self._codec.encode(held, last.n + 1, status="held")
 
     def fork(self, entry: Entry) -> Fork | None:
         """Read the first entry, if it is none of a record but of a fork.
@@ -93,7 +113,7 @@ class RunScribe:
             self._n = 1
         return fork
 
-    def records(self, entries: Iterable[Entry]) -> Iterator[Record]:
+    def records(self, entries: Iterable[Entry]) -> Iterator[AnyRecord]:
         """Read the entries that follow those read last.
 
         Raises:
@@ -101,6 +121,7 @@ class RunScribe:
         """
         for record in self._codec.records(entries, after=self._n):
             self._n += 1
+            self._was_held = isinstance(record, FunctionHeld)
             yield record
 
 
@@ -118,6 +139,7 @@ class RunArchive:
         known: bool,
         resumes: bool,
         origin: Mapping[str, Any] | None,
+        accept_changes: bool = False,
     ) -> None:
         fork = None if origin is None else new_fork(origin, context._origin.output, values)
         self.journal = journal
@@ -128,6 +150,11 @@ class RunArchive:
         self._context = context
         self._values = values
         self._fork = fork
+        self._accept_changes = accept_changes
+
+    def hosting(self, shell: JournaledShell) -> Hosting:
+        """Make what hosts bodies that make durable calls."""
+        return Hosting(shell, error_of, accept_changes=self._accept_changes)
 
     def forks(self, shell: JournaledShell) -> bool:
         """Begin with the state that the run is to begin from, if there is one."""

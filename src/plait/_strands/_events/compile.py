@@ -118,7 +118,8 @@ def work_of(
         body = _with_resources(func, spec, signature, ctx, scope)
     if callbacks := checkpoint_callbacks(ctx):
         body = checkpointed(body, ctx, callbacks)
-    return Work(body, spec.timeout, spec.limiter)
+    durable = spec.durable and _is_async(spec.func)
+    return Work(body, spec.timeout, spec.limiter, durable)
 
 
 def _body(

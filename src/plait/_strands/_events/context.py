@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Coroutine, Hashable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
@@ -15,7 +16,7 @@ from typing_extensions import TypeVar
 
 from plait._engine.attempt import Attempt, current_attempt
 from plait._engine.shell import Shell
-from plait._errors import ContextStateError, WorkflowRuntimeError
+from plait._errors import ContextStateError, UntrackedTaskError, WorkflowRuntimeError
 from plait._event import Event, StartEvent
 from plait._ids import DeliveryId, RunId
 from plait._kernel.collecting import Shape
@@ -26,12 +27,18 @@ from plait._naming import publish
 from .advice import Former
 from .arguments import check_event, check_wait
 from .collect import shape_of
+from .journals import journal_around
 from .origin import Origin, restore, written
 from .state.dict_state import DictState
 from .state.state_class import new_state
 from .store import StateStore
 
 if TYPE_CHECKING:
+    from plait._engine.native import CancelScope
+    from plait._steps.checks import Duration
+    from plait._steps.group import Group
+
+    from .durable import DurableCalls, DurableStep
     from .serializers import BaseSerializer
     from .workflow import Workflow
 
@@ -572,6 +579,107 @@ class Context(Generic[S]):
         if forward_events:
             run._forward_to(attempt)
         return await run
+
+    # ------------------------------------------------------------ durable calls
+
+    @property
+    def step(self) -> DurableStep:
+        """Calls that are remembered: `await ctx.step.run("send-email", send_email, user_id)`.
+
+        Once such a call has ended it never runs again, also if the process dies or the step has another
+        attempt: then the body runs again from its start, and the call returns what it returned. For
+        workflows with a journal. The tasks of the body may make calls, in nurseries and groups too.
+
+        Raises:
+            WorkflowRuntimeError: The workflow has no journal, or the step is a plain function.
+            UntrackedTaskError: The step does not mention `ctx.step`, and does not hand its context on.
+            ContextStateError: Not called from within a step.
+        """
+        return self._durable("step").step
+
+    @property
+    def group(self) -> Group:
+        """Several durable calls at a time: `await ctx.group.parallel((..., ...))`.
+
+        Raises:
+            Exception: As `step` does.
+        """
+        return self._durable("group").group
+
+    def move_on_after(self, seconds: Duration) -> AbstractContextManager[CancelScope]:
+        """Cancel what is inside when its time is over, which goes on from process to process.
+
+        Entering and leaving it are no checkpoints. For workflows with a journal.
+
+        Args:
+            seconds: Seconds or a `timedelta`; 0 or less cancels at the next outcome or rest.
+
+        Returns:
+            The scope, as the backend has it: its `cancelled_caught` says whether it was cut short.
+
+        Raises:
+            TypeError: `seconds` is no duration.
+            ValueError: `seconds` is not finite.
+            NestedStepError: The caller is inside a handler.
+            Exception: As `step` does.
+
+        Example:
+            ```python
+            with ctx.move_on_after(60) as scope:
+                await ctx.step.run("ask", ask, ev.question)
+            ```
+        """
+        return self._durable("move_on_after()").move_on_after(seconds)
+
+    def fail_after(self, seconds: Duration) -> AbstractContextManager[CancelScope]:
+        """Do as `move_on_after`, and raise `TimeoutError` if the time was over."""
+        return self._durable("fail_after()").fail_after(seconds)
+
+    def patched(self, patch: str) -> bool:
+        """Say whether a change of the step's code holds for this execution of it. Not a checkpoint.
+
+        True if the body was live when it first asked: not going over what is remembered. So bodies that
+        were under way before the change go on as they began. What is said once is recorded, and is
+        said for the rest of the delivery. For workflows with a journal.
+
+        Args:
+            patch: The name of the change.
+
+        Raises:
+            TypeError: `patch` is no text.
+            ValueError: `patch` is empty.
+            Exception: As `step` does.
+
+        Example:
+            ```python
+            handler = send_html if ctx.patched("v2-mail") else send_text
+            await ctx.step.run("mail", handler, ev.address)
+            ```
+        """
+        return self._durable("patched()").patched(patch)
+
+    def _durable(self, what: str) -> DurableCalls:
+        attempt = self._in_step(f"ctx.{what}")
+        if attempt.hosted is not None:
+            from .durable import calls_of  # noqa: PLC0415 - for programs with a journal
+
+            return calls_of(attempt.hosted)
+        name, flow = attempt.delivery.step, type(self._workflow).__name__
+        attempt.check(f"ctx.{what}")
+        if journal_around(attempt) is None:
+            raise WorkflowRuntimeError(
+                f"Step {name!r} uses ctx.{what}, and workflow {attempt.shell.plan.name!r} has no "
+                f'journal to remember its calls in.\n  right:  {flow}(journal="runs.db")'
+            )
+        if attempt.threaded:
+            raise WorkflowRuntimeError(
+                f"Step {name!r} is a plain function; ctx.{what} needs async def."
+            )
+        raise UntrackedTaskError(
+            f"ctx.{what} was used in step {name!r}, whose own code neither mentions it nor hands its "
+            f"context on: so its tasks are not watched.\n"
+            f"  right:  async def {name}(self, ctx: Context, ev: ...): await helper(ctx, ev)"
+        )
 
     # ------------------------------------------------------------ snapshots
 

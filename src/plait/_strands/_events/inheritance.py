@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 import attrs
 
@@ -14,18 +14,20 @@ from plait._errors import Fault, WorkflowValidationError
 from .places import class_place, place
 from .step import StepSpec, spec_of
 
+#: Bases that nobody gives steps.
+PLAIN: Final = (object, Generic)
+
 
 def steps_of(cls: type) -> dict[str, StepSpec]:
     """All steps: those of the bases first, then in the order of definition."""
     steps: dict[str, StepSpec | None] = {}
-    for base in reversed(cls.__mro__):
-        if base is object or base is Generic:
-            continue
-        own: dict[str, StepSpec | None] | None = vars(base).get("__plait_steps__")
-        if own is None:  # a mixin
+    for base in reversed(cls.__mro__):  # asked for by each run
+        own: dict[str, StepSpec | None] | None = base.__dict__.get("__plait_steps__")
+        if own:
+            steps.update(own)
+        elif own is None and base not in PLAIN:  # a mixin
             found = {name: spec_of(value) for name, value in vars(base).items()}
-            own = {name: spec for name, spec in found.items() if spec is not None}
-        steps.update(own)
+            steps.update({name: spec for name, spec in found.items() if spec is not None})
     return {name: spec for name, spec in steps.items() if spec is not None}
 
 

@@ -28,7 +28,7 @@ from plait._journal.soundness import faults_of
 from plait._kernel import records
 from plait._kernel.fold import fold
 from plait._kernel.life import GOING
-from plait._kernel.records import Listed, Record
+from plait._kernel.records import AnyRecord, Listed
 from plait._kernel.state import RunState
 
 from .checkpointing import input_of, is_output
@@ -44,18 +44,29 @@ if TYPE_CHECKING:
 FORMAT: Final = "plait.records"
 VERSION: Final = 1
 
+ROW: Final = (forms.TEXT, forms.NUMBER, forms.SECONDS, forms.TEXT)
+
+
+def _read_row(data: object, values: forms.Values) -> tuple[Any, ...]:
+    """Read an entry: its kind, version, time and body; and its key, if it is of a call."""
+    given = forms.a_list(data)
+    row = forms.row(*ROW, forms.TEXT) if len(given) > len(ROW) else forms.row(*ROW)
+    found: tuple[Any, ...] = row.read(given, values)
+    return found if len(found) > len(ROW) else (*found, None)
+
+
 FIELDS: Final = {
     "format": forms.TEXT,
     "version": forms.NUMBER,
     "workflow": forms.TEXT,
     "run_id": forms.TEXT,
     "until": forms.SECONDS,
-    "entries": forms.listing(forms.row(forms.TEXT, forms.NUMBER, forms.SECONDS, forms.TEXT)),
+    "entries": forms.listing(Form(_read_row)),
     "children": Form(lambda data, _: forms.a_mapping(data)),
 }
 
 #: Called with each record and its place in the stream, before it is applied.
-Look = Callable[[RunState, int, Record], object]
+Look = Callable[[RunState, int, AnyRecord], object]
 
 
 @attrs.frozen
@@ -122,14 +133,14 @@ def folded(
 
     at = first
 
-    def kept() -> Iterator[Record]:
+    def kept() -> Iterator[AnyRecord]:
         nonlocal at
         read = Codec(name, values).records(entries[first:], after=first)
         for n, record in enumerate(read, first + 1):
             at = n
             if look is not None:
                 look(state, n, record)
-            past.count(record, idle=pauses and state.idle)
+            past.count(record, state.epoch, idle=pauses and state.idle)
             yield record
 
     try:
@@ -159,7 +170,7 @@ def positions(workflow: Workflow[Any], stream: Stream) -> list[Position]:
     due = 0
     cause = DeliveryId(0)
 
-    def look(state: RunState, n: int, record: Record) -> None:
+    def look(state: RunState, n: int, record: AnyRecord) -> None:
         nonlocal members, due, cause
         if due and isinstance(record, records.Emitted) and record.cause == cause:
             members.append(cast("Event", record.event))
@@ -238,7 +249,10 @@ def _written(stream: Stream, until: float) -> dict[str, Any] | None:
         "run_id": stream.name,
         "until": until,
         "entries": [
-            [one.kind, one.version, one.at, base64.b64encode(one.body).decode()]
+            [
+                *(one.kind, one.version, one.at, base64.b64encode(one.body).decode()),
+                *(() if one.key is None else (one.key,)),
+            ]
             for one in stream.entries[:count]
         ],
         "children": {name: child for name, child in inside.items() if child is not None},
@@ -265,8 +279,8 @@ def restored(workflow: Workflow[Any], data: Mapping[str, Any]) -> Snapshot:
     try:
         name = RunId(found["run_id"])
         entries = [
-            Entry(name, n, kind, version, at, None, base64.b64decode(body))
-            for n, (kind, version, at, body) in enumerate(found["entries"], 1)
+            Entry(name, n, kind, version, at, key, base64.b64decode(body))
+            for n, (kind, version, at, body, key) in enumerate(found["entries"], 1)
         ]
         snapshot = folded(workflow, name, entries, until=found["until"])
     except (PlaitError, ValueError) as error:

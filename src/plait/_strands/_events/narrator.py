@@ -8,7 +8,7 @@ from typing import cast
 
 from plait._ids import DeliveryId
 from plait._kernel import records
-from plait._kernel.records import Record
+from plait._kernel.records import AnyRecord
 from plait._kernel.state import RunState
 from plait._show import show
 
@@ -20,7 +20,7 @@ class Narrator:
         self._state = state
         self._who: dict[DeliveryId, str] = {}
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: AnyRecord) -> None:
         """Print the line of a record, if it has one."""
         match record:
             case records.Started():

@@ -24,6 +24,7 @@ from .places import (
     is_method,
     place,
 )
+from .reading_code import may_make_calls
 from .signature import Signature, read
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class StepSpec:
     skip_graph_checks: frozenset[str] = frozenset()
     catches: Catch | None = None
     _signature: Signature | None = None
+    _durable: bool | None = None
 
     def signature(self, names: Mapping[str, Any] | None = None) -> Signature:
         """Read the signature, once.
@@ -81,6 +83,14 @@ class StepSpec:
             self._signature = signature
             self.names = {}
         return self._signature
+
+    @property
+    def durable(self) -> bool:
+        """May its body make durable calls? Known once the signature has been read."""
+        if self._durable is None:
+            contexts = (p.name for p in self.signature().parameters if p.role == "context")
+            self._durable = any(may_make_calls(self.func, name) for name in contexts)
+        return self._durable
 
 
 @overload

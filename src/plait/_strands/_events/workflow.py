@@ -364,7 +364,7 @@ class Workflow(Generic[R_co]):
             event = self._start_event(graph.start, start_event, start_fields)
         return self._make_run(compiled, ctx, event, run_id, resumes=False)
 
-    def resume(self, run_id: str) -> Run[R_co]:
+    def resume(self, run_id: str, *, accept_changes: bool = False) -> Run[R_co]:
         """Make a run that goes on where one of this name was left, in this process or another.
 
         It is started like any other run. A body that had ended does not run again; one that was
@@ -373,6 +373,8 @@ class Workflow(Generic[R_co]):
 
         Args:
             run_id: The name of a run that the workflow's journal has.
+            accept_changes: Take what durable calls have come to as it is, though the code has changed:
+                after a `DeterminismError`.
 
         Raises:
             WorkflowRuntimeError: The workflow has no journal, or the run id is not usable.
@@ -396,7 +398,9 @@ class Workflow(Generic[R_co]):
                 f"Workflow {self._short_name!r} has no journal, so there is nothing to resume.\n"
                 f'  right:  {type(self).__name__}(journal="runs.db").resume({run_id!r})'
             )
-        return self._make_run(compiled, None, StartEvent(), run_id, resumes=True)
+        return self._make_run(
+            compiled, None, StartEvent(), run_id, resumes=True, accept_changes=accept_changes
+        )
 
     def _make_run(
         self,
@@ -406,6 +410,7 @@ class Workflow(Generic[R_co]):
         run_id: str | None,
         *,
         resumes: bool,
+        accept_changes: bool = False,
     ) -> Run[R_co]:
         graph, plan = compiled
         attempt = current_attempt.get()
@@ -434,7 +439,14 @@ class Workflow(Generic[R_co]):
             make = partial(
                 JournaledShell,
                 archive=self._archive(
-                    journal, name, ctx, attempt, known=known, resumes=resumes, origin=fork
+                    journal,
+                    name,
+                    ctx,
+                    attempt,
+                    known=known,
+                    resumes=resumes,
+                    origin=fork,
+                    accept_changes=accept_changes,
                 ),
             )
         elif state is not None:
@@ -476,6 +488,7 @@ class Workflow(Generic[R_co]):
         known: bool,
         resumes: bool,
         origin: Mapping[str, Any] | None,
+        accept_changes: bool,
     ) -> Archive:
         from .archive import RunArchive  # noqa: PLC0415 - the codec, for programs that need it
 
@@ -490,6 +503,7 @@ class Workflow(Generic[R_co]):
             known=known,
             resumes=resumes,
             origin=origin,
+            accept_changes=accept_changes,
         )
 
     def _values(self, serializer: BaseSerializer | None = None) -> Values:

@@ -4,6 +4,7 @@ The run is suspended: each body that began has left through its `finally`, nothi
 error is that of the file and names it, and the next start goes on with what is on record.
 """
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -402,8 +403,12 @@ async def test_one_run_that_cannot_be_read(path, how):
     assert error.faults
     assert outcomes["good"] == 1
     assert flows["bad"].log == []
-    assert await records(path) == spoilt
-    assert await statuses(path) == {"bad": "running", "good": "completed"}
+    *others, held = await records(path)
+    assert (others, held.kind, held.n) == (spoilt, "run.held", 6)
+    assert error.faults[0] in json.loads(held.body)["why"]["unreadable"]["fault"]
+    assert await statuses(path) == {"bad": "held", "good": "completed"}
+    assert str(await outcome_of(flows["bad"].resume("bad"))) == str(error)
+    assert await records(path) == [*spoilt, held]  # that is what it says already
     checkpointer = WorkflowCheckpointer(flows["bad"])
     await checkpointer.load()
     assert [*checkpointer.checkpoints] == ["good"]
@@ -412,6 +417,24 @@ async def test_one_run_that_cannot_be_read(path, how):
     mended = Two(path)
     assert await mended.resume("bad") == 1
     assert mended.log == ["second", "second left"]
+
+
+@in_real_time
+async def test_a_run_that_was_held_goes_on_once_it_can_be_read(path):
+    """The version of plait that knows the record reads what stands before and after it."""
+    flow = Two(path, Moment(), Moment(), waits="second")
+    await live_until(flow.reached, flow.run(run_id="bad"))
+    _execute(path, SPOILT["version"])
+    for _ in range(2):
+        assert type(await outcome_of(Two(path).resume("bad"))) is UnreadableEntryError
+    assert await statuses(path) == {"bad": "held"}
+    _execute(path, f"UPDATE record SET version = 1 {where(3)}")
+    mended = Two(path)
+    assert await mended.resume("bad") == 1
+    assert mended.log == ["second", "second left"]
+    assert [one.kind for one in await records(path)].count("run.held") == 1
+    assert await statuses(path) == {"bad": "completed"}
+    assert await SqliteJournal(path).verify() == []
 
 
 async def records(path):

@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from plait._annotations import NOT_GIVEN
 from plait._errors import ContextSerdeError
-from plait._journal.closed_set import short_name
-from plait._journal.codec import to_bytes
-from plait._journal.known_classes import known_classes
-from plait._journal.leaves import LARGEST, SMALLEST
-from plait._journal.objects import Write
-from plait._journal.refused import Refused
-from plait._journal.values import Values
+
+from .canonical import to_bytes
+from .closed_set import short_name
+from .known_classes import known_classes
+from .leaves import LARGEST, SMALLEST
+from .objects import Write
+from .refused import Refused
+from .values import Values
 
 #: The largest value, in bytes of JSON.
 MAX_VALUE: Final = 16 * 2**20

@@ -42,7 +42,6 @@ class RunsSteps(Protocol):
         *args: *Ts,
         output_type: type[T] | None = None,
         retry: int | RetryPolicy | None = None,
-        rollback: Callable[[T], object] | None = None,
     ) -> T: ...
     @overload
     async def run(
@@ -52,7 +51,6 @@ class RunsSteps(Protocol):
         *args: *Ts,
         output_type: type[T] | None = None,
         retry: int | RetryPolicy | None = None,
-        rollback: Callable[[T], object] | None = None,
     ) -> T: ...
 
 

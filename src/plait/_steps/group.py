@@ -17,12 +17,10 @@ from plait._show import show
 
 from . import arguments
 from .branches import ON_ERROR, Failed, Ok, OnError, Winner
-from .checks import check_word
-from .event import SHOWN
-from .parts import RunParts
+from .checks import SHOWN, check_word
+from .parts import Parts
 from .returned import name_of_handler
-from .signatures import RunsBranches
-from .step import Step
+from .signatures import RunsBranches, RunsSteps
 
 if TYPE_CHECKING:
     from plait._engine.native import Limiter
@@ -46,7 +44,7 @@ class Group(RunsBranches):
         ```
     """
 
-    def __init__(self, parts: RunParts, step: Step) -> None:
+    def __init__(self, parts: Parts, step: RunsSteps) -> None:
         self._parts = parts
         self._step = step
 

@@ -22,10 +22,11 @@ from plait._errors import (
     StepError,
     StepOutputError,
 )
-from plait._journal.closed_set import full_name
-from plait._journal.codec import to_bytes
-from plait._journal.exceptions import clean, text_of
-from plait._journal.values import Values
+
+from .canonical import to_bytes
+from .closed_set import full_name
+from .exceptions import clean, text_of
+from .values import Values
 
 #: Which class the error of a call has.
 How: TypeAlias = Literal["failed", "final", "nested", "output", "timeout"]

@@ -13,7 +13,7 @@ import attrs
 from plait._naming import publish
 from plait._show import show
 
-from .event import SHOWN
+from .checks import SHOWN
 
 T_co = TypeVar("T_co", covariant=True)
 

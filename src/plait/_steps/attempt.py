@@ -7,8 +7,7 @@ awaited in the task if it is awaitable: so `lambda: update_user(7)` is a handler
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plait._engine import native
@@ -18,7 +17,6 @@ from plait._errors import NonRetriableError
 from plait._naming import publish
 
 from .checks import is_async
-from .middleware import Middleware, around_step
 from .returned import name_of_handler
 
 if TYPE_CHECKING:
@@ -55,7 +53,6 @@ async def attempt(
     handler: Callable[..., Any],
     args: Sequence[object],
     limiter: Limiter,
-    middleware: Sequence[Middleware],
 ) -> object:
     """Run a handler, with what is around it. A checkpoint if the handler is, or if it is plain.
 
@@ -65,17 +62,11 @@ async def attempt(
         handler: The user's.
         args: What it is called with.
         limiter: Bounds the threads of plain handlers.
-        middleware: Around it; the first is outermost.
 
     Raises:
         NonRetriableError: The handler cannot be called with these arguments.
-        BaseException: What the handler raises, or the middleware.
+        BaseException: What the handler raises.
     """
-    run: Callable[[], Awaitable[Any]] = partial(_run, handler, args, limiter)
-    return await (around_step(middleware, current_step(), run) if middleware else run())
-
-
-async def _run(handler: Callable[..., Any], args: Sequence[object], limiter: Limiter) -> object:
     if is_async(handler):
         return await _called(handler, args)
     (value,) = await in_thread(
