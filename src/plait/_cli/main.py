@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TextIO
 
 from plait._errors import JournalError, MissingExtra, UnknownRunError, WorkflowValidationError
 from plait._version import VERSION
 
 from .exits import FAILED, INTERRUPTED, USAGE, WELL, UsageError
-from .messages import tell
+from .messages import say, tell
 
 #: What `plait --help` prints. A test compares it with what the options say.
 HELP: Final = "help.txt"
@@ -38,9 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _answered(given)
         if code is None:
-            from .app import command
-
-            code = command(given)
+            code = _command()(given)
         sys.stdout.flush()
     except BrokenPipeError:
         _close_quietly()
@@ -76,6 +74,17 @@ def _answered(arguments: Sequence[str]) -> int | None:
     return WELL
 
 
+def _command() -> Callable[[Sequence[str]], int]:
+    try:
+        from .app import command
+    except ModuleNotFoundError as error:
+        if error.name != "cyclopts":
+            raise
+        text = "the command needs cyclopts. Type: pip install 'plait[cli]'"
+        raise MissingExtra(text) from error
+    return command
+
+
 def _help() -> str:
     place = os.path.join(os.path.dirname(__file__), HELP)  # noqa: PTH118, PTH120 - pathlib costs 5 ms
     with open(place, encoding="utf-8") as file:  # noqa: PTH123
@@ -94,7 +103,8 @@ def _failed(error: Exception, *, verbose: bool) -> int:
     from plait._strands._flows.problems import FlowConfigError
 
     if isinstance(error, FlowConfigError):
-        sys.stderr.write(f"{error}\n")
+        for problem in error.problems:
+            say(problem)
         return USAGE
     if verbose:
         traceback.print_exception(error)

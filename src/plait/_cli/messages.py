@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from .printable import printable
+
+if TYPE_CHECKING:
+    from plait._strands._flows.problems import Problem
 
 
 def tell(text: str) -> None:
@@ -12,6 +16,12 @@ def tell(text: str) -> None:
     first, *more = text.split("\n")
     lines = [f"plait: {printable(first)}", *map(printable, more)]
     sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()
+
+
+def say(problem: Problem) -> None:
+    """Write a problem of a file, or a warning, in one line that begins with its place."""
+    sys.stderr.write(f"{printable(str(problem))}\n")
     sys.stderr.flush()
 
 

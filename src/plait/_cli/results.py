@@ -6,12 +6,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO, cast
 
 import attrs
 
-from .messages import warn
+from .exits import FAILED
+from .messages import tell, warn
 from .output_file import OutputFile
 from .printable import cut, printable
 
@@ -33,6 +34,25 @@ class Wanted:
     file: OutputFile | None = None
     stdout: TextIO = attrs.field(factory=lambda: sys.stdout)
     python: bool = False
+
+
+def delivered(code: int, show: Callable[[], object], wanted: Wanted) -> int:
+    """Show results, and say how the command ends with that.
+
+    Args:
+        code: How it would end.
+        show: Writes them.
+        wanted: Where.
+    """
+    try:
+        show()
+        wanted.stdout.flush()
+    except BrokenPipeError:
+        raise  # nobody reads them any more
+    except OSError as error:
+        tell(f"cannot write the results: {error.strerror or error}")
+        return code or FAILED
+    return code
 
 
 def show_flows(flows: Mapping[str, Mapping[str, object]], wanted: Wanted) -> None:

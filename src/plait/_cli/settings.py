@@ -11,6 +11,7 @@ from .printable import printable
 
 if TYPE_CHECKING:
     from plait._event import StartEvent
+    from plait._strands._flows.check import CheckedFlow
 
 #: The types that a text is read as, by the words for them in a flow file.
 WORDS: Final[Mapping[object, str]] = {
@@ -38,6 +39,23 @@ def pairs(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {printable(name)} is given twice")
         found[name] = text
     return found
+
+
+def flow_params(
+    flow: CheckedFlow, settings: Sequence[str], *, partly: bool = False
+) -> dict[str, object]:
+    """Read the params of a flow, as it declares them.
+
+    Args:
+        flow: The flow.
+        settings: What was typed.
+        partly: Some may be missing: those of an earlier run hold.
+
+    Raises:
+        UsageError: Something typed is no setting.
+        FlowConfigError: With all that is wrong with the params.
+    """
+    raise NotImplementedError
 
 
 def start_fields(kind: type[StartEvent], settings: Sequence[str]) -> dict[str, Any]:

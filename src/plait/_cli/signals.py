@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -23,19 +24,19 @@ class Interruption:
     def __bool__(self) -> bool:
         return self.count > 0
 
-    def grace(self) -> float | None:
-        """The seconds that are left for a graceful end: `None` for whatever each source says."""
-        return 0.0 if self.count > 1 else None
+    def grace(self) -> float:
+        """The seconds that are left for a graceful end, at most: none after a second signal."""
+        return 0.0 if self.count > 1 else math.inf
 
 
 @contextmanager
-def heeding(first: Callable[[], object]) -> Generator[Interruption]:
+def heeding(first: Callable[[], object], heard: Interruption) -> Generator[None]:
     """Call `first` in the event loop when the first signal comes, and count them all.
 
     Args:
         first: Cancels what is running.
+        heard: Counts them.
     """
-    heard = Interruption()
     soon = trio.lowlevel.current_trio_token().run_sync_soon
 
     def hear() -> None:
@@ -48,7 +49,7 @@ def heeding(first: Callable[[], object]) -> Generator[Interruption]:
 
     before = {number: signal.signal(number, handle) for number in HEEDED}
     try:
-        yield heard
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

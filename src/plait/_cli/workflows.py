@@ -18,13 +18,14 @@ from plait._kernel.records import Record
 
 from .exits import FAILED, INTERRUPTED, TIMED_OUT, WELL, UsageError
 from .journals import SHORT, chosen, journal_at, journal_path, opened, runs_in
+from .logs import logged
 from .messages import tell
 from .news import News, Word, counted, several, took
 from .printable import printable
 from .progress import Progress, progress
-from .results import show_value
+from .results import delivered, show_value
 from .settings import start_fields
-from .signals import heeding
+from .signals import Interruption, heeding
 
 if TYPE_CHECKING:
     from plait._strands._events.run import Run
@@ -58,7 +59,8 @@ async def run_workflow(target: Named, options: Options) -> int:
     run.observe(watch)
     steps = several(len(workflow._compile()[1].steps), "step")
     view.head(f"plait: run {run.run_id[:SHORT]} of {printable(target.name)}: {steps}")
-    with heeding(run.cancel) as heard:
+    heard = Interruption()
+    with logged(view, verbose=options.verbose), heeding(run.cancel, heard):
         began = time.monotonic()
         async with view.shown():
             error, result = await _outcome(run)
@@ -68,10 +70,9 @@ async def run_workflow(target: Named, options: Options) -> int:
         code = INTERRUPTED if heard else TIMED_OUT if watch.timed_out else FAILED if error else WELL
         view.note(f"plait: {_state(code)} in {took(seconds)}: {counted(watch.ends)}")
         if error is None:
-            show_value(result, options.wanted)
-        else:
-            _explain(error, watch, options)
-    return code
+            return delivered(code, lambda: show_value(result, options.wanted), options.wanted)
+        _explain(error, watch, options)
+        return code
 
 
 def _refuse(options: Options) -> None:
