@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NewType
 
 RunId = NewType("RunId", str)
@@ -12,3 +13,10 @@ DeliveryId = NewType("DeliveryId", int)
 
 OUTSIDE: Final = DeliveryId(0)
 """The cause of what no delivery caused: the start event, and what other code sends."""
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_run_id(name: object) -> bool:
+    """Say whether a run may have this name."""
+    return isinstance(name, str) and _RUN_ID.fullmatch(name) is not None

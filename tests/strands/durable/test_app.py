@@ -477,6 +477,8 @@ def test_arguments():
         App("shop", journal=3)
     with pytest.raises(ConfigError, match="middleware"):
         App("shop", middleware=[3])
+    with pytest.raises(ConfigError, match=r"write middleware=\[...\]"):
+        App("shop", middleware=3)
     assert isinstance(App("shop").journal, MemoryJournal)
     assert isinstance(App("shop", journal="shop.db").journal, SqliteJournal)
     assert repr(App("shop")) == "<App 'shop': 0 functions>"
@@ -576,3 +578,11 @@ async def test_which_runs_there_are_and_what_has_happened(home):
     async with app.serve() as worker:
         await worker.drain()
         assert {run.status for run in await app.runs()} == {"completed"}
+
+
+@pytest.mark.parametrize(
+    "given", [[], 3, MemoryJournal, object()], ids=["list", "int", "class", "object"]
+)
+def test_what_is_no_journal_is_refused(given):
+    with pytest.raises(ConfigError, match="journal must be a journal or the path of a file"):
+        App("shop", journal=given)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from os import PathLike
-from typing import Final
+from typing import cast
 
 from plait._abc import Journal
 from plait._errors import ConfigError
+from plait._ids import is_run_id
+from plait._journal import given as journals
 from plait._journal.memory import MemoryJournal
-from plait._journal.sqlite import SqliteJournal
 from plait._show import show
 
 from .event import SHOWN
 from .middleware import Middleware
 from .terms import Terms
-
-RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_app_id(app_id: object) -> None:
@@ -38,7 +36,7 @@ def check_run_id(run_id: object) -> None:
     Raises:
         ValueError: It is wrong; the text says what to write.
     """
-    if not isinstance(run_id, str) or RUN_ID.fullmatch(run_id) is None:
+    if not is_run_id(run_id):
         raise ValueError(
             f"run_id must be 1 to 64 of A-Z, a-z, 0-9, _ and -, not {show(run_id, SHOWN)}"
         )
@@ -50,6 +48,11 @@ def check_middleware(middleware: Sequence[object]) -> tuple[Middleware, ...]:
     Raises:
         ConfigError: It is wrong; the text says what to write.
     """
+    if not isinstance(cast("object", middleware), Sequence):
+        raise ConfigError(
+            f"middleware must be a list of Middleware objects, not {show(middleware, SHOWN)}: "
+            "write middleware=[...]"
+        )
     found = tuple(one for one in middleware if isinstance(one, Middleware))
     if len(found) < len(middleware):
         wrong = (one for one in middleware if not isinstance(one, Middleware))
@@ -80,10 +83,6 @@ def journal_of(given: Journal | str | PathLike[str] | None) -> Journal:
     """
     if given is None:
         return MemoryJournal()
-    if isinstance(given, str | PathLike):
-        return SqliteJournal(given)
-    if not callable(getattr(given, "append", None)):
-        raise ConfigError(
-            f"journal must be a journal or the path of a file, not {show(given, SHOWN)}"
-        )
-    return given
+    if isinstance(given, str | PathLike) or journals.is_journal(given):
+        return journals.journal_of(given)
+    raise ConfigError(f"journal must be a journal or the path of a file, not {show(given, SHOWN)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from itertools import count
-from os import PathLike, fspath
 from typing import Final
 
 from plait._abc import Journal
@@ -15,23 +14,6 @@ from plait._kernel.state import Delivery, RunState
 
 #: The names of child runs are made in it: the same delivery makes the same names, wherever it runs.
 CHILDREN: Final = uuid.UUID("6c7a3ad8-6f0e-5d3c-9a0b-6f0f5c1c2f11")
-
-
-def journal_of(given: Journal | str | PathLike[str] | None) -> Journal | None:
-    """Take a journal, or the path of a file for one."""
-    if isinstance(given, str | PathLike):
-        from plait._journal.sqlite import SqliteJournal  # noqa: PLC0415 - few programs need SQLite
-
-        return SqliteJournal(fspath(given))
-    return given
-
-
-def is_journal(given: object) -> bool:
-    """Say whether it can be asked what a journal is asked: users' journals derive from nothing."""
-    asked = ("open", "aclose", "append", "read", "streams")
-    return not isinstance(given, type) and all(
-        callable(getattr(given, name, None)) for name in asked
-    )
 
 
 def journal_around(attempt: Attempt | None) -> Journal | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, cast
 from weakref import WeakValueDictionary
 
 from typing_extensions import TypeVar
@@ -28,7 +27,8 @@ from plait._errors import (
     WorkflowValidationError,
 )
 from plait._event import Event, StartEvent, StopEvent
-from plait._ids import RunId
+from plait._ids import RunId, is_run_id
+from plait._journal.given import is_journal, journal_of
 from plait._journal.known_classes import known_classes
 from plait._kernel.plan import Plan
 from plait._naming import publish
@@ -40,7 +40,7 @@ from .compile import make_plan, work_of
 from .context import Context
 from .graph import Graph, read_steps
 from .inheritance import own_steps, steps_of
-from .journals import child_id, is_journal, journal_around, journal_of
+from .journals import child_id, journal_around
 from .narrator import Narrator
 from .origin import document, restore_child
 from .places import caller_place, class_place, fault_maker
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from plait._journal.values import Values
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
-
-RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Workflow(Generic[R_co]):
@@ -159,7 +157,7 @@ class Workflow(Generic[R_co]):
             )
         self._name = workflow_name
         self._serializer = serializer
-        self._journal = journal_of(journal)
+        self._journal = None if journal is None else journal_of(journal)
         self._verbose = verbose
         self._resources = (resource_manager or ResourceManager())._scope
         self._stream_buffer = stream_buffer
@@ -545,7 +543,7 @@ class Workflow(Generic[R_co]):
     def _new_id(self, run_id: str | None) -> RunId:
         if run_id is None:
             return RunId(str(uuid.uuid4()))
-        if not RUN_ID.fullmatch(run_id if isinstance(cast("object", run_id), str) else ""):
+        if not is_run_id(run_id):
             raise WorkflowRuntimeError(f"run_id must match [A-Za-z0-9_-]{{1,64}}, not {run_id!r}")
         known = self._runs.get(run_id)
         if known is not None and known.conclusion is None:
