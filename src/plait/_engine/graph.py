@@ -47,6 +47,8 @@ class GraphShell(Shell):
         super().__init__(*args, **options)
         #: Whose body runs, or is about to.
         self._bodies: Final[dict[DeliveryId, Worker]] = {}
+        #: Makes the failure of a body that its step's timeout has ended, after so many seconds.
+        self.late: Callable[[Attempt, float], Exception] = _late
         #: Who has a slot, while there is no nursery yet.
         self._early: list[DeliveryId] = []
 
@@ -137,9 +139,7 @@ class GraphShell(Shell):
             )
             failure.__cause__ = error
         elif worker.ended and not (worker.unwanted or self.winding_up):
-            late = StepTimeoutError(
-                f"Step {attempt.delivery.step!r} timed out after {work.timeout} seconds."
-            )
+            late = self.late(attempt, work.timeout or 0.0)
             late.__cause__ = failure or error
             failure = late
         if failure is None:
@@ -162,12 +162,25 @@ class GraphShell(Shell):
         super()._settle()
 
 
+def _late(attempt: Attempt, seconds: float) -> Exception:
+    return StepTimeoutError(f"Step {attempt.delivery.step!r} timed out after {seconds} seconds.")
+
+
 class JournaledGraphShell(GraphShell, JournaledShell):
     """One run that is kept in a journal, from the inside.
 
     Unlike the run of a workflow it ends with its owner: what goes on later is another run, which takes
     over what this one has finished.
     """
+
+    async def _check_target(self) -> None:
+        """It has a name of its own."""
+        await self.native.checkpoint_if_cancelled()
+
+    async def _take_up(self) -> None:
+        """Read what it takes over from another run, and begin."""
+        self._start_event = await self.archive.before(self)
+        self._open_it()
 
     def _suspends(self, stimulus: Stimulus) -> bool:  # noqa: ARG002 - as its base asks for
         return False
