@@ -5,9 +5,6 @@ leader of a session and of a process group. When it has exited, what it left beh
 ended: TERM to the group, the grace, KILL, and a wait until all are gone. A cancellation does the same,
 under a shield. A process that is a zombie counts as gone: its parent has to reap it, and that may not
 be plait.
-
-Waiting for a pipe is all that is asked of the two libraries; nothing else of plait has a need of it,
-so it is taken from them here.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from .native import Backend, TrioBackend
+from .native import Backend
 from .process_groups import FIRST_LOOK, LAST_LOOK, PATIENCE, awaited, group_lives, signal_group
 
 log = logging.getLogger("plait")
@@ -129,7 +126,6 @@ class _Child:
         on_stderr: Callable[[str], object] | None,
     ) -> None:
         self._backend = backend
-        self._waits = _waits(isinstance(backend, TrioBackend))
         self._clock = backend.clock()
         self._grace = grace
         self._pipes = _Pipes(feeds=stdin is not None)
@@ -157,7 +153,7 @@ class _Child:
         pipe = self._pipes.stdin
         assert pipe is not None
         while self._stdin:
-            await self._waits.writable(pipe)
+            await self._backend.wait_writable(pipe)
             try:
                 self._stdin = self._stdin[os.write(pipe, self._stdin[:CHUNK]) :]
             except BlockingIOError:
@@ -168,7 +164,7 @@ class _Child:
 
     async def _read(self, sink: _Sink) -> None:
         while not sink.ended:
-            await self._waits.readable(sink.pipe)
+            await self._backend.wait_readable(sink.pipe)
             self._take(sink)
 
     def _take(self, sink: _Sink) -> bool:
@@ -182,7 +178,7 @@ class _Child:
     async def exited(self) -> None:
         """Wait until the leader has exited. A checkpoint."""
         if self._pidfd is not None:
-            await self._waits.readable(self._pidfd)
+            await self._backend.wait_readable(self._pidfd)
         await self._look_until(lambda: self._process.poll() is not None, lambda: math.inf)
 
     async def end_group(self) -> None:
@@ -356,26 +352,6 @@ class _Pipes:
         self._close_childs()
         while self._mine:
             os.close(self._mine.pop())
-
-
-# ---------------------------------------------------------------- waiting for descriptors
-
-
-@attrs.frozen
-class _Waits:
-    readable: Callable[[int], Awaitable[None]]
-    writable: Callable[[int], Awaitable[None]]
-
-
-@functools.cache
-def _waits(trio_runs: bool) -> _Waits:  # noqa: FBT001 - a cached choice
-    if trio_runs:
-        import trio  # noqa: PLC0415 - only the library that is running
-
-        return _Waits(trio.lowlevel.wait_readable, trio.lowlevel.wait_writable)
-    import anyio  # noqa: PLC0415 - the same
-
-    return _Waits(anyio.wait_readable, anyio.wait_writable)
 
 
 def _open_pidfd(pid: int) -> int | None:
