@@ -1,8 +1,8 @@
 """Flow files: load, check and run YAML of REST, process and environment steps."""
 
-from plait._strands._flows.check import CheckedFlow as CheckedFlow
-from plait._strands._flows.check import CheckedStep as CheckedStep
-from plait._strands._flows.check import Need as Need
+from plait._strands._flows.checked import CheckedFlow as CheckedFlow
+from plait._strands._flows.checked import CheckedStep as CheckedStep
+from plait._strands._flows.checked import Need as Need
 from plait._strands._flows.flow import Flow as Flow
 from plait._strands._flows.flow import load as load
 from plait._strands._flows.news import StepNews as StepNews

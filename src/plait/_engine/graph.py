@@ -13,9 +13,10 @@ Rule 3: who has been given a slot and never began, since the run was decided fir
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from plait._errors import StepTimeoutError, WorkflowRuntimeError
+from plait._event import Event
 from plait._ids import DeliveryId, RunId
 from plait._kernel.graph.advance import advance
 from plait._kernel.graph.effects import Launch
@@ -27,7 +28,7 @@ from plait._kernel.stimuli import Raised, Returned, Stimulus, Unwound
 
 from .attempt import Attempt, current_attempt
 from .failure import split
-from .journaled import JournaledShell
+from .journaled import Archive, JournaledShell
 from .shell import Shell
 from .worker import Worker
 
@@ -166,12 +167,22 @@ def _late(attempt: Attempt, seconds: float) -> Exception:
     return StepTimeoutError(f"Step {attempt.delivery.step!r} timed out after {seconds} seconds.")
 
 
+class GraphArchive(Archive, Protocol):
+    """Where such a run is kept."""
+
+    async def before(self, shell: JournaledGraphShell, /) -> Event:
+        """Read what the run takes over from another one, and give its start event."""
+        ...
+
+
 class JournaledGraphShell(GraphShell, JournaledShell):
     """One run that is kept in a journal, from the inside.
 
     Unlike the run of a workflow it ends with its owner: what goes on later is another run, which takes
     over what this one has finished.
     """
+
+    archive: GraphArchive
 
     async def _check_target(self) -> None:
         """It has a name of its own."""

@@ -11,7 +11,7 @@ from .result import StepError
 from .templates import TemplateError
 
 if TYPE_CHECKING:
-    from .check import CheckedStep
+    from .checked import CheckedStep
     from .resume import Past
     from .stepping import Stepping
 
@@ -39,11 +39,8 @@ class Admission:
 
     def _admit(self, step: CheckedStep) -> Verdict:
         stepping = self._stepping
-        if step.when is False:
+        if not self._is_wanted(step):
             return Leave()
-        if step.when is not None and step.when is not True:
-            if not step.when.evaluate(stepping.names_of(step)):
-                return Leave()
         items = None
         if step.items is not None or step.axes is not None:
             items = items_of(step, stepping.names_of(step))
@@ -53,3 +50,8 @@ class Admission:
         if self._past is None:
             return ONCE if items is None else Go(count)
         return Go(count, self._past.reused(step, count))
+
+    def _is_wanted(self, step: CheckedStep) -> bool:
+        if step.when is None or isinstance(step.when, bool):
+            return step.when is not False
+        return step.when.evaluate(self._stepping.names_of(step))

@@ -16,7 +16,7 @@ from .names import Outputs
 from .result import StepError
 
 if TYPE_CHECKING:
-    from .check import CheckedFlow, CheckedStep
+    from .checked import CheckedFlow, CheckedStep
 
 
 class Book:

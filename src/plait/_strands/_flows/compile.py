@@ -12,7 +12,7 @@ from .policy import word_of
 from .retrying import FlowRetry
 
 if TYPE_CHECKING:
-    from .check import CheckedFlow, CheckedStep
+    from .checked import CheckedFlow, CheckedStep
 
 #: Items that run at once, if the file does not say: as many as the run has workers.
 ANY: Final = 1_000_000

@@ -16,7 +16,8 @@ from plait._kernel.plan import Plan
 from plait._naming import publish
 from plait._show import show
 
-from .check import CheckedFlow, check
+from .check import check
+from .checked import CheckedFlow
 from .compile import make_plan
 from .making import Making, Wishes
 from .news import StepNews

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, cast
 
-
 from .templates import TemplateError
 
 if TYPE_CHECKING:
-    from .check import CheckedStep
+    from .checked import CheckedStep
     from .names import Names
 
 MOST: Final = 100_000

@@ -151,16 +151,14 @@ class FlowArchive:
         #: Reads that.
         self.before = before
 
-    def forks(self, shell: JournaledShell) -> bool:  # noqa: ARG002 - it begins with its start event
+    def forks(self, shell: JournaledShell) -> bool:
         """Begin with nothing."""
+        del shell
         return False
 
-    def forked(
-        self,
-        shell: JournaledShell,
-        entries: Sequence[Entry],  # noqa: ARG002 - as above
-    ) -> Sequence[Entry]:
+    def forked(self, shell: JournaledShell, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Begin with nothing."""
+        del shell
         return entries
 
     def check(self) -> None:

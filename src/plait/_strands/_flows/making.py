@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from plait._engine.shell import Shell
     from plait._kernel.plan import Plan, Word
 
-    from .check import CheckedFlow, CheckedStep
+    from .checked import CheckedFlow, CheckedStep
     from .result import StepError
     from .resume import Earlier
 
@@ -118,13 +118,13 @@ class Making:
         problems = Problems()
         old = {} if earlier is None else earlier.started.params
         values = read_params(
-            flow.document.params, {**old, **params}, place=flow.place, problems=problems
+            flow.document.params, {**old, **params}, place=flow.marked.place, problems=problems
         )
         secrets = read_secrets(
             flow.document.secrets,
             environ=os.environ,
-            folder=flow.folder,
-            place=flow.place,
+            folder=flow.marked.folder,
+            place=flow.marked.place,
             problems=problems,
         )
         problems.raise_if_any()
@@ -170,14 +170,15 @@ class Making:
     def _sources(self) -> dict[str, object]:
         """What templates see as `sources`: of an env source its values, of another its definition."""
         found: dict[str, object] = {}
-        for name, source in self._flow.document.sources.items():
-            if source.type == "env":
-                values = env.values(source.configuration, os.environ)
-                for variable, secret in env.secrets(source.configuration, values).items():
+        for name, source in self._flow.sources.items():
+            if source.provider is not None and source.provider.name == "env":
+                configuration = self._flow.document.sources[name].configuration
+                values = env.values(configuration, os.environ)
+                for variable, secret in env.secrets(configuration, values).items():
                     self._hide(f"sources.{name}.{variable}", secret)
                 found[name] = Variables(values)
             else:
-                found[name] = {"type": source.type, "configuration": source.configuration}
+                found[name] = source.definition
         return found
 
     def _warn_of(self, step: CheckedStep, text: str) -> None:
@@ -213,13 +214,18 @@ class Making:
         )
         if wishes.resume is None:
             self._admits(shell, None)
-        shell._ending = self._ending  # noqa: SLF001 - the strand's say in how it ends
-        shell.observers.append(self.reporter)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        shell._ending = self._ending
+        shell.observers.append(self.reporter)
         return shell
 
     def _works(self, shell: Shell) -> Mapping[str, Work]:
         del shell
-        return Works(lambda name: self.stepping.work(name))
+        return Works(self._work)
+
+    def _work(self, name: str) -> Work:
+        return self.stepping.work(
+            name
+        )  # of a run that resumes another there is none before that is read
 
     def _admits(self, shell: GraphShell, past: Past | None) -> None:
         shell.state.admit = Admission(self.stepping, past)

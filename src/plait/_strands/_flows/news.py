@@ -22,7 +22,7 @@ from .result import ItemResult, Reason, StepError, StepFailed, StepResult, StepS
 if TYPE_CHECKING:
     from plait._ids import DeliveryId
 
-    from .check import CheckedFlow
+    from .checked import CheckedFlow
 
 Word: TypeAlias = Literal[
     "started", "reused", "succeeded", "failed", "retrying", "skipped", "cancelled"

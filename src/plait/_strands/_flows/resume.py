@@ -16,11 +16,11 @@ from plait._errors import UnknownRunError
 
 from .kept import reader_of, steps_given
 from .redaction import UnknownSecret, reveal
+from .story import FlowStarted, StepDone
 
 if TYPE_CHECKING:
-    from .check import CheckedStep
+    from .checked import CheckedStep
     from .stepping import Stepping
-    from .story import FlowStarted, StepDone
 
 
 @attrs.define
@@ -35,7 +35,7 @@ class Earlier:
 
     run_id: str
     started: FlowStarted
-    done: dict[tuple[str, int], StepDone] = attrs.field(factory=dict[tuple[str, int], "StepDone"])
+    done: dict[tuple[str, int], StepDone] = attrs.field(factory=dict[tuple[str, int], StepDone])
 
 
 async def find_earlier(journal: Journal, name: str, target: str) -> Earlier:

@@ -59,10 +59,8 @@ def run_flow(
 
 
 def _refuse_loop(name: str, instead: str) -> None:
-    if native.is_running() is not None:
-        raise WorkflowRuntimeError(
-            f"{name}() starts its own event loop; here write: {instead}"
-        )
+    if native.is_running():
+        raise WorkflowRuntimeError(f"{name}() starts its own event loop; here write: {instead}")
 
 
 class LocalRunner:

@@ -29,7 +29,7 @@ from .story import StepDone
 from .templates import TemplateError
 
 if TYPE_CHECKING:
-    from .check import CheckedFlow, CheckedStep
+    from .checked import CheckedFlow, CheckedStep
     from .names import Names
     from .redaction import Redactor
     from .sources.pool import Pool
