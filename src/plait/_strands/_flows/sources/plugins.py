@@ -179,7 +179,7 @@ def _strict() -> cattrs.Converter:
         return [converter.structure(one, each) for one in cast("list[object]", value)]
 
     converter.register_structure_hook_func(
-        lambda kind: kind is list or get_origin(kind) is list, listed
+        lambda kind: list in (cast("Any", kind), get_origin(kind)), listed
     )
     return converter
 

@@ -248,6 +248,7 @@ class Provider(ABC):
 
 def misfit_result(error: Misfit | TemplateError) -> SourceResult:
     """Say that a rendered option is not what it should be. Another attempt would give the same."""
-    fits = not isinstance(error, Misfit)
-    message = str(error) if fits else expected(error.path, error.what, error.value)
+    if isinstance(error, TemplateError):
+        return SourceResult(ok=False, message=str(error), kind="template")
+    message = expected(error.path, error.what, error.value)
     return SourceResult(ok=False, message=message, kind="template")

@@ -398,13 +398,23 @@ def _proxy(text: str) -> httpcore2.Proxy:
     )
 
 
+def _bypasses(url: httpx2.URL, proxies: dict[str, str]) -> bool:
+    """Say whether `NO_PROXY` has this host: itself, or a domain that it is in."""
+    host, names = url.host.lower(), proxies.get("no", "").lower().split(",")
+    places = (host, f"{host}:{url.port or PORTS.get(url.scheme)}")
+    for name in filter(None, (one.strip().lstrip(".") for one in names)):
+        if name == "*" or any(place == name or place.endswith(f".{name}") for place in places):
+            return True
+    return False
+
+
 def _proxy_of(url: httpx2.URL) -> str | None:
     """Say which proxy the environment names for a URL."""
     if is_loopback(url.host):
         return None
     proxies = urllib.request.getproxies_environment()
     proxy = proxies.get(url.scheme)
-    if not proxy or urllib.request.proxy_bypass_environment(url.netloc.decode(), proxies):
+    if not proxy or _bypasses(url, proxies):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 
