@@ -20,7 +20,7 @@ from typing_extensions import TypeVar
 from plait._abc import Entry, Opening, Status
 from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
 from plait._kernel.fold import fold
-from plait._kernel.records import Cancelled, Closed, Record, RunStarted, Stopped
+from plait._kernel.records import Cancelled, Closed, Finished, Record, RunStarted, Stopped
 from plait._kernel.state import RunState
 
 from . import forms
@@ -255,7 +255,7 @@ def status_after(record: Record, state: RunState) -> Status | None:
     if state.failures:
         return "failed"
     match state.outcome:
-        case Stopped():
+        case Stopped() | Finished():
             return "completed"
         case Cancelled():
             return "cancelled"

@@ -12,6 +12,7 @@ from typing import Final
 from plait._ids import DeliveryId, RunId
 from plait._kernel import records
 from plait._kernel.collecting import Shape
+from plait._kernel.graph import records as graph
 from plait._kernel.records import Listed, Outcome
 from plait._kernel.streams import Branch, StreamId
 from plait._kernel.waits import Wait, WaitKey
@@ -50,6 +51,9 @@ KINDS: Final = (
     Kind("wait.recalled", 1, records.Recalled),
     Kind("wait.ended", 1, records.WaitEnded),
     Kind("wait.resumed", 1, records.Resumed),
+    Kind("step.readied", 1, graph.Readied),
+    Kind("step.reused", 1, graph.Reused),
+    Kind("step.skipped", 1, graph.Skipped),
 )
 
 UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
@@ -83,6 +87,7 @@ OUTCOME: Final = forms.choice(
     ),
     cancelled=(records.Cancelled, forms.fields(records.Cancelled, by_owner=forms.FLAG)),
     stalled=(records.Stalled, forms.fields(records.Stalled)),
+    finished=(records.Finished, forms.fields(records.Finished)),
 )
 LISTED: Final = forms.fields(Listed, stream=forms.NUMBER, size=forms.COUNT)
 
@@ -135,6 +140,7 @@ BY_ANNOTATION: Final[dict[object, Form]] = {
     Wait: WAIT,
     WaitKey: WAIT_KEY,
     Outcome: OUTCOME,
+    graph.Reason: forms.TEXT,
     tuple[str, ...]: forms.listing(forms.TEXT),
     tuple[WaitKey, ...]: forms.listing(WAIT_KEY),
     tuple[DeliveryId, ...]: forms.listing(forms.COUNT),

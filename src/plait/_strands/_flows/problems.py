@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias
 
@@ -23,14 +24,23 @@ AGGREGATES: Final = {
 }
 
 
+#: A key that needs no quotes in a path.
+_SIMPLE: Final = re.compile(r"[^\W\d][\w-]{0,59}")
+
+#: How long a word may be that something is meant by: to compare long ones takes long.
+_LONGEST_WORD: Final = 60
+
+
 def spell(path: Path) -> str:
-    """Write a path as text: `flow[0].input.url`."""
+    """Write a path as text, on one line: `flow[0].input.url`."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        else:
+        elif _SIMPLE.fullmatch(part):
             text += f".{part}" if text else part
+        else:
+            text += f"[{part[:60]!r}]"
     return text
 
 
@@ -81,7 +91,8 @@ class Problems:
     """Collects what is found in one pass."""
 
     def __init__(self) -> None:
-        self._found: list[Problem] = []
+        #: Each once, and found again at once.
+        self._found: dict[Problem, None] = {}
 
     def add(self, code: str, message: str, place: Place) -> None:
         """Note an error."""
@@ -92,8 +103,7 @@ class Problems:
         self._note(Problem(code, message, place, "warning"))
 
     def _note(self, problem: Problem) -> None:
-        if problem not in self._found:
-            self._found.append(problem)
+        self._found[problem] = None
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -156,7 +166,11 @@ def _text(problems: Sequence[Problem]) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Add what may have been meant: `; did you mean 'retry'?`, or nothing."""
-    near = difflib.get_close_matches(word, [*known], n=1, cutoff=0.6)
+    if len(word) > _LONGEST_WORD:
+        return ""
+    near = difflib.get_close_matches(
+        word, [one for one in known if len(one) <= _LONGEST_WORD], n=1, cutoff=0.6
+    )
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

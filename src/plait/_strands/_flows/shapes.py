@@ -42,6 +42,19 @@ def got(value: object) -> str:
             return type(value).__name__
 
 
+def kind(value: object) -> str:
+    """Name a value's type, and nothing of it."""
+    match value:
+        case None:
+            return "null"
+        case str():
+            return "text"
+        case list() | tuple() | dict():
+            return got(value)
+        case _:
+            return type(value).__name__
+
+
 def _number(value: float) -> str:
     try:
         return repr(value)
@@ -54,5 +67,5 @@ def _cut(text: str) -> str:
 
 
 def _hint(what: str, value: object) -> str:
-    wants_text = "text" in what.split(" or ")[0].split(", ")[0].split()[-1:]
-    return "; quote it to make it text" if wants_text and isinstance(value, int | float) else ""
+    wanted = what.startswith("text") and isinstance(value, int | float)
+    return "; quote it to make it text" if wanted else ""
