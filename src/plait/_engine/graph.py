@@ -13,9 +13,10 @@ Rule 3: who has been given a slot and never began, since the run was decided fir
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from plait._errors import StepTimeoutError, WorkflowRuntimeError
+from plait._event import Event
 from plait._ids import DeliveryId, RunId
 from plait._kernel.graph.advance import advance
 from plait._kernel.graph.effects import Launch
@@ -27,7 +28,7 @@ from plait._kernel.stimuli import Raised, Returned, Stimulus, Unwound
 
 from .attempt import Attempt, current_attempt
 from .failure import split
-from .journaled import JournaledShell
+from .journaled import Archive, JournaledShell
 from .shell import Shell
 from .worker import Worker
 
@@ -47,6 +48,8 @@ class GraphShell(Shell):
         super().__init__(*args, **options)
         #: Whose body runs, or is about to.
         self._bodies: Final[dict[DeliveryId, Worker]] = {}
+        #: Makes the failure of a body that its step's timeout has ended, after so many seconds.
+        self.late: Callable[[Attempt, float], Exception] = _late
         #: Who has a slot, while there is no nursery yet.
         self._early: list[DeliveryId] = []
 
@@ -137,9 +140,7 @@ class GraphShell(Shell):
             )
             failure.__cause__ = error
         elif worker.ended and not (worker.unwanted or self.winding_up):
-            late = StepTimeoutError(
-                f"Step {attempt.delivery.step!r} timed out after {work.timeout} seconds."
-            )
+            late = self.late(attempt, work.timeout or 0.0)
             late.__cause__ = failure or error
             failure = late
         if failure is None:
@@ -162,12 +163,35 @@ class GraphShell(Shell):
         super()._settle()
 
 
+def _late(attempt: Attempt, seconds: float) -> Exception:
+    return StepTimeoutError(f"Step {attempt.delivery.step!r} timed out after {seconds} seconds.")
+
+
+class GraphArchive(Archive, Protocol):
+    """Where such a run is kept."""
+
+    async def before(self, shell: JournaledGraphShell, /) -> Event:
+        """Read what the run takes over from another one, and give its start event."""
+        ...
+
+
 class JournaledGraphShell(GraphShell, JournaledShell):
     """One run that is kept in a journal, from the inside.
 
     Unlike the run of a workflow it ends with its owner: what goes on later is another run, which takes
     over what this one has finished.
     """
+
+    archive: GraphArchive
+
+    async def _check_target(self) -> None:
+        """It has a name of its own."""
+        await self.native.checkpoint_if_cancelled()
+
+    async def _take_up(self) -> None:
+        """Read what it takes over from another run, and begin."""
+        self._start_event = await self.archive.before(self)
+        self._open_it()
 
     def _suspends(self, stimulus: Stimulus) -> bool:  # noqa: ARG002 - as its base asks for
         return False

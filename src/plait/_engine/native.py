@@ -453,7 +453,7 @@ def current() -> Backend:
     Raises:
         RuntimeError: Neither Trio nor asyncio is running here.
     """
-    match _is_running():
+    match is_running():
         case "trio":
             return _trio()
         case "asyncio":
@@ -464,7 +464,7 @@ def current() -> Backend:
     raise RuntimeError(msg)
 
 
-def _is_running() -> Literal["trio", "asyncio"] | None:
+def is_running() -> Literal["trio", "asyncio"] | None:
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         return "trio"
@@ -481,7 +481,7 @@ def run(backend: str, fn: Callable[[], Awaitable[T]]) -> T:
         ValueError: There is no such backend.
         RuntimeError: An event loop is running here.
     """
-    if _is_running():
+    if is_running():
         msg = "plait.run() starts an event loop, and one is running here. Write await W().run()"
         raise RuntimeError(msg)
     if backend == "trio":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, Protocol
 
 import attrs
 
@@ -76,4 +76,87 @@ class Scope:
 
 
 #: Methods of mappings: a template may call them on `flows` and on a step's outputs.
-_METHODS: Final = frozenset({"items", "keys", "values", "get"})
+_METHODS: Final = frozenset({"get", "items", "keys", "values"})
+
+
+class Found(Protocol):
+    """What the syntax tree of a template tells."""
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """The names that it looks up."""
+        ...
+
+    @property
+    def free(self) -> frozenset[str]:
+        """Those that come from outside."""
+        ...
+
+    @property
+    def assigned(self) -> frozenset[str]:
+        """Those that it assigns to."""
+        ...
+
+
+def find(
+    template: Found, *, path: Path, place: Place, scope: Scope, problems: Problems
+) -> Iterator[Reference]:
+    """Find what a template refers to, and report what is not there.
+
+    Steps that are missing are not reported: whoever knows `depends_on` as well does that.
+    """
+    known = ALWAYS | scope.extra
+    for name in sorted(template.free - known):
+        names = ", ".join(sorted(known))
+        problems.add("reference", f"{name!r} is undefined; templates know: {names}", place)
+    for use in template.uses:
+        if use.root not in template.free or use.root not in known:
+            continue
+        if use.root == "flows":
+            # After `{% set flows = ... %}` the same word may mean either.
+            mixed = "flows" in template.assigned
+            yield _step(Use("flows") if mixed else use, path, place, scope, problems)
+        else:
+            yield _other(use, path, place, scope, problems)
+
+
+def _step(use: Use, path: Path, place: Place, scope: Scope, problems: Problems) -> Reference:
+    name, output, *_ = (*use.keys, None, None)
+    called = use.keys[-1] if use.called and use.keys[-1] in _METHODS else None
+    if len(use.keys) == 1 and called and called not in scope.outputs:
+        name = None  # a method of `flows` itself: `flows.items()`
+    if name is None:
+        if not scope.ordered:
+            text = "cannot tell which steps this template means; add depends_on"
+            problems.add("reference", text, place)
+        return Reference(
+            kind="flows", name="", output=None, path=path, place=place, text="flows", vague=True
+        )
+    declared = scope.outputs.get(name)
+    if len(use.keys) == 2 and called and called not in (declared or ()):
+        output = None  # a method of the outputs: `flows.a.items()`
+    if output is not None and declared is not None and output not in {*declared, "error"}:
+        names = ", ".join(declared) or "none"
+        text = f"step {name!r} has no output {output!r}; it declares: {names}"
+        problems.add("reference", text, place)
+    text = _spelled("flows", name, *(() if output is None else (output,)))
+    return Reference(kind="flows", name=name, output=output, path=path, place=place, text=text)
+
+
+def _other(use: Use, path: Path, place: Place, scope: Scope, problems: Problems) -> Reference:
+    name = use.keys[0] if use.keys else ""
+    if len(use.keys) == 1 and use.called and name in _METHODS:
+        name = ""
+    kinds = {"params": scope.params, "secrets": scope.secrets, "sources": scope.sources}
+    declared = kinds.get(use.root)
+    if name and declared is not None and name not in declared:
+        kind = use.root.removesuffix("s")
+        text = f"{kind} {name!r} is not declared{did_you_mean(name, declared)}"
+        problems.add("reference", text, place)
+    text = _spelled(use.root, *((name,) if name else ()))
+    return Reference(kind=use.root, name=name, output=None, path=path, place=place, text=text)
+
+
+def _spelled(root: str, *keys: str) -> str:
+    """Write a look-up as one would: `flows.a.o`, `flows['a-b'].o`."""
+    return root + "".join(f".{key}" if key.isidentifier() else f"[{key!r}]" for key in keys)
