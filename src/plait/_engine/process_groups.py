@@ -94,7 +94,8 @@ def become_subreaper() -> bool:
     import ctypes  # noqa: PLC0415 - 5 ms, for the command only
 
     pr_set_child_subreaper = 36
-    return ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0) == 0
+    refused: int = ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+    return refused == 0
 
 
 async def end_orphans(backend: Backend, grace: Callable[[], float]) -> None:

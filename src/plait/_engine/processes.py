@@ -19,8 +19,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -51,6 +51,18 @@ class OutputTooLargeError(Exception):
         self.ended: Ended = ended
 
 
+class OverdueError(Exception):
+    """A child did not end in time. Its group has been ended.
+
+    Attributes:
+        ended: What there was of the output.
+    """
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__()
+        self.ended: Ended = ended
+
+
 @attrs.frozen
 class Ended:
     """A child that has ended.
@@ -73,6 +85,7 @@ async def run_process(
     stdin: bytes | None = None,
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
+    deadline: float = math.inf,
     max_output: float = math.inf,
     grace: Callable[[], float] = lambda: 10.0,
     on_stderr: Callable[[str], object] | None = None,
@@ -87,6 +100,7 @@ async def run_process(
         stdin: What it reads; `None`: nothing, from `/dev/null`.
         cwd: Where it runs; `None`: where plait does.
         env: Its whole environment; `None`: plait's.
+        deadline: When it is ended at the latest, on the loop's clock.
         max_output: The bytes that it may write, on each of its two streams.
         grace: The seconds from TERM to KILL. Asked again and again, so that they can be shortened.
         on_stderr: Called with each line of stderr as it comes, without its end.
@@ -95,17 +109,22 @@ async def run_process(
         OSError: It could not be started.
         ValueError: It could not be started, since an argument or a variable cannot be handed over.
         OutputTooLargeError: It wrote more than `max_output`.
+        OverdueError: It did not end before the deadline.
     """
     await backend.checkpoint_if_cancelled()
     backend.protect(_Child.__init__)
     child = _Child(backend, argv, stdin, cwd, env, max_output, grace, on_stderr)
     try:
-        async with backend.open_nursery() as nursery:
-            for task in child.tasks():
-                nursery.start_soon(task)
-            await child.exited()
+        with backend.cancel_scope(deadline=deadline) as scope:
+            async with backend.open_nursery() as nursery:
+                for task in child.tasks():
+                    nursery.start_soon(task)
+                await child.exited()
+                await child.end_group()
+                nursery.cancel_scope.cancel()
+        if scope.cancelled_caught:
             await child.end_group()
-            nursery.cancel_scope.cancel()
+            raise OverdueError(child.ended())
         return child.ended()
     finally:
         await child.clean_up()
@@ -142,7 +161,7 @@ class _Child:
         self._stderr = _Sink("stderr", self._pipes.stderr, max_output, on_stderr)
         self._too_large: _Sink | None = None
 
-    def tasks(self) -> Iterable[Callable[[], Awaitable[None]]]:
+    def tasks(self) -> Iterable[Callable[[], Coroutine[Any, Any, None]]]:
         """What goes on beside the child."""
         if self._pipes.stdin is not None:
             yield self._feed
@@ -259,7 +278,7 @@ class _Sink:
         self._on_line = on_line
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._line = ""
-        self.data: Final = bytearray()
+        self.data = bytearray()
         self.ended = False
 
     def take(self) -> bool:

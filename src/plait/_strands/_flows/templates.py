@@ -160,7 +160,7 @@ def compile_tree(
         if (parsed := _parsed(text, where, problems)) is None:
             return _Constant(text)
         references.extend(find(parsed, path=at, place=where, scope=scope, problems=problems))
-        program = _compiled(text, how, where, problems, lenient=lenient)
+        program = _compiled(parsed, how, where, problems, lenient=lenient)
         return _Constant(text) if program is None else _Template(program)
 
     def node(value: object, at: Path) -> _Node:
@@ -237,7 +237,7 @@ def compile_when(
         problems.add("reference", "when must be one expression", where)
         return False
     references = tuple(find(parsed, path=path, place=where, scope=scope, problems=problems))
-    program = _compiled(text, "native", where, problems, expression=not braces)
+    program = _compiled(parsed, "native", where, problems)
     return False if program is None else Expression(program, references)
 
 
@@ -375,18 +375,12 @@ def _parsed(text: str, place: Place, problems: Problems) -> Parsed | None:
 
 
 def _compiled(
-    text: str,
-    style: Style,
-    place: Place,
-    problems: Problems,
-    *,
-    expression: bool = False,
-    lenient: bool = False,
+    parsed: Parsed, style: Style, place: Place, problems: Problems, *, lenient: bool = False
 ) -> Program | None:
     from .sandbox.program import compiled  # noqa: PLC0415 - as above
 
     try:
-        return compiled(text, style, expression=expression, lenient=lenient)
+        return compiled(parsed, style, lenient=lenient)
     except Uncompilable as error:
         problems.add("template", f"template: {error}", place)
         return None

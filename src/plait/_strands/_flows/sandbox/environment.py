@@ -97,6 +97,10 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self.globals["lipsum"] = lipsum
         self.policies["json.dumps_function"] = to_json
 
+    def written(self, value: Any) -> str:
+        """Turn what an expression gave into the text that it is in a text."""
+        return str(self.finalize(value)) if self.finalize is not None else str(value)
+
     @staticmethod
     def turn() -> None:
         """Count a turn of a loop."""
@@ -172,15 +176,13 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         caps.limit_operation(operator, left, right)
         return caps.made(super().call_binop(context, operator, left, right))
 
-    def call(
-        __self, __context: jinja2.runtime.Context, __obj: Any, *args: Any, **kwargs: Any
-    ) -> Any:  # noqa: N805
+    def call(self, context: jinja2.runtime.Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call what a template calls."""
         caps.turn()
         arguments = [*args]
-        if isinstance(__obj, types.BuiltinMethodType):
-            caps.limit_call(__obj.__self__, __obj.__name__, arguments, kwargs)
-        return caps.made(super().call(__context, __obj, *arguments, **kwargs))
+        if isinstance(obj, types.BuiltinMethodType):
+            caps.limit_call(obj.__self__, obj.__name__, arguments, kwargs)
+        return caps.made(super().call(context, obj, *arguments, **kwargs))
 
 
 _METHODS_OF_MAPPINGS: Final = frozenset({"get", "items", "keys", "values"})

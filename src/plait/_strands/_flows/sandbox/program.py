@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, cast
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 import attrs
 import jinja2
@@ -21,41 +22,98 @@ from .environment import Environment, Style
 from .failures import NotOneExpression, NullInText, TemplateError, Uncompilable
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Program:
-    """A compiled template.
+class Program(ABC):
+    """A compiled template, in one style.
 
     Attributes:
         text: As it was written.
-        lone: Whether it gives an object: it is one expression, in the native style.
     """
 
-    text: str
-    lone: bool
-    _template: jinja2.Template
+    def __init__(self, text: str, environment: Environment) -> None:
+        self.text = text
+        self._environment = environment
 
     def run(self, names: Mapping[str, object]) -> object:
-        """Render it.
+        """Render it: to text, or to an object if it is a lone expression in the native style.
 
         Raises:
             TemplateError: It cannot be, with these names.
         """
         caps.begin()
-        environment = self._template.environment
-        context = self._template.new_context({**environment.globals, **names}, shared=True)
         try:
-            written = self._template.root_render_func(context)
-            if not self.lone:
-                return environment.concat(written)  # pyright: ignore
-            for _ in written:
-                pass
-            return to_data(context.vars["result"])
+            return self._run(names)
         except NullInText:
             raise NullInText(self.text) from None
         except TemplateError:
             raise
         except Exception as error:
             raise TemplateError(_said(error)) from error
+
+    @abstractmethod
+    def _run(self, names: Mapping[str, object]) -> object: ...
+
+
+class _Code(Program):
+    """What Jinja makes of it: a function of Python."""
+
+    def __init__(
+        self, text: str, environment: Environment, template: jinja2.Template, *, lone: bool
+    ) -> None:
+        super().__init__(text, environment)
+        self._template = template
+        self._lone = lone
+
+    def _run(self, names: Mapping[str, object]) -> object:
+        names = {**self._environment.globals, **names}
+        context = self._template.new_context(names, shared=True)
+        written = self._template.root_render_func(context)
+        if not self._lone:
+            return self._environment.concat(written)
+        for _ in written:
+            pass
+        return to_data(context.vars["result"])
+
+
+@attrs.frozen
+class _LookUp:
+    """A name, and what is looked up in it: `flows.a['o']`, the steps as Jinja's code takes them."""
+
+    root: str
+    keys: tuple[tuple[bool, str | int], ...]  # whether it is written with a dot
+
+    def find(self, names: Mapping[str, object], environment: Environment) -> Any:
+        value: Any = names.get(self.root, environment)
+        if value is environment:
+            value = environment.undefined(name=self.root)
+        for dotted, key in self.keys:
+            if dotted:
+                value = environment.getattr(value, cast("str", key))
+            else:
+                value = environment.getitem(value, key)
+        return value
+
+
+class _LookUps(Program):
+    """Text with look-ups in it, or one look-up alone. Most templates are no more, and need no code.
+
+    To make code of a template takes longer than all else that is done with a step.
+    """
+
+    def __init__(
+        self, text: str, environment: Environment, parts: Sequence[str | _LookUp], *, lone: bool
+    ) -> None:
+        super().__init__(text, environment)
+        self._parts = parts
+        self._lone = lone
+
+    def _run(self, names: Mapping[str, object]) -> object:
+        environment = self._environment
+        if self._lone:
+            return to_data(cast("_LookUp", self._parts[0]).find(names, environment))
+        return environment.concat(
+            part if isinstance(part, str) else environment.written(part.find(names, environment))
+            for part in self._parts
+        )
 
 
 def _said(error: Exception) -> str:
@@ -70,7 +128,7 @@ def _said(error: Exception) -> str:
             return str(error) or type(error).__name__
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True)
 class Parsed:
     """What the syntax tree of a template tells.
 
@@ -91,6 +149,13 @@ class Parsed:
     free: frozenset[str]
     assigned: frozenset[str]
     quoted: bool
+    #: Until it is compiled: a tree is far larger than what it says.
+    _tree: jinja2.nodes.Template | None
+
+    def take_tree(self) -> jinja2.nodes.Template:
+        """Give the syntax tree away, or read the text again."""
+        tree, self._tree = self._tree, None
+        return tree or _tree(self.text, expression=self.expression)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -101,32 +166,33 @@ def parse(text: str, *, expression: bool = False) -> Parsed:
         Uncompilable: It has a fault, which the exception's text tells.
     """
     tree = _tree(text, expression=expression)
-    body = _lone(tree)
+    nodes = [*_nodes(tree)]
     uses = tuple(_uses(tree))
-    assigned = frozenset(_assigned(tree))
+    assigned = frozenset(_assigned(nodes))
     return Parsed(
         text=text,
         expression=expression,
-        lone=body is not None,
+        lone=_lone(tree) is not None,
         uses=uses,
         free=_free(tree, {use.root for use in uses}, assigned),
         assigned=assigned,
-        quoted=all(_is_quoted(one) for one in _expressions(tree)),
+        quoted=all(_is_quoted(one) for one in _expressions(nodes)),
+        tree=tree,
     )
 
 
 @functools.lru_cache(maxsize=4096)
-def compiled(
-    text: str, style: Style, *, expression: bool = False, lenient: bool = False
-) -> Program:
-    """Compile a template. In the native style, one that is a lone expression gives an object.
+def compiled(parsed: Parsed, style: Style, *, lenient: bool = False) -> Program:
+    """Compile a template.
 
     Raises:
         Uncompilable: It has a fault, which the exception's text tells.
     """
     environment = _environment(style, lenient)
-    tree = _tree(text, expression=expression)
+    tree = parsed.take_tree()
     lone = _lone(tree) if style == "native" else None
+    if (parts := _look_ups(tree)) is not None:
+        return _LookUps(parsed.text, environment, parts, lone=lone is not None)
     if lone is not None:
         # As `Environment.compile_expression` does it, from the tree.
         result = jinja2.nodes.Name("result", "store")
@@ -137,7 +203,7 @@ def compiled(
         raise Uncompilable(error.message or "wrong syntax") from None
     except Exception as error:  # noqa: BLE001 - Python refuses the code: loops nested 20 deep
         raise Uncompilable(_said(error)) from None
-    return Program(text=text, lone=lone is not None, template=template)
+    return _Code(parsed.text, environment, template, lone=lone is not None)
 
 
 @functools.cache
@@ -145,6 +211,7 @@ def _environment(style: Style, lenient: bool) -> Environment:  # noqa: FBT001
     return Environment(style, lenient=lenient)
 
 
+@functools.cache
 def globals_of_jinja() -> frozenset[str]:
     """List the names that Jinja itself has."""
     return frozenset(_environment("text", lenient=False).globals)
@@ -204,10 +271,39 @@ def _lone(tree: jinja2.nodes.Template) -> jinja2.nodes.Expr | None:
             return None
 
 
-def _expressions(tree: jinja2.nodes.Template) -> Iterator[jinja2.nodes.Expr]:
-    for node in _nodes(tree):
+def _expressions(nodes: Iterable[jinja2.nodes.Node]) -> Iterator[jinja2.nodes.Expr]:
+    for node in nodes:
         if isinstance(node, jinja2.nodes.Output):
             yield from (one for one in node.nodes if not isinstance(one, jinja2.nodes.TemplateData))
+
+
+def _look_ups(tree: jinja2.nodes.Template) -> list[str | _LookUp] | None:
+    """Read a template that is nothing but text and look-ups."""
+    parts: list[str | _LookUp] = []
+    for output in tree.body:
+        if not isinstance(output, jinja2.nodes.Output):
+            return None
+        for node in output.nodes:
+            part = node.data if isinstance(node, jinja2.nodes.TemplateData) else _look_up(node)
+            if part is None:
+                return None
+            parts.append(part)
+    return parts
+
+
+def _look_up(node: jinja2.nodes.Expr) -> _LookUp | None:
+    keys: list[tuple[bool, str | int]] = []
+    while isinstance(node, jinja2.nodes.Getattr | jinja2.nodes.Getitem):
+        if isinstance(node, jinja2.nodes.Getattr):
+            keys.insert(0, (True, node.attr))
+        elif isinstance(node.arg, jinja2.nodes.Const) and type(node.arg.value) in {str, int}:
+            keys.insert(0, (False, node.arg.value))
+        else:
+            return None
+        node = node.node
+    if not isinstance(node, jinja2.nodes.Name) or node.name in globals_of_jinja() | _OF_BLOCKS:
+        return None
+    return _LookUp(node.name, tuple(keys))
 
 
 def _is_quoted(node: jinja2.nodes.Expr) -> bool:
@@ -261,8 +357,8 @@ def _chain(node: jinja2.nodes.Node) -> _Chain | None:
     return _Chain(node.name, cast("tuple[str, ...]", fixed), rest, whole=len(fixed) == len(keys))
 
 
-def _assigned(tree: jinja2.nodes.Node) -> Iterator[str]:
-    for node in _nodes(tree):
+def _assigned(nodes: Iterable[jinja2.nodes.Node]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, jinja2.nodes.Macro) or (
             isinstance(node, jinja2.nodes.Name) and node.ctx != "load"
         ):
@@ -271,6 +367,7 @@ def _assigned(tree: jinja2.nodes.Node) -> Iterator[str]:
 
 #: What Jinja gives inside loops, macros and blocks.
 _INSIDE: Final = frozenset({"loop", "caller", "varargs", "kwargs"})
+_OF_BLOCKS: Final = frozenset({"self", "super"})
 
 
 def _free(
