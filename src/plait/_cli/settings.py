@@ -58,7 +58,10 @@ def flow_params(
         UsageError: Something typed is no setting.
         FlowConfigError: With all that is wrong with the params.
     """
-    raise NotImplementedError
+    del partly
+    from plait._strands._flows.params import read_texts
+
+    return read_texts(flow.document.params, pairs(settings))
 
 
 def start_fields(kind: type[StartEvent], settings: Sequence[str]) -> dict[str, Any]:
