@@ -35,8 +35,6 @@ def test_progress_is_a_line_for_each_thing_that_happens(plait):
 
 
 def test_the_result_is_one_line_without_j(plait):
-    done = plait("run", "shop:Shop", "--set", "item=box", "-q")
-    assert done.out == '{"item": "x", "packed": 1}\n' or done.out == ""
     done = plait("run", "shop:Open", "--set", "name=Zoë")
     assert done.out == '{"name": "Zoë"}\n'
 
@@ -151,7 +149,9 @@ def test_a_failed_step_is_named_with_its_place(plait, here):
     assert last == f"shop.py:{line}: step 'pack' failed: ValueError: no\\x1b[2J box"
     assert "\x1b" not in done.err
     assert "Traceback" not in done.err
-    assert plait("run", "shop:Shop", "--set", "item=a", "--set", "number=4", "--exit-zero").code == 0
+    assert (
+        plait("run", "shop:Shop", "--set", "item=a", "--set", "number=4", "--exit-zero").code == 0
+    )
 
 
 def test_verbose_shows_the_traceback_of_a_failed_step(plait):

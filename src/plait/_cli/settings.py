@@ -6,12 +6,15 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin, get_type_hints
 
+from plait._strands._flows.shapes import got
+from plait._strands._flows.yaml import plain
+
 from .exits import UsageError
 from .printable import printable
 
 if TYPE_CHECKING:
     from plait._event import StartEvent
-    from plait._strands._flows.check import CheckedFlow
+    from plait._strands._flows.checked import CheckedFlow
 
 #: The types that a text is read as, by the words for them in a flow file.
 WORDS: Final[Mapping[object, str]] = {
@@ -91,9 +94,15 @@ def _read(hint: object, text: str) -> object:
     Raises:
         ValueError: It is none of it.
     """
-    from plait._strands._flows.params import read_text
-
-    return read_text(_word(hint), text)
+    word = _word(hint)
+    if word == "str":
+        return text
+    value = plain(text)
+    if word == "float" and type(value) is int:
+        return float(value)
+    if word is not None and WORDS.get(type(value)) != word:
+        raise ValueError(f"expected {word}, got {got(value)}")
+    return value
 
 
 def _word(hint: object) -> str | None:

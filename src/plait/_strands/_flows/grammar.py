@@ -48,11 +48,20 @@ class SourceDef:
 
 
 @attrs.frozen(eq=False, kw_only=True)
+class Override:
+    """What a step replaces of a named source."""
+
+    type: str | None = None
+    configuration: dict[str, object] | None = None
+    path: Path = ()
+
+
+@attrs.frozen(eq=False, kw_only=True)
 class SourceRef:
     """A named source with some of it replaced."""
 
     base: str
-    override: dict[str, object] = attrs.field(factory=dict[str, object])
+    override: Override = attrs.field(factory=Override)
     merge: Merge = "shallow"
     path: Path = ()
 

@@ -15,7 +15,7 @@ import attrs
 
 from plait._abc import JSON, Journal, Opening
 from plait._engine import native
-from plait._engine.failure import Conclusion, conclude
+from plait._engine.failure import Conclusion, cancelled_early, conclude
 from plait._engine.graph import GraphShell, JournaledGraphShell
 from plait._errors import WorkflowTimeoutError
 from plait._event import (
@@ -293,9 +293,10 @@ class Making:
         """Make a result of the end, or of what is no step's failure an error."""
         outcome = state.outcome
         broken = [one.error for one in state.failures if not isinstance(one.error, StepFailed)]
-        by_owner = isinstance(outcome, records.Cancelled) and outcome.by_owner
-        if broken or others or disowned or by_owner or outcome is None:
+        if broken or others or outcome is None:
             return conclude(state, story=story, others=others, disowned=disowned)
+        if isinstance(outcome, records.Cancelled) and outcome.by_owner:
+            return cancelled_early(state)  # what steps have come to is no failure of the run's
         result = self._result(state)
         last: StopEvent = StopEvent(result=result)
         if result.state == "cancelled":

@@ -195,7 +195,8 @@ class Reporter:
         item.state, item.reused, item.error = state, reused, error
         step.left -= 1
         index = self._index(name, place)
-        if index is not None:
+        never = state == "failed" and item.began is None  # its items could not be found out
+        if index is not None and not never:
             began = at if item.began is None else item.began
             self._tell_end(at, "reused" if reused else state, name, index, at - began, error)
         if not step.left:

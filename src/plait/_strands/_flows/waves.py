@@ -43,7 +43,7 @@ def cycles(graph: Graph) -> list[tuple[str, ...]]:
 
     Returns:
         Each as `("a", "b", "a")`, from the group's first step in the order of the file; the groups in
-        the order of these. `a` waits for `b`, which waits for `a`.
+        the order of these. Each step waits for the one before it.
     """
     order = {step: number for number, step in enumerate(graph)}
     found: list[tuple[str, ...]] = []
@@ -69,7 +69,7 @@ def _circle(graph: Graph, group: set[str], first: str) -> tuple[str, ...]:
     way = [first, came[first]]
     while way[-1] != first:
         way.append(came[way[-1]])
-    return tuple(reversed(way))
+    return tuple(way)
 
 
 def _groups(graph: Graph) -> list[list[str]]:
