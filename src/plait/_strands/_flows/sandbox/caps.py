@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from .failures import TooMuch
 
@@ -32,6 +32,8 @@ class _Spent(threading.local):
     work: int = 0
     turns: int = 0
 
+
+T = TypeVar("T")
 
 _spent: Final = _Spent()
 
@@ -68,7 +70,7 @@ def limit_items(count: int) -> None:
         raise TooMuch(f"template makes a list of more than {ITEMS} values")
 
 
-def made(value: Any) -> Any:
+def made(value: T) -> T:
     """Count what an operation has made."""
     if isinstance(value, str | bytes):
         charge(len(value))
@@ -206,7 +208,7 @@ def _number(digits: str | None) -> int:
 
 
 def _replaced(text: Any, old: Any, new: Any, *_: Any) -> int:
-    return len(text) + text.count(old) * len(new)
+    return int(len(text) + text.count(old) * len(new))
 
 
 def _translated(text: Any, table: Any, *_: Any) -> int:
@@ -215,11 +217,11 @@ def _translated(text: Any, table: Any, *_: Any) -> int:
 
 
 def _expanded(text: Any, tabsize: Any = 8, *_: Any) -> int:
-    return len(text) + text.count("\t" if isinstance(text, str) else b"\t") * tabsize
+    return int(len(text) + text.count("\t" if isinstance(text, str) else b"\t") * tabsize)
 
 
 def _padded(text: Any, width: Any, *_: Any) -> int:
-    return max(len(text), width)
+    return int(max(len(text), width))
 
 
 def _as_bytes(_: Any, length: Any = 1, *__: Any) -> int:
@@ -227,34 +229,28 @@ def _as_bytes(_: Any, length: Any = 1, *__: Any) -> int:
 
 
 #: How large a text each of these methods makes. Others make none that is much larger than theirs.
-_METHODS: Final[Mapping[tuple[type, str], Callable[..., int]]] = {
-    **{
-        (kind, name): size
-        for kind in (str, bytes)
-        for name, size in {
-            "center": _padded,
-            "ljust": _padded,
-            "rjust": _padded,
-            "zfill": _padded,
-            "expandtabs": _expanded,
-            "replace": _replaced,
-            "translate": _translated,
-        }.items()
-    },
-    (int, "to_bytes"): _as_bytes,
+_OF_TEXTS: Final[Mapping[str, Callable[..., int]]] = {
+    "center": _padded,
+    "expandtabs": _expanded,
+    "ljust": _padded,
+    "replace": _replaced,
+    "rjust": _padded,
+    "translate": _translated,
+    "zfill": _padded,
 }
+_OF_NUMBERS: Final[Mapping[str, Callable[..., int]]] = {"to_bytes": _as_bytes}
 
 
 def limit_call(owner: object, name: str, arguments: list[Any], keywords: Mapping[str, Any]) -> None:
     """Refuse a method of a builtin type if it makes too much. It may make lists of its arguments."""
-    kind = next((one for one in (str, bytes, int) if isinstance(owner, one)), None)
-    if kind is None:
+    if not isinstance(owner, str | bytes | int):
         return
     if name == "join" and arguments:
         arguments[0] = parts = listed(arguments[0])
         limit_joined(owner, parts)
         return
-    if (size := _METHODS.get((kind, name))) is None:
+    size = (_OF_NUMBERS if isinstance(owner, int) else _OF_TEXTS).get(name)
+    if size is None:
         return
     try:
         most = size(owner, *arguments, *keywords.values())

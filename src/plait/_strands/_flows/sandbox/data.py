@@ -95,7 +95,7 @@ class _Plain:
             return known[1]
         made: Any
         if isinstance(value, Mapping):
-            made = self._mapping(cast("Mapping[Any, Any]", value))
+            made = self._mapping(value)
         else:
             made = self._list(value)
         self._known[id(value)] = (value, made, self._count - before)

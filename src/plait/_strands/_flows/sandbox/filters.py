@@ -175,7 +175,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 TESTS: Final[Mapping[str, Callable[..., Any]]] = {
-    **jinja2.tests.TESTS,
+    **cast("Mapping[str, Callable[..., Any]]", jinja2.tests.TESTS),
     "divisibleby": _number_only(jinja2.tests.test_divisibleby),
     "even": _number_only(jinja2.tests.test_even),
     "odd": _number_only(jinja2.tests.test_odd),
