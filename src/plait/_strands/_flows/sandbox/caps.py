@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
+
+from typing_extensions import TypeIs
 
 from .failures import TooMuch
 
@@ -33,9 +35,17 @@ class _Spent(threading.local):
     turns: int = 0
 
 
-T = TypeVar("T")
-
 _spent: Final = _Spent()
+
+
+def is_list(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
+    """Say whether a value is a list, or what a template makes of one."""
+    return isinstance(value, list | tuple)
+
+
+def is_mapping(value: object) -> TypeIs[Mapping[Any, Any]]:
+    """Say whether a value is a mapping."""
+    return isinstance(value, Mapping)
 
 
 def begin() -> None:
@@ -70,13 +80,13 @@ def limit_items(count: int) -> None:
         raise TooMuch(f"template makes a list of more than {ITEMS} values")
 
 
-def made(value: T) -> T:
+def made(value: Any) -> Any:
     """Count what an operation has made."""
     if isinstance(value, str | bytes):
         charge(len(value))
-    elif isinstance(value, list | tuple):
-        limit_items(len(value))  # pyright: ignore[reportUnknownArgumentType]
-        _spent.work += 8 * len(value)  # pyright: ignore[reportUnknownArgumentType]
+    elif is_list(value):
+        limit_items(len(value))
+        _spent.work += 8 * len(value)
     return value
 
 
@@ -97,23 +107,23 @@ def size_of(value: object) -> int:
     """
     if isinstance(value, str | bytes):
         return len(value)
-    if isinstance(value, list | tuple | Mapping):
-        return _size_of_nested(value, {})  # pyright: ignore[reportUnknownArgumentType]
+    if is_list(value) or is_mapping(value):
+        return _size_of_nested(value, {})
     return 8
 
 
 def _size_of_nested(value: Iterable[Any], known: dict[int, int]) -> int:
     size = 2
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         size += sum(len(key) + 4 if isinstance(key, str) else 8 for key in value)
         value = value.values()
     for one in value:
         if isinstance(one, str | bytes):
             size += len(one) + 4
-        elif isinstance(one, list | tuple | Mapping):
-            key = id(one)  # pyright: ignore[reportUnknownArgumentType]
+        elif is_list(one) or is_mapping(one):
+            key = id(one)
             if key not in known:
-                known[key] = _size_of_nested(one, known)  # pyright: ignore[reportUnknownArgumentType]
+                known[key] = _size_of_nested(one, known)
             size += known[key]
         else:
             size += 8
@@ -141,8 +151,8 @@ def limit_operation(operator: str, left: Any, right: Any) -> None:
             limit_format(left, right)
         case "+" if isinstance(left, str | bytes) and isinstance(right, str | bytes):
             limit(len(left) + len(right))
-        case "+" if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-            limit_items(len(left) + len(right))  # pyright: ignore[reportUnknownArgumentType]
+        case "+" if is_list(left) and is_list(right):
+            limit_items(len(left) + len(right))
         case _:
             pass
 
@@ -152,8 +162,8 @@ def _limit_product(one: Any, times: Any) -> None:
         return
     if isinstance(one, str | bytes):
         limit(len(one) * times)
-    elif isinstance(one, list | tuple):
-        limit_items(len(one) * times)  # pyright: ignore[reportUnknownArgumentType]
+    elif is_list(one):
+        limit_items(len(one) * times)
     elif isinstance(one, int):
         _limit_bits(one.bit_length() + times.bit_length())
 
@@ -173,7 +183,8 @@ def limit_format(text: str | bytes, values: Any) -> None:
     """Refuse `text % values` if it makes too much."""
     if isinstance(text, bytes):
         text = text.decode("latin-1")
-    given: Sequence[Any] = values if isinstance(values, tuple) else (values,)
+    mapping: Mapping[Any, Any] = values if is_mapping(values) else {}
+    given: Sequence[Any] = [*values] if is_list(values) and isinstance(values, tuple) else [values]
     numbers = sum(abs(one) for one in given if isinstance(one, int) and "*" in text)
     size = len(text) + numbers
     positional = 0
@@ -185,8 +196,8 @@ def limit_format(text: str | bytes, values: Any) -> None:
         if key is None:
             size += size_of(given[positional]) if positional < len(given) else 0
             positional += 1
-        elif isinstance(values, Mapping):
-            size += size_of(values.get(key))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        else:
+            size += size_of(mapping.get(key))
         if size > TEXT:
             limit(size)
     limit(size)
@@ -212,7 +223,7 @@ def _replaced(text: Any, old: Any, new: Any, *_: Any) -> int:
 
 
 def _translated(text: Any, table: Any, *_: Any) -> int:
-    values: Iterable[Any] = table.values() if isinstance(table, Mapping) else ()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    values: Iterable[Any] = table.values() if is_mapping(table) else ()
     return len(text) * max((len(one) for one in values if isinstance(one, str)), default=1)
 
 
