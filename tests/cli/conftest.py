@@ -16,7 +16,7 @@ from plait._cli.main import main
 
 ROOT = Path(__file__).parents[2]
 
-SHOP = '''
+SHOP = """
 import trio
 from plait import Event, HumanResponseEvent, StartEvent, StopEvent, Workflow, step
 
@@ -64,7 +64,7 @@ class Waiting(Workflow):
 
 open_shop = Open(workflow_name="corner")
 number = 7
-'''
+"""
 
 
 @pytest.fixture

@@ -149,7 +149,9 @@ def test_a_failed_step_is_named_with_its_place(plait, here):
     assert last == f"shop.py:{line}: step 'pack' failed: ValueError: no\\x1b[2J box"
     assert "\x1b" not in done.err
     assert "Traceback" not in done.err
-    assert plait("run", "shop:Shop", "--set", "item=a", "--set", "number=4", "--exit-zero").code == 0
+    assert (
+        plait("run", "shop:Shop", "--set", "item=a", "--set", "number=4", "--exit-zero").code == 0
+    )
 
 
 def test_verbose_shows_the_traceback_of_a_failed_step(plait):

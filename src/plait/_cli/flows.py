@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from plait._errors import JournalError, PlaitError, UnknownRunError
+from plait._errors import JournalError, UnknownRunError
 
 from .exits import FAILED, INTERRUPTED, TIMED_OUT, UsageError
 from .journals import SHORT, journal_path

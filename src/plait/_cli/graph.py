@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -14,10 +14,15 @@ from .exits import WELL, UsageError
 from .output_file import OutputFile
 from .targets import Files, find
 
+if TYPE_CHECKING:
+    from plait._strands._events.workflow import Workflow
+
 
 def graph(
     *targets: str,
-    format_: Annotated[Literal["mermaid", "dot", "svg", "html"], Parameter(name="--format")] = "mermaid",
+    format_: Annotated[
+        Literal["mermaid", "dot", "svg", "html"], Parameter(name="--format")
+    ] = "mermaid",
     output_file: Annotated[str | None, Parameter(name=["--output-file", "-o"])] = None,
 ) -> int:
     """Draw the steps of flow files, or of an event workflow.
@@ -48,7 +53,7 @@ def _of_files(target: Files) -> Drawing:
     return draw_flow(check(target.names))
 
 
-def _of_workflow(workflow: object) -> Drawing:
+def _of_workflow(workflow: Workflow[Any]) -> Drawing:
     from plait._viz.events import draw_workflow
 
     return draw_workflow(workflow)

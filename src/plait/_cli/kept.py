@@ -86,7 +86,7 @@ def shown(value: object) -> object:
     mapping = cast("dict[str, object]", value)
     match mapping:
         case {"$": ["event", str(), _, dict() as fields]} if len(mapping) == 1:
-            return shown(cast("object", fields))
+            return shown(fields)
         case {"$": ["error", str() as name, str() as text, *_]} if len(mapping) == 1:
             return f"{name.rpartition('.')[2]}: {text}".rstrip(": ")
         case {"$": [str(), one]} if len(mapping) == 1:

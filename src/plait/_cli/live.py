@@ -100,9 +100,7 @@ class Live:
     @asynccontextmanager
     async def _shown(self) -> AsyncGenerator[None]:
         # No thread of rich's: it refreshes from a task, which ends with the block.
-        view = rich.live.Live(
-            console=self._console, auto_refresh=False, get_renderable=self.render
-        )
+        view = rich.live.Live(console=self._console, auto_refresh=False, get_renderable=self.render)
         with view:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._refresh, view)

@@ -44,11 +44,11 @@ class OutputFile:
         if mode is not None and stat.S_ISDIR(mode):
             raise UsageError(f"cannot write {self._name!r}: it is a folder")
         if mode is not None and not stat.S_ISREG(mode):
-            return open(self._place, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - closed below
+            return open(self._place, "w", encoding="utf-8")  # noqa: PTH123 - closed below
         folder, last = os.path.split(self._place)
         handle, self._beside = tempfile.mkstemp(dir=folder, prefix=f".{last}.", suffix=".part")
         os.chmod(self._beside, _new_mode() if mode is None else stat.S_IMODE(mode))  # noqa: PTH101
-        return open(handle, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        return open(handle, "w", encoding="utf-8")  # noqa: PTH123
 
     def write(self, text: str) -> None:
         """Put this into FILE, in place of what was there.

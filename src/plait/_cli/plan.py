@@ -17,7 +17,7 @@ from .settings import flow_params
 from .targets import files
 
 if TYPE_CHECKING:
-    from plait._strands._flows.check import CheckedFlow
+    from plait._strands._flows.checked import CheckedFlow
 
 
 def plan(

@@ -13,11 +13,11 @@ _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    """Escape what is no plain text, line ends too: `red\\x1b[31m`.
+    r"""Escape what is no plain text, line ends too.
 
     Example:
-        >>> printable("a\\tb\\x1b[2J")
-        'a\\\\tb\\\\x1b[2J'
+        >>> printable("a\tb\x1b[2J")
+        'a\\tb\\x1b[2J'
     """
     return _UNFIT.sub(_escaped, text)
 

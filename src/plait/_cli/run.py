@@ -53,7 +53,7 @@ async def run(
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     journal: str | None = None,
     resume: str | None = None,
-    timeout: str | None = None,
+    timeout: str | None = None,  # noqa: ASYNC109 - an option that is typed
     exit_zero: bool = False,
     compat: Literal["flowtoy"] | None = None,
 ) -> int:

@@ -14,7 +14,7 @@ from .printable import printable
 
 if TYPE_CHECKING:
     from plait._event import StartEvent
-    from plait._strands._flows.check import CheckedFlow
+    from plait._strands._flows.checked import CheckedFlow
 
 #: The types that a text is read as, by the words for them in a flow file.
 WORDS: Final[Mapping[object, str]] = {

@@ -59,7 +59,9 @@ def _document(step: KeptStep) -> dict[str, Any]:
 
 def _text(run: StreamInfo, steps: list[KeptStep], width: int | None) -> str:
     ended = f", took {took(run.updated - run.created)}" if run.status in ENDED else ""
-    head = f"run {run.stream} of {printable(run.target)}: {run.status}, {local(run.created)}{ended}\n"
+    head = (
+        f"run {run.stream} of {printable(run.target)}: {run.status}, {local(run.created)}{ended}\n"
+    )
     rows = [_row(run, step) for step in steps]
     if not rows:
         return f"{head}no step has begun\n"

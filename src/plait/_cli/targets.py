@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -65,7 +65,9 @@ def find(given: Sequence[str], verb: str) -> Target:
         return Files(tuple(names))
     if len(named) < len(names):
         other = next(name for name in names if name not in named)
-        raise UsageError(f"{named[0]} is a workflow and {other} a file: {verb} takes one or the other")
+        raise UsageError(
+            f"{named[0]} is a workflow and {other} a file: {verb} takes one or the other"
+        )
     if len(named) > 1:
         raise UsageError(f"{verb} takes one workflow, not {len(named)}: {', '.join(named)}")
     return Named(named[0], _workflow(named[0]))
@@ -102,19 +104,20 @@ def _workflow(target: str) -> Workflow[Any]:
             raise UsageError(f"{passed!r} has no {name!r}{did_you_mean(name, known)}")
         found, passed = getattr(found, name), f"{passed}.{name}"
     if isinstance(found, Workflow):
-        return cast("Workflow[Any]", found)
+        return found
     if not (isinstance(found, type) and issubclass(found, Workflow)):
         raise UsageError(f"{target} is no workflow: it is {_kind(found)}")
-    made = cast("type[Workflow[Any]]", found)
     try:
-        return made()
+        return found()
     except TypeError as error:
         text = f"cannot make {target}: {error}. A class that needs arguments: name an object of it"
         raise UsageError(text) from error
 
 
 def _kind(value: object) -> str:
-    return f"class {value.__name__!r}" if isinstance(value, type) else f"of {type(value).__name__!r}"
+    return (
+        f"class {value.__name__!r}" if isinstance(value, type) else f"of {type(value).__name__!r}"
+    )
 
 
 def _imported(name: str) -> ModuleType:
@@ -136,6 +139,7 @@ def _where(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and frame.filename not in {__file__, importlib.__file__}
+        if not frame.filename.startswith("<")
+        and frame.filename not in {__file__, importlib.__file__}
     ]
     return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""

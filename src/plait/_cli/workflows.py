@@ -50,10 +50,7 @@ async def run_workflow(target: Named, options: Options) -> int:
         workflow._journal = journal_at(path)
     if options.timeout is not None:
         workflow._timeout = options.timeout
-    if options.resume is None:
-        run = _begin(workflow, options)
-    else:
-        run = workflow.resume(await _old(workflow, options.resume))
+    run = await _made(workflow, options)
     view = progress((step.name for step in workflow._compile()[1].steps), quiet=options.quiet)
     watch = _Watch(run, view, workflow)
     run.observe(watch)
@@ -88,6 +85,12 @@ def _refuse(options: Options) -> None:
         raise UsageError("--compat is for flow files")
     if options.resume is not None and options.settings:
         raise UsageError("--resume goes on with a run that has its start event: leave out --set")
+
+
+async def _made(workflow: Workflow[Any], options: Options) -> Run[Any]:
+    if options.resume is not None:
+        return workflow.resume(await _old(workflow, options.resume))
+    return _begin(workflow, options)
 
 
 def _begin(workflow: Workflow[Any], options: Options) -> Run[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO, Final, TypeAlias
 
@@ -97,6 +96,17 @@ def _from_mapping(value: Mapping[str, object], problems: Problems) -> Node | Non
     for one in found.errors:
         problems.add(one.code, one.message, one.place)
     return None if found.errors else node
+
+
+def plain_tree(value: object, path: Path, problems: Problems) -> object:
+    """Make plain mappings, lists, texts and numbers of a value, and refuse what YAML could not say.
+
+    Args:
+        value: What a program has made.
+        path: Where it is, for the messages.
+        problems: Takes what is wrong.
+    """
+    return _Converter(problems).convert(value, path).value
 
 
 class _Converter:
