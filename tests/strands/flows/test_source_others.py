@@ -8,9 +8,11 @@ import pytest
 from plait._abc import SourceResult
 from plait._engine.native import current
 from plait._strands._flows.sources import env, plugins
-from plait._strands._flows.sources.catalog import BUILT_IN, find, names
+from plait._strands._flows.sources.catalog import BUILT_IN, SourceRun, find, names
 from plait._strands._flows.sources.plugins import Flowtoy, Port
-from tests.strands.flows.sources_world import CONTEXT, check, found, sources
+from plait.testing import check_source
+from tests.origin import Origin
+from tests.strands.flows.sources_world import CONTEXT, Hidden, check, found, sources
 
 pytestmark = pytest.mark.anyio
 
@@ -298,3 +300,59 @@ async def test_a_cancelled_call_waits_for_its_thread():
 
 def test_what_is_built_in():
     assert [*BUILT_IN] == ["env", "process", "rest"]
+
+
+# ---------------------------------------------------------------- the law book, on plait's own
+
+
+def opening(name):
+    """A function that makes a source of plait's own, as an entry point would."""
+
+    def make(configuration):
+        run = SourceRun(backend=current(), run_id="run-1", redactor=Hidden())
+        return find(name).open(configuration, run=run, folders={})
+
+    return make
+
+
+def test_the_laws_of_env():
+    check_source(opening("env"), configuration={"vars": ["HOME"]})
+
+
+def test_the_laws_of_process():
+    check_source(
+        opening("process"), configuration={"command": ["cat"], "pass_to": "stdin"}, payload="x"
+    )
+
+
+def test_the_laws_of_rest():
+    with Origin() as origin:
+
+        def make(configuration):
+            source = opening("rest")(configuration)
+            return Closing(source)
+
+        configuration = {"url": f"{origin.url}/redirect?to=/echo", "input_mode": "parameter"}
+        check_source(make, configuration=configuration, payload="x", cancellations=20)
+
+
+class Closing:
+    """A rest source, which closes what the run would close."""
+
+    def __init__(self, source):
+        self.source = source
+
+    async def call(self, payload, context):
+        return await self.source.call(payload, context)
+
+    async def aclose(self):
+        await self.source._run.aclose()
+        await self.source.aclose()
+
+
+def test_the_laws_of_flowtoys():
+    def make(configuration):
+        run = SourceRun(backend=current(), run_id="run-1", redactor=Hidden())
+        return Flowtoy("old", Theirs).open(configuration, run=run, folders={})
+
+    check_source(make, payload=[1])
