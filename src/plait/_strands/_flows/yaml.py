@@ -325,7 +325,7 @@ class _Composer:
             if is_template and node.spot[2] == frame.spot[2] + 1:
                 self._problems.add("yaml", QUOTE, Place(*frame.spot))
                 self._templates = True
-            else:
+            elif self._open_template() is None:
                 value = text.value if isinstance(text, Raw) else text
                 message = expected((), "text", value).replace("text", "text as a key", 1)
                 self._problems.add("shape", message, Place(*node.spot))

@@ -167,6 +167,7 @@ def parse(text: str, *, expression: bool = False) -> Parsed:
     """
     tree = _tree(text, expression=expression)
     nodes = [*_nodes(tree)]
+    _check(nodes)
     uses = tuple(_uses(tree))
     assigned = frozenset(_assigned(nodes))
     return Parsed(
@@ -243,7 +244,13 @@ def _tree(text: str, *, expression: bool) -> jinja2.nodes.Template:
         raise Uncompilable(error.message or "wrong syntax") from None
     except (RecursionError, ValueError, OverflowError, MemoryError) as error:
         raise Uncompilable(_said(error)) from None  # ValueError: a number of 5 000 digits
-    for node in _nodes(tree):
+    return tree
+
+
+def _check(nodes: Iterable[jinja2.nodes.Node]) -> None:
+    """Refuse what Jinja would find only when it gets there, or not at all."""
+    environment = _environment("text", lenient=False)
+    for node in nodes:
         if isinstance(node, _LOADING):
             word = type(node).__name__.lower().removeprefix("from")
             raise Uncompilable(f"{word!r} loads another template, and there is none to load")
@@ -251,7 +258,6 @@ def _tree(text: str, *, expression: bool) -> jinja2.nodes.Template:
             raise Uncompilable(f"No filter named {node.name!r}.")
         if isinstance(node, jinja2.nodes.Test) and node.name not in environment.tests:
             raise Uncompilable(f"No test named {node.name!r}.")
-    return tree
 
 
 def _nodes(tree: jinja2.nodes.Node) -> Iterator[jinja2.nodes.Node]:
