@@ -55,7 +55,7 @@ async def run_files(target: Files, options: Options) -> int:
     path = journal_path(options.journal)
     if options.resume is not None and path is None:
         raise UsageError("no journal: use --journal FILE or set PLAIT_JOURNAL")
-    params = flow_params(flow.checked, options.settings, partly=options.resume is not None)
+    params = flow_params(flow.checked, options.settings)
     view = progress(flow.checked.steps, quiet=options.quiet)
     watch = _Watch(flow, view)
     late: list[Problem] = []

@@ -13,17 +13,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
+from plait._strands._events.workflow import Workflow
 from plait._strands._flows.problems import did_you_mean
 
 from .app import as_typed
 from .exits import UsageError
-
-if TYPE_CHECKING:
-    from plait._strands._events.workflow import Workflow
 
 _NAMED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -93,8 +91,6 @@ def is_named(target: str) -> bool:
 
 
 def _workflow(target: str) -> Workflow[Any]:
-    from plait._strands._events.workflow import Workflow
-
     module_name, _, path = target.partition(":")
     found: Any = _imported(module_name)
     passed = module_name

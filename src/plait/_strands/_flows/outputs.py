@@ -146,23 +146,19 @@ def take(
 
 
 def not_json(value: object) -> str | None:
-    """Name the type of what is no JSON in a value: `bytes`; `None` if all of it is."""
-    waiting = [value]
-    inside: set[int] = set()
+    """Name what is no JSON in a value: `bytes`; `None` if all of it is."""
     try:
-        return _not_json(waiting[0], inside)
+        return _not_json(value, set())
     except RecursionError:
         return "it is nested too deeply"
 
 
-def _not_json(value: object, inside: set[int]) -> str | None:
+def _not_json(value: object, around: set[int]) -> str | None:
     match value:
         case None | str() | bool() | int() | float():
             return None
-        case list() | dict() if id(value) in inside:  # pyright: ignore[reportUnknownArgumentType]
-            return "it contains itself"
         case list():
-            parts: Sequence[object] = cast("list[object]", value)
+            parts = cast("list[object]", value)
         case dict():
             mapping = cast("dict[object, object]", value)
             for key in mapping:
@@ -171,11 +167,14 @@ def _not_json(value: object, inside: set[int]) -> str | None:
             parts = [*mapping.values()]
         case _:
             return type(value).__name__
-    inside.add(id(value))
+    number = id(cast("object", value))
+    if number in around:
+        return "it contains itself"
+    around.add(number)
     for part in parts:
-        if (odd := _not_json(part, inside)) is not None:
+        if (odd := _not_json(part, around)) is not None:
             return odd
-    inside.discard(id(value))
+    around.discard(number)
     return None
 
 

@@ -98,11 +98,12 @@ def _calls(node: Any) -> Iterator[tuple[str, int]]:
     waiting = [node]
     while waiting:
         found = waiting.pop()
-        if not isinstance(found, Mapping):
-            continue
-        children = cast("list[Any]", found.get("children", []))
-        if found.get("type") == "function_expression":
-            yield cast("str", found["value"]), len(children)
+        if not isinstance(found, dict):
+            continue  # the number of an index, the parts of a slice
+        part = cast("dict[str, Any]", found)
+        children = cast("list[Any]", part.get("children", []))
+        if part.get("type") == "function_expression":
+            yield part["value"], len(children)
         waiting.extend(children)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import jinja2
 
@@ -52,6 +52,7 @@ def _is_data(value: object) -> bool:
     return isinstance(value, _DATA)
 
 
+_SCALARS: Final = frozenset({str, bool, int, float})
 _DATA: Final = (Mapping, list, tuple, range, Iterator, KeysView, ValuesView, ItemsView)
 
 
@@ -60,8 +61,7 @@ def to_data(value: Any) -> Any:
 
     A `Markup` becomes plain text, a view a `dict`; a tuple, a range and what a filter yields a list.
     """
-    kind = type(value)
-    if kind is str or kind is bool or kind is int or kind is float or value is None:
+    if value is None or type(value) in _SCALARS:
         return value
     return _Plain().made_of(value)
 
@@ -93,11 +93,7 @@ class _Plain:
         if (known := self._known.get(id(value))) is not None:
             self._add(known[2])
             return known[1]
-        made: Any
-        if isinstance(value, Mapping):
-            made = self._mapping(cast("Mapping[Any, Any]", value))
-        else:
-            made = self._list(value)
+        made = self._mapping(value) if caps.is_mapping(value) else self._list(value)
         self._known[id(value)] = (value, made, self._count - before)
         return made
 

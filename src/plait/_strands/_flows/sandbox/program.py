@@ -86,10 +86,8 @@ class _LookUp:
         if value is environment:
             value = environment.undefined(name=self.root)
         for dotted, key in self.keys:
-            if dotted:
-                value = environment.getattr(value, cast("str", key))
-            else:
-                value = environment.getitem(value, key)
+            look_up = environment.getattr if dotted else environment.getitem
+            value = look_up(value, cast("str", key))
         return value
 
 
@@ -150,7 +148,7 @@ class Parsed:
     assigned: frozenset[str]
     quoted: bool
     #: Until it is compiled: a tree is far larger than what it says.
-    _tree: jinja2.nodes.Template | None
+    _tree: jinja2.nodes.Template | None = attrs.field(alias="tree")
 
     def take_tree(self) -> jinja2.nodes.Template:
         """Give the syntax tree away, or read the text again."""

@@ -17,7 +17,7 @@ from plait._engine.processes import Ended, OutputTooLargeError, OverdueError, ru
 from plait._strands._flows.outputs import jmespath_function
 from plait._strands._flows.problems import Path
 from plait._strands._flows.templates import TemplateError, quotes_for_shell, split_words
-from plait._strands._flows.yaml import Raw
+from plait._strands._flows.marks import Raw
 
 from .legacy import unwrap
 from .options import (
@@ -312,8 +312,8 @@ def _argv(effective: Mapping[str, object]) -> list[str]:
     if effective.get("shell", False):
         if not isinstance(command, str):
             raise Misfit(("command",), "text, since the shell is to run it", command)
-        # What comes after the command's name is $1 and so on, never part of what the shell reads.
-        return [SHELL, "-c", command, SHELL, *arguments] if arguments else [SHELL, "-c", command]
+        # What comes after the shell's name is $1 and so on, never part of what the shell reads.
+        return [SHELL, "-c", command, SHELL, *arguments]
     if isinstance(command, str):  # a text is split before it is rendered: this came by another way
         command = [command]
     if not isinstance(command, list) or not command:
