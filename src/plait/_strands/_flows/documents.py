@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO, Final, TypeAlias
 
@@ -51,7 +52,7 @@ def _name(files: Iterable[Given]) -> str:
 
 
 def _short(file: str) -> str:
-    return STDIN if file == "-" else os.path.basename(file) or file
+    return STDIN if file == "-" else pathlib.Path(file).name or file
 
 
 # -- files
@@ -65,7 +66,7 @@ def _file(file: str | os.PathLike[str], problems: Problems) -> Node | None:
             with open(0, "rb", closefd=False) as stream:
                 data = _bytes(stream)
         else:
-            with open(name, "rb") as stream:
+            with pathlib.Path(name).open("rb") as stream:
                 data = _bytes(stream)
     except FileNotFoundError:
         problem = "no such file"
@@ -194,7 +195,7 @@ def _refuse_raw(node: Node, path: Path, problems: Problems) -> None:
         problems.add("yaml", f"{where}: !raw is only for what is in input", Place(*node.spot, path))
         return
     children = node.children
-    pairs = enumerate(children) if isinstance(children, list) else children.items()
+    pairs = children.items() if isinstance(children, dict) else enumerate(children)
     for part, child in pairs:
         below = (*path, part)
         if not _may_be_raw(below):
