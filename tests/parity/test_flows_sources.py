@@ -10,11 +10,15 @@ import textwrap
 
 import pytest
 
+import plait.flows
 from plait._engine.process_groups import group_lives
 from plait._strands._flows.sources import plugins
 from plait._strands._flows.sources.request import TIMEOUT
-from tests.parity.flows_world import SAMPLES, world  # noqa: F401 - a fixture
+from tests.origin import Origin
+from tests.parity.clocks import in_virtual_time
+from tests.parity.flows_world import SAMPLES
 from tests.parity.flows_world import shared_origin as shared_origin
+from tests.parity.flows_world import world as world
 
 RAW = "output: [{name: o}]"
 SO = "output: [{name: o, type: jmespath, value: stdout}]"
@@ -42,6 +46,14 @@ def url(path):
 def output(told):
     assert told.code == 0, told.stderr
     return told.out["a"]["o"]
+
+
+@pytest.fixture
+def hanging(world, monkeypatch):
+    """A world whose origin lets go of what still hangs when the test is over."""
+    with Origin() as origin:
+        monkeypatch.setenv("PLAIT_ORIGIN", origin.url)
+        yield world
 
 
 # ---------------------------------------------------------------- rest
@@ -186,10 +198,10 @@ def test_row_61_takes_request_options(world, part):
 
 
 @pytest.mark.parametrize("part", ["configuration", "input"])
-def test_row_61_takes_a_timeout(world, part):
+def test_row_61_takes_a_timeout(hanging, part):
     where = url("/echo?delay=5")
     given = f"{{url: {where}, timeout: 0.1}}"
-    told = world(rest(given) if part == "configuration" else rest("{}", given), alone=True)
+    told = hanging(rest(given) if part == "configuration" else rest("{}", given), alone=True)
     assert told.code == 1
     assert "step 'a' failed: timeout" in told.stderr
 
@@ -266,8 +278,8 @@ def test_row_66_takes_large_bodies_with_a_cap(world):
 
 
 @pytest.mark.parametrize("path", ["/hang", "/drip?n=100&gap=0.1"])
-def test_row_67_times_http_out(world, path):
-    told = world(rest(f"{{url: {url(path)}, timeout: 0.3}}"), alone=True)
+def test_row_67_times_http_out(hanging, path):
+    told = hanging(rest(f"{{url: {url(path)}, timeout: 0.3}}"), alone=True)
     assert told.code == 1
     assert "step 'a' failed: timeout" in told.stderr
 
@@ -538,6 +550,63 @@ def test_row_x1_retries(world):
     world.origin.reset()
     text = rest(f"{{url: {url('/status/404')}}}", more="retry: {attempts: 3, delay: 10ms}")
     assert (world(text, alone=True).code, len(world.origin.requests)) == (1, 1)
+
+
+SCRIPTED = """
+from plait._engine.native import current
+from plait.abc import SourceResult
+
+starts = {}
+
+class Source:
+    def __init__(self, configuration):
+        self.fails = configuration.get("fails", 0)
+        self.after = configuration.get("after")
+
+    async def call(self, payload, context):
+        native = current()
+        starts.setdefault(context.step, []).append(native.clock()())
+        await native.checkpoint()
+        if context.attempt <= self.fails:
+            return SourceResult(ok=False, message="not now", kind="http_status", code=503, retry_after=self.after)
+        return context.attempt
+
+    async def aclose(self):
+        await current().checkpoint()
+"""
+
+
+async def scripted(plugged, retry, **configuration):
+    """Run a step that fails twice, beside one that comes after it in the file; when did they start?"""
+    plugged("scripted", SCRIPTED, plait_sources={"scripted": "Source"})
+    source = {"type": "scripted", "configuration": configuration}
+    steps = [
+        {"name": "a", "source": source, "retry": retry, "output": [{"name": "o"}]},
+        {"name": "b", "source": {"type": "scripted"}, "output": [{"name": "o"}]},
+    ]
+    flow = plait.flows.load({"flow": steps, "runner": {"max_workers": 1}})
+    result = await flow.run()
+    assert result.state == "completed", result.steps["a"].error
+    return result, sys.modules["plug_scripted"].starts
+
+
+@in_virtual_time
+async def test_row_x1_waits_longer_each_time_and_holds_no_worker(plugged):
+    retry = {"attempts": 3, "delay": "10s"}
+    result, starts = await scripted(plugged, retry, fails=2)
+    first, second, third = starts["a"]
+    assert 9 <= second - first <= 10
+    assert 18 <= third - second <= 20
+    assert starts["b"] == [pytest.approx(first, abs=0.5)]  # the one worker was free
+    assert result.flows == {"a": {"o": 3}, "b": {"o": 1}}
+    assert result.steps["a"].attempts == 3
+
+
+@in_virtual_time
+async def test_row_x2_honours_retry_after(plugged):
+    _, starts = await scripted(plugged, {"attempts": 2, "delay": "1s"}, fails=1, after=7)
+    first, second = starts["a"]
+    assert second - first == pytest.approx(7)
 
 
 def test_row_x2_honours_retry_after_that_is_too_long(world):
