@@ -117,6 +117,8 @@ class _Converter:
         self._problems = problems
         #: By identity; `None`: we are in it.
         self._known: dict[int, Node | None] = {}
+        #: Whether a limit was reported.
+        self._over = False
 
     def convert(self, value: object, path: Path) -> Node:
         match value:
@@ -142,18 +144,17 @@ class _Converter:
         if isinstance(known, Node):
             return known
         if len(path) >= DEEPEST:
-            return self._wrong("yaml", f"more than {DEEPEST} levels deep", path)
+            return self._limit(f"more than {DEEPEST} levels deep", path)
         self._known[id(value)] = None
         if isinstance(value, Mapping):
             node = self._mapping(value, path)
         else:
             children = [self.convert(one, (*path, number)) for number, one in enumerate(value)]
             node = sequence(children, NOWHERE)
-        if node.count > MOST_VALUES or len(path) + node.depth > DEEPEST:
-            message = f"more than {MOST_VALUES} values"
-            if node.count <= MOST_VALUES:
-                message = f"more than {DEEPEST} levels deep"
-            node = self._wrong("yaml", message, path)
+        if node.count > MOST_VALUES:
+            node = self._limit(f"more than {MOST_VALUES} values", path)
+        elif len(path) + node.depth > DEEPEST:
+            node = self._limit(f"more than {DEEPEST} levels deep", path)
         self._known[id(value)] = node
         return node
 
@@ -177,6 +178,13 @@ class _Converter:
         if abs(value) >= 10**LONGEST_NUMBER:
             self._wrong("yaml", f"a number with more than {LONGEST_NUMBER} digits", path)
         return int(value)
+
+    def _limit(self, message: str, path: Path) -> Node:
+        """Report a limit, and not what is above it as well: that is over it for the same reason."""
+        if not self._over:
+            self._over = True
+            self._wrong("yaml", message, path)
+        return Node(None, NOWHERE)
 
     def _wrong(self, code: str, message: str, path: Path) -> Node:
         self._problems.add(code, message, Place(path=path))

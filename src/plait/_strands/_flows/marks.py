@@ -71,7 +71,7 @@ def mapping(children: dict[str, Node], keys: Mapping[str, Spot], spot: Spot) -> 
     for key, node in children.items():
         value[key] = node.value
         count += node.count
-        depth = node.depth if node.depth > depth else depth
+        depth = max(depth, node.depth)
         raw = raw or node.raw
     return Node(value, spot, children, keys, count, depth + 1, raw)
 
@@ -83,7 +83,7 @@ def sequence(children: list[Node], spot: Spot) -> Node:
     for node in children:
         value.append(node.value)
         count += node.count
-        depth = node.depth if node.depth > depth else depth
+        depth = max(depth, node.depth)
         raw = raw or node.raw
     return Node(value, spot, children, _NO_KEYS, count, depth + 1, raw)
 

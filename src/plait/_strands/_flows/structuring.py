@@ -316,11 +316,14 @@ def _containers(
 
         return hook
 
-    def short(kind: type, key: str, *types: type) -> _Hook:
+    def short(kind: type, key: str, what: str, *types: type) -> _Hook:
         """Let a value of one of these types stand for a mapping that has only this key."""
 
         def hook(value: object, _: object) -> object:
-            return converter.structure({key: value} if type(value) in types else value, kind)
+            given = {key: value} if type(value) in types else value
+            if not isinstance(given, dict):
+                raise _expected(what, value)
+            return converter.structure(given, kind)
 
         return hook
 
@@ -362,8 +365,8 @@ def _containers(
             "source": source,
             "output": many(list[Out]),
             "depends_on": names,
-            "foreach": short(Foreach, "items", str, list),
-            "retry": short(Retry, "attempts", int),
+            "foreach": short(Foreach, "items", "a list, a template or a mapping", str, list),
+            "retry": short(Retry, "attempts", "a number of attempts or a mapping", int),
         },
     }
 

@@ -9,14 +9,21 @@ from typing import Any, Final
 import jinja2
 
 from . import caps
-from .failures import NullInText, TemplateError
+from .failures import NullInText, TemplateError, TooMuch
+
+
+#: Blanks before a line of JSON, for each level.
+_WIDEST: Final = 100
 
 
 def to_json(value: object, **options: Any) -> str:
     """Write a value of a template as JSON, with the options of `json.dumps`."""
     caps.limit_text_of(value := to_data(value))
-    if options.get("indent") is None:
+    indent = options.get("indent")
+    if indent is None:
         return json.dumps(value, **options)
+    if (indent if isinstance(indent, int) else len(indent)) > _WIDEST:
+        raise TooMuch(f"tojson: the indent is more than {_WIDEST}")
     # With an indent it is written bit by bit, and each bit may be mostly blanks.
     text: list[str] = []
     size = 0
