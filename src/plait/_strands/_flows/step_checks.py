@@ -97,6 +97,7 @@ class StepChecks:
 
     def check(self, number: int, step: Step) -> Draft:
         """Check a step."""
+        place = self.marked.place(step.path)
         effective = self.providers.of(step)
         places = _Places(self.marked, step, effective)
         scope = attrs.evolve(self.scope, ordered=True) if step.depends_on else self.scope
@@ -106,7 +107,7 @@ class StepChecks:
         reading, configuration, payload = None, None, None
         if effective is not None and effective.provider is not None:
             provider = effective.provider
-            reading = provider.check(self._parts(step, effective, places))
+            reading = provider.check(self._parts(step, place, effective, places))
             configuration, payload = self._compile(provider, reading, places, inner)
         when = step.when
         if when is not None:
@@ -120,7 +121,7 @@ class StepChecks:
         self._check_missing(step, needs)
         return Draft(
             number=number,
-            place=self.marked.place(step.path),
+            place=place,
             step=step,
             provider=effective.provider if effective else None,
             reading=reading,
@@ -136,14 +137,14 @@ class StepChecks:
 
     # -- source and input
 
-    def _parts(self, step: Step, effective: Effective, places: _Places) -> Parts:
+    def _parts(self, step: Step, place: Place, effective: Effective, places: _Places) -> Parts:
         return Parts(
             step=step.name,
             configuration=effective.configuration,
             input=step.input,
             place=places.of,
             key_place=places.of_key,
-            step_place=self.marked.place(step.path),
+            step_place=place,
             problems=self.problems,
             deny_private=self.document.runner.deny_private,
             compat=self.compat,

@@ -316,11 +316,14 @@ def _containers(
 
         return hook
 
-    def short(kind: type, key: str, *types: type) -> _Hook:
+    def short(kind: type, key: str, what: str, *types: type) -> _Hook:
         """Let a value of one of these types stand for a mapping that has only this key."""
 
         def hook(value: object, _: object) -> object:
-            return converter.structure({key: value} if type(value) in types else value, kind)
+            given = {key: value} if type(value) in types else value
+            if not isinstance(given, dict):
+                raise _expected(what, value)
+            return converter.structure(given, kind)
 
         return hook
 
@@ -362,8 +365,8 @@ def _containers(
             "source": source,
             "output": many(list[Out]),
             "depends_on": names,
-            "foreach": short(Foreach, "items", str, list),
-            "retry": short(Retry, "attempts", int),
+            "foreach": short(Foreach, "items", "a list, a template or a mapping", str, list),
+            "retry": short(Retry, "attempts", "a number of attempts or a mapping", int),
         },
     }
 
@@ -425,7 +428,8 @@ def structure(marked: Marked, problems: Problems, *, compat: bool = False) -> Do
     except cattrs.BaseValidationError as error:
         found = [*_problems(error, (), marked)]
     else:
-        return _located(document, ())
+        _locate(document, ())
+        return document
     tolerated = [one for one in found if compat and one.tolerable]
     for one in found:
         note = problems.warn if one in tolerated else problems.add
@@ -433,7 +437,10 @@ def structure(marked: Marked, problems: Problems, *, compat: bool = False) -> Do
         note(one.code, one.message, place)
     if len(tolerated) < len(found):
         return None
-    return _located(_converter(forgiving=True).structure(marked.value, Document), ())
+    document = _converter(forgiving=True).structure(marked.value, Document)
+    _locate(document, ())
+    document.flow[:] = [step for step in document.flow if step is not None]
+    return document
 
 
 @attrs.frozen(eq=False)
@@ -514,6 +521,13 @@ def _step(path: Path, marked: Marked) -> str:
     return f"step {node.value[:60]!r}" if named else spell(path)
 
 
+_KINDS: Final = frozenset(
+    {
+        *(Concurrency, Document, Foreach, Matrix, Out, Override, Param, Retry, Runner, Secret),
+        *(SourceDef, SourceRef, Step),
+    }
+)
+
 #: The key of a field whose name is another one, for Python's sake.
 _KEYS: Final = {
     field.name: field.metadata["key"]
@@ -530,17 +544,15 @@ _NESTED: Final[Mapping[type, tuple[str, ...]]] = {
 }
 
 
-def _located(part: Any, path: Path) -> Any:
-    """Give each instance the path of where it stands."""
+def _locate(part: Any, path: Path) -> None:
+    """Tell each instance where it stands: nobody has seen it yet, and a copy would cost as much again."""
     if isinstance(part, list):
-        return [
-            _located(one, (*path, number)) for number, one in enumerate(part) if one is not None
-        ]
-    if isinstance(part, dict):
-        return {key: _located(one, (*path, key)) for key, one in part.items()}
-    changes = {
-        field: _located(value, (*path, field))
-        for field in _NESTED.get(type(part), ())
-        if (value := getattr(part, field)) is not None and not isinstance(value, str)
-    }
-    return attrs.evolve(part, path=path, **changes)
+        for number, one in enumerate(part):
+            _locate(one, (*path, number))
+    elif isinstance(part, dict):
+        for key, one in part.items():
+            _locate(one, (*path, key))
+    elif type(part) in _KINDS:
+        object.__setattr__(part, "path", path)
+        for field in _NESTED.get(type(part), ()):
+            _locate(getattr(part, field), (*path, field))

@@ -237,16 +237,17 @@ class FlowtoySource:
     async def call(self, payload: JSON, context: SourceContext) -> SourceResult:
         """Call it. A checkpoint; a cancellation waits for the thread."""
         del context
-        given = await self._run.backend.run_in_thread(self._call, payload)
+        (given,) = await self._run.backend.run_in_thread(self._call, payload)
         if inspect.isawaitable(given):
             given = await cast("Awaitable[object]", given)
         return _opened(given)
 
-    def _call(self, payload: JSON) -> object:
+    def _call(self, payload: JSON) -> tuple[Any]:
+        # In a tuple, since Trio thinks that a thread which gives a coroutine was started by mistake.
         with self._lock:
             if not self._made:
                 self._made.append(self._make(self._configuration))
-        return self._made[0].call(payload)
+        return (self._made[0].call(payload),)
 
     async def aclose(self) -> None:
         """Do nothing: flowtoy's providers are never closed. A checkpoint."""

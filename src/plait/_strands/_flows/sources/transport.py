@@ -308,8 +308,9 @@ class _Body(httpx2.AsyncByteStream):
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._stream:
-            yield piece
+        async with contextlib.aclosing(self._stream.__aiter__()) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def aclose(self) -> None:
         """Give the connection back, or close it if there is more to come."""
@@ -382,7 +383,7 @@ def _trust(verify: Verify) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=verify)
         except OSError as error:  # no such file, or one without certificates
-            reason = os.strerror(error.errno) if error.errno and error.filename else error
+            reason = error if isinstance(error, ssl.SSLError) else error.strerror
             raise ExchangeError("source", f"verify: {verify}: {reason}") from error
     return httpx2.create_ssl_context(verify=verify, trust_env=False)
 
