@@ -19,7 +19,7 @@ from .printable import printable
 from .progress import Progress, progress
 from .results import delivered, show_flows
 from .settings import flow_params
-from .signals import Interruption, heeding
+from .signals import SAID, Interruption, heeding
 
 if TYPE_CHECKING:
     from plait._strands._flows.flow import Flow
@@ -71,7 +71,12 @@ async def run_files(target: Files, options: Options) -> int:
             grace=heard.grace,
         )
         watch.run_id = run.run_id
-        with heeding(run.cancel, heard):
+
+        def interrupt() -> None:
+            view.note(SAID)
+            run.cancel()
+
+        with heeding(interrupt, heard):
             try:
                 async with view.shown():
                     result = await run

@@ -57,7 +57,12 @@ async def run_workflow(target: Named, options: Options) -> int:
     steps = several(len(workflow._compile()[1].steps), "step")
     view.head(f"plait: run {run.run_id[:SHORT]} of {printable(target.name)}: {steps}")
     heard = Interruption()
-    with logged(view, verbose=options.verbose), heeding(run.cancel, heard):
+
+    def interrupt() -> None:
+        view.note("plait: interrupted, waiting for the clean-up of the steps")
+        run.cancel()
+
+    with logged(view, verbose=options.verbose), heeding(interrupt, heard):
         began = time.monotonic()
         async with view.shown():
             error, result = await _outcome(run)
