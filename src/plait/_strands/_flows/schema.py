@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, 
 import attrs
 
 from . import grammar
+from .converter import CONDITIONS
 from .grammar import (
     Concurrency,
     Document,
@@ -30,7 +31,6 @@ from .grammar import (
     Secret,
     Step,
 )
-from .structuring import CONDITIONS
 
 Schema: TypeAlias = dict[str, Any]
 

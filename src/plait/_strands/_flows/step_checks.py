@@ -109,11 +109,7 @@ class StepChecks:
             provider = effective.provider
             reading = provider.check(self._parts(step, place, effective, places))
             configuration, payload = self._compile(provider, reading, places, inner)
-        when = step.when
-        if when is not None:
-            when = compile_when(
-                when, path=("when",), place=places.of, problems=self.problems, scope=scope
-            )
+        when = self._when(step, places, scope)
         items, axes = self._items(step, places, scope)
         trees = [payload, configuration, when, items, *(axes or {}).values()]
         references = [one for tree in trees for one in _references(tree)]
@@ -187,7 +183,14 @@ class StepChecks:
             compat=self.compat,
         )
 
-    # -- items
+    # -- whether, and for which items
+
+    def _when(self, step: Step, places: _Places, scope: Scope) -> bool | Expression | None:
+        if step.when is None:
+            return None
+        return compile_when(
+            step.when, path=("when",), place=places.of, problems=self.problems, scope=scope
+        )
 
     def _items(
         self, step: Step, places: _Places, scope: Scope
