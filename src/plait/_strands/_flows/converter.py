@@ -36,7 +36,7 @@ from .grammar import (
     Step,
 )
 from .problems import Path, spell
-from .shapes import expected
+from .shapes import expected, is_list, is_mapping
 
 _Hook: TypeAlias = Callable[[Any, Any], Any]
 
@@ -195,27 +195,27 @@ def _is_template(value: object) -> bool:
 
 
 def _items(value: object, _: object) -> object:
-    if not isinstance(value, list | dict) and not _is_template(value):
+    if not (is_list(value) or is_mapping(value) or _is_template(value)):
         raise _expected("a list, a mapping or a template", value)
     return value
 
 
 def _axis(value: object, _: object) -> object:
-    if not isinstance(value, list) and not _is_template(value):
+    if not (is_list(value) or _is_template(value)):
         raise _expected("a list or a template", value)
     return value
 
 
 def _mapping(value: object, _: object = None, what: str = "a mapping") -> dict[str, object]:
-    if not isinstance(value, dict):
+    if not is_mapping(value):
         raise _expected(what, value)
-    return cast("dict[str, object]", value)
+    return value
 
 
 def _list(value: object, _: object = None, what: str = "a list") -> list[object]:
-    if not isinstance(value, list):
+    if not is_list(value):
         raise _expected(what, value)
-    return cast("list[object]", value)
+    return value
 
 
 def _given(value: Mapping[str, object]) -> dict[str, object]:
@@ -327,7 +327,7 @@ def _containers(made: cattrs.Converter, *, forgiving: bool) -> Mapping[type, Map
 
         return hook
 
-    def short(kind: type, key: str, what: str, *types: type) -> _Hook:
+    def short(kind: Any, key: str, what: str, *types: type) -> _Hook:
         """Let a value of one of these types stand for a mapping that has only this key."""
 
         def hook(value: object, _: object) -> object:
@@ -345,7 +345,7 @@ def _containers(made: cattrs.Converter, *, forgiving: bool) -> Mapping[type, Map
         if isinstance(value, str):
             return value
         given = _mapping(value, what="a name or a mapping")
-        kind: type[SourceRef | SourceDef] = SourceRef if "base" in given else SourceDef
+        kind = SourceRef if "base" in given else SourceDef
         return made.structure(given, kind)
 
     def conditions(value: object, _: object) -> object:
