@@ -151,7 +151,7 @@ def make() -> Schema:
     }
 
 
-def text() -> str:
+def shipped() -> str:
     """Read the schema as it is shipped."""
     return importlib.resources.files(__package__).joinpath(FILE).read_text("utf-8")
 
