@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import trio
@@ -181,7 +181,8 @@ class _Watch:
     def told(self, error: BaseException) -> bool:
         """Say whether a failure is one of those of steps, or a group of such ones."""
         if isinstance(error, BaseExceptionGroup):
-            return all(self.told(one) for one in error.exceptions)
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            return all(self.told(one) for one in group.exceptions)
         return any(failure.error is error for failure in self.failures)
 
     def __call__(self, record: Record) -> None:
