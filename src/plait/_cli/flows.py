@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from plait._engine import native
 from plait._engine.process_groups import become_subreaper, end_orphans
-from plait._errors import JournalError, UnknownRunError
+from plait._errors import PlaitError
 
 from .alone import alone
 from .exits import FAILED, INTERRUPTED, TIMED_OUT, UsageError
@@ -19,6 +19,7 @@ from .journals import SHORT, journal_path
 from .logs import logged
 from .messages import say, tell
 from .news import News, counted, several, took
+from .outcome import outcome
 from .printable import printable
 from .progress import Progress, progress
 from .results import delivered, show_flows
@@ -83,12 +84,11 @@ async def run_files(target: Files, options: Options) -> int:
             run.cancel()
 
         with heeding(interrupt, heard):
-            try:
-                async with view.shown(), _no_orphans(heard):
-                    result = await run
-            except (JournalError, UnknownRunError) as error:
-                if not watch.began:
-                    raise
+            async with view.shown(), _no_orphans(heard):
+                result, error = await outcome(run)
+            if error is not None and not (watch.began and isinstance(error, PlaitError)):
+                raise error
+            if result is None:
                 tell(str(error))
                 return INTERRUPTED if heard else FAILED
             watch.begin()
@@ -114,7 +114,8 @@ async def _no_orphans(heard: Interruption) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        await end_orphans(native.current(), lambda: min(GRACE, heard.grace()))
+        patience = lambda: min(GRACE, heard.grace())  # noqa: E731
+        await end_orphans(native.current(), patience)  # noqa: ASYNC102 - shielded, and it ends
 
 
 class _Watch:
