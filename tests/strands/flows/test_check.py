@@ -10,6 +10,8 @@ from plait._strands._flows.check import check
 from plait._strands._flows.names import Names
 from plait._strands._flows.problems import FlowConfigError
 
+DURATION = "a number of seconds or text such as 500ms, 2s, 1m30s, 1h or 1d"
+CONDITIONS = "a status, 4xx, 5xx, timeout, connect, exit, exit:N, signal, source or any"
 STEP = "flow:\n  - name: a\n    source: env\n"
 
 
@@ -50,8 +52,7 @@ class TestShapes:
             "a.yaml:15:13: flow[2].source: expected a name or a mapping, got a list",
             "a.yaml:16:5: flow[3]: expected a mapping, got text 'x'",
             "a.yaml:17:23: max_workers must be greater than 0",
-            "a.yaml:17:36: runner.timeout: expected a number of seconds or text such as 500ms, 2s,"
-            " 1m30s, 1h or 1d, got text '5x'",
+            f"a.yaml:17:36: runner.timeout: expected {DURATION}, got text '5x'",
             "a.yaml:17:53: runner.allow_hosts: expected a list of host names, got text 'a'",
             "a.yaml:17:56: unknown key 'foo' in runner",
         ]
@@ -71,8 +72,7 @@ class TestShapes:
             ),
             (
                 "retry: {on: [5x]}",
-                "unknown retry condition '5x'; use a status, 4xx, 5xx, timeout, connect, exit, exit:N,"
-                " signal, source or any",
+                f"unknown retry condition '5x'; use {CONDITIONS}",
             ),
             ("on_error: retry", "unknown on_error 'retry'; use fail, skip or continue"),
             ("foreach: 5", "flow[0].foreach: expected a list, a template or a mapping, got int 5"),
@@ -216,7 +216,7 @@ class TestSteps:
         )
         assert wrong(text) == [
             "a.yaml:4:41: concurrency group 'db' has limits 1 and 2",
-            "a.yaml:5:64: concurrency group 'db' has limits 1 and 2",
+            "a.yaml:5:60: concurrency group 'db' has limits 1 and 2",
         ]
 
     def test_workers(self, checked, wrong):

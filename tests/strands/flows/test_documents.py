@@ -6,7 +6,7 @@ import collections
 import datetime
 import enum
 import io
-import os
+import pathlib
 import subprocess
 import sys
 
@@ -63,7 +63,7 @@ class TestMerging:
     def test_the_name_is_that_of_the_files(self, files):
         name = files("a: 1")
         assert document(name)[0].name == "a.yaml"
-        assert document(os.path.abspath(name), {})[0].name == "a.yaml + flow"
+        assert document(pathlib.Path(name).resolve(), {})[0].name == "a.yaml + flow"
 
 
 class TestFiles:

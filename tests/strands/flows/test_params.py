@@ -108,7 +108,7 @@ def test_the_text_of_a_value():
     assert read_text("str", "[1]") == "[1]"
     with pytest.raises(ValueError, match="expected int, got a list"):
         read_text("int", "[1]")
-    with pytest.raises(ValueError, match="expected object, got text '{': "):
+    with pytest.raises(ValueError, match=r"expected object, got text '\{': "):
         read_text("object", "{")
 
 

@@ -35,7 +35,7 @@ from .names import Names, Variables
 from .news import Reporter, StepNews
 from .params import read_params
 from .policy import is_tolerated
-from .problems import Problem, Problems
+from .problems import Place, Problem, Problems
 from .redaction import Redactor
 from .result import RunResult, RunState, StepFailed
 from .resume import Past, find_earlier
@@ -182,11 +182,14 @@ class Making:
         return found
 
     def _warn_of(self, step: CheckedStep, text: str) -> None:
+        self._tell(text, step.place)
+
+    def _warn(self, text: str) -> None:
+        self._tell(text, self._flow.marked.place(()))
+
+    def _tell(self, text: str, place: Place) -> None:
         if self._wishes.warn is not None:
-            message = self._redactor.text(text)
-            self._wishes.warn(
-                Problem("run", f"step {step.name!r}: {message}", step.place, "warning")
-            )
+            self._wishes.warn(Problem("run", self._redactor.text(text), place, "warning"))
 
     # ------------------------------------------------------------ the shell
 
@@ -256,6 +259,7 @@ class Making:
                     deny_private=runner.deny_private,
                     hidden_variables=frozenset(one.env for one in declared if one.env is not None),
                     grace=wishes.grace or _as_long_as_it_takes,
+                    warn=self._warn,
                 )
             )
         return self._pool

@@ -125,9 +125,10 @@ def _value(name: str, param: Param, given: object, where: Place, problems: Probl
 def _typed(name: str, param: Param, given: object, where: Place, problems: Problems) -> JSON:
     found = Problems()
     plain_tree(given, (), found)
+    if found.errors:
+        problems.add("param", f"param {name!r}: {found.errors[0].message}", where)
+        return None
     try:
-        for one in found.errors:
-            raise ValueError(one.message)
         return _fitting(kind_of(param), given)
     except ValueError as error:
         problems.add("param", f"param {name!r}: {error}", where)
