@@ -310,6 +310,8 @@ class Redactor:
                 return value if same else made
 
     def _in_text(self, text: str, write: _Write) -> str:
+        if not self._whole and _MARK not in text:
+            return text
         if (known := self._whole.get(text)) is not None:
             return write(known, 0)
         shown = write is _stars
