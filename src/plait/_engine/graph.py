@@ -20,11 +20,12 @@ from plait._event import Event
 from plait._ids import DeliveryId, RunId
 from plait._kernel.graph.advance import advance
 from plait._kernel.graph.effects import Launch
+from plait._kernel.graph.keeping import KEEPING
 from plait._kernel.graph.state import GraphState
 from plait._kernel.life import GOING
 from plait._kernel.plan import Plan
 from plait._kernel.state import Delivery
-from plait._kernel.stimuli import Raised, Returned, Stimulus, Unwound
+from plait._kernel.stimuli import Abandoned, Raised, Returned, Stimulus, Unwound
 
 from .attempt import Attempt, current_attempt
 from .failure import split
@@ -93,7 +94,7 @@ class GraphShell(Shell):
         self.spawn_in(self._nursery, lambda: self._live(worker, attempt), name=self._name(delivery))
 
     def _name(self, delivery: Delivery) -> str:
-        several = delivery.event or self.state.open[delivery.step].left > 1
+        several = self.state.open[delivery.step].count > 1
         return f"step {delivery.step}[{delivery.event}]" if several else f"step {delivery.step}"
 
     async def _live(self, worker: Worker, attempt: Attempt) -> None:  # noqa: ASYNC910 - the body decides
@@ -157,6 +158,8 @@ class GraphShell(Shell):
                 yield worker.attempt
 
     def _settle(self) -> None:
+        if self.state.phase is GOING:  # or who is heard of now would make room for others
+            self.hear(Abandoned(self.clock()))
         for number in [*self.state.running]:  # rule 3
             if number not in self._bodies:
                 self.hear(Unwound(self.clock(), number))
@@ -183,6 +186,7 @@ class JournaledGraphShell(GraphShell, JournaledShell):
     """
 
     archive: GraphArchive
+    _keeping = KEEPING
 
     async def _check_target(self) -> None:
         """It has a name of its own."""

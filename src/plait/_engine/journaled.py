@@ -40,6 +40,7 @@ from plait._kernel import records, stimuli
 from plait._kernel.effects import Alarm, Begin, Effect, Give, Offer, Publish, Refuse, Wind
 from plait._kernel.explain import explain
 from plait._kernel.fold import fold
+from plait._kernel.keeping import KEEPING, Keep
 from plait._kernel.life import GOING, Phase
 from plait._kernel.records import Record
 from plait._kernel.stimuli import Stimulus
@@ -121,6 +122,9 @@ class Archive(Protocol):
 class JournaledShell(Shell):
     """One run that is kept in a journal, from the inside."""
 
+    #: How each record is kept.
+    _keeping: Mapping[Any, Keep] = KEEPING
+
     def __init__(self, *args: Any, archive: Archive, **options: Any) -> None:
         super().__init__(*args, **options)
         self.archive = archive
@@ -132,7 +136,7 @@ class JournaledShell(Shell):
         self._sending = self._in_doubt = False
         #: Classes that can be written.
         self._prepared: set[type] = set()
-        self._ledger = Ledger(archive.scribe, self.state, self._cannot_go_on)
+        self._ledger = Ledger(archive.scribe, self.state, self._cannot_go_on, self._keeping)
 
     # ------------------------------------------------------------ the beginning
 

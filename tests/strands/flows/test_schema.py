@@ -36,7 +36,7 @@ A = {"name": "a", "source": "env"}
 RIGHT = [
     {},
     {"x-anything": 5, "name": "n", "flow": None, "params": None},
-    {"params": {"a": "int", "b": {"type": "str", "default": 1, "choices": [1]}, "c": {}}},
+    {"params": {"a": "int", "b": {"type": "int", "default": 1, "choices": [1]}, "c": {}}},
     {"secrets": {"s": {"env": "X"}, "t": {"file": "y"}}},
     {"sources": {"e": {"type": "env", "configuration": {"vars": []}}, "gone": None}},
     {"flow": [{"name": "a", "source": {"type": "env"}}]},

@@ -9,6 +9,7 @@ an `after`; the same stimuli; the same records where they mean the same. What th
     turns      who is next: first in, first out, as far as the limits let them
     decide     stimulus -> records and effects;  apply  record -> state, the only mutator
     advance    both, and what follows from them
+    keeping    how each record is kept
 
 It imports what the kernel may, and of the rest of the kernel what events use as well.
 """

@@ -45,9 +45,9 @@ def advance(state: GraphState, stimulus: Stimulus) -> Advance:
 def _follows(state: GraphState, now: float, written: list[Record], todo: list[Effect]) -> bool:
     """Do the next thing that follows from the state; false if there is none."""
     if state.failed:
-        _write(state, *failed(state, state.failed.pop(0), now), written, todo)
+        _write(state, *failed(state, state.failed.popleft(), now), written, todo)
     elif state.hurt:
-        name = state.hurt.pop(0)
+        name = state.hurt.popleft()
         if name in state.open and (state.plan.step[name].after or ALONE).fail_fast:
             _write(state, *cut_short(state, name, now), written, todo)
     elif state.called:

@@ -24,9 +24,7 @@ def apply(state: GraphState, record: Record) -> None:
         case Readied():
             _ready(state, record)
         case Reused():
-            _, delivery = state.queued.pop(record.delivery)
-            state.busy -= 1
-            _end(state, delivery)
+            _end(state, _leave(state, record.delivery))
         case Skipped():
             _skip(state, record)
         case records.Retrying():
@@ -72,9 +70,10 @@ def _ready(state: GraphState, record: Readied) -> None:
     if not record.count:
         _over(state, name, failed=False)
         return
-    state.open[name] = Open(record.count)
+    state.open[name] = Open(first, record.count, record.count)
     for item in range(record.count):
-        state.enqueue(Delivery(DeliveryId(first + item), name, item, OUTSIDE))
+        number = DeliveryId(first + item)
+        state.enqueue(Delivery(number, name, item, OUTSIDE, began=record.at))
 
 
 def _end(state: GraphState, delivery: Delivery, *, failed: bool = False) -> None:
@@ -82,11 +81,12 @@ def _end(state: GraphState, delivery: Delivery, *, failed: bool = False) -> None
     name = delivery.step
     step = state.open[name]
     step.left -= 1
+    first = failed and not step.failed
     step.failed = step.failed or failed
     if not step.left:
         del state.open[name]
         _over(state, name, failed=step.failed)
-    elif failed:
+    elif first:
         state.hurt.append(name)
 
 
@@ -121,35 +121,37 @@ def _arrive(state: GraphState, name: str, *, live: bool) -> None:
 
 
 def _start(state: GraphState, record: records.Started) -> None:
-    _, delivery = state.queued.pop(record.delivery)
+    delivery = state.dequeue(record.delivery)
     delivery.began = record.at
     delivery.worker = record.worker
     if state.free:
         heappop(state.free)
     else:
         state.workers += 1
-    state.open[delivery.step].running += 1
-    if (group := group_of(state.plan.step[delivery.step])) is not None:
+    name = delivery.step
+    state.open[name].running += 1
+    if (group := group_of(state.plan.step[name])) is not None:
         state.grouped[group] = state.grouped.get(group, 0) + 1
     state.running[record.delivery] = delivery
+    state.call_up(name)
 
 
 def _leave(state: GraphState, number: DeliveryId) -> Delivery:
     """Take a delivery out of wherever it is, with its slots."""
+    state.busy -= 1
+    if number in state.due:
+        return state.due.pop(number)
     delivery = state.running.pop(number, None)
     if delivery is None:
-        state.busy -= 1
-        if number in state.due:
-            return state.due.pop(number)
-        return state.queued.pop(number)[1]
-    state.busy -= 1
-    heappush(state.free, delivery.worker)
-    delivery.worker = -1
-    state.open[delivery.step].running -= 1
-    if (group := group_of(state.plan.step[delivery.step])) is not None:
-        state.grouped[group] -= 1
-    for limit in state.limits(delivery):
-        state.unpark(limit)
+        delivery = state.dequeue(number)
+    else:
+        heappush(state.free, delivery.worker)
+        delivery.worker = -1
+        state.open[delivery.step].running -= 1
+        if (group := group_of(state.plan.step[delivery.step])) is not None:
+            state.grouped[group] -= 1
+            state.call_back(group)
+    state.call_up(delivery.step)
     return delivery
 
 

@@ -103,7 +103,10 @@ def admitted(state: GraphState, name: str, now: float) -> list[Record]:
     after = state.plan.step[name].after or ALONE
     if after.needs and not pending.live:
         return [Skipped(now, (name,), "upstream")]
-    verdict = state.admit(name)
+    try:
+        verdict = state.admit(name)
+    except Exception as failure:  # noqa: BLE001 - it is the step's failure
+        verdict = Broken(failure)
     first = state.next_delivery
     match verdict:
         case Go(count, reused):
@@ -129,7 +132,7 @@ def _raised(state: GraphState, delivery: Delivery, stimulus: stimuli.Raised) -> 
     if not isinstance(error, Exception) or isinstance(error, PlaitInternalError):
         return [*failed, Decided(now, Crashed())], [effects.Wind()]
     policy = state.plan.step[delivery.step].retry
-    if policy is not None and not stimulus.final:
+    if policy is not None and not (stimulus.final or _is_cut_short(state, delivery.step)):
         began = delivery.began if delivery.trouble is None else delivery.trouble.began
         try:
             delay = ask(policy, now - began, delivery.attempt, error, _seed(state, delivery))
@@ -141,6 +144,11 @@ def _raised(state: GraphState, delivery: Delivery, stimulus: stimuli.Raised) -> 
     return failed, []
 
 
+def _is_cut_short(state: GraphState, name: str) -> bool:
+    """Has another delivery of the step ended it? The shell may not have heard of that yet."""
+    return state.open[name].failed and (state.plan.step[name].after or ALONE).fail_fast
+
+
 def _seed(state: GraphState, delivery: Delivery) -> int:
     """What a policy's jitter comes from: the same in each life of the run."""
     text = f"{state.run_id}:{delivery.step}:{delivery.event}:{delivery.attempt}"
@@ -149,13 +157,18 @@ def _seed(state: GraphState, delivery: Delivery) -> int:
 
 def cut_short(state: GraphState, name: str, now: float) -> Decision:
     """Rule 3: one delivery has failed, and others of the step are left."""
-    waiting = [number for number, (_, other) in state.queued.items() if other.step == name]
-    waiting += [number for number, other in state.due.items() if other.step == name]
-    running = tuple(number for number, other in state.running.items() if other.step == name)
+    step = state.open[name]
+    waiting: list[DeliveryId] = []
+    running: list[DeliveryId] = []
+    for number in map(DeliveryId, range(step.first, step.first + step.count)):
+        if number in state.running:
+            running.append(number)
+        elif number in state.queued or number in state.due:
+            waiting.append(number)
     written: list[Record] = []
     if waiting:
-        written.append(records.Dropped(now, tuple(sorted(waiting)), ()))
-    return written, ([effects.Interrupt(running)] if running else [])
+        written.append(records.Dropped(now, tuple(waiting), ()))
+    return written, ([effects.Interrupt(tuple(running))] if running else [])
 
 
 def failed(state: GraphState, name: str, now: float) -> Decision:

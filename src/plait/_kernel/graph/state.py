@@ -6,6 +6,7 @@ nothing is kept of it. What it returned is in the records.
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -15,12 +16,12 @@ from plait._ids import DeliveryId
 from plait._kernel.life import GOING, Phase
 from plait._kernel.plan import StepPlan
 from plait._kernel.state import Delivery, RunState, StepState
-from plait._kernel.value import a_dict, a_list
+from plait._kernel.value import a_deque, a_dict, a_list
 
 from .admission import Admit, everyone
 
-Limit: TypeAlias = tuple[str, str]
-"""A limit beside that of the whole run: `("step", name)` or `("group", name)`."""
+Entry: TypeAlias = tuple[int, DeliveryId, str]
+"""Who stands in line: its turn, its number, its step."""
 
 
 @attrs.define
@@ -35,11 +36,16 @@ class Pending:
 
 @attrs.define
 class Open:
-    """A step with deliveries that have not come to their end."""
+    """A step with deliveries that have not come to their end: `count` of them, from `first` on."""
 
+    first: DeliveryId
+    count: int
     left: int
     running: int = 0
     failed: bool = False
+    #: Who of those that are queued stands in line for the step, and who comes after that.
+    front: DeliveryId | None = attrs.field(default=None, eq=False)
+    behind: deque[DeliveryId] | None = attrs.field(default=None, eq=False)
 
 
 def _no_steps(_: RunState) -> dict[str, StepState]:
@@ -79,21 +85,18 @@ class GraphState(RunState):
     #: Steps whose turn may have come. Empty between two stimuli.
     called: list[str] = attrs.field(factory=a_list, eq=False, repr=False)
     #: Steps that have failed; and those of whose deliveries one has, while others are left. As above.
-    failed: list[str] = attrs.field(factory=a_list, eq=False, repr=False)
-    hurt: list[str] = attrs.field(factory=a_list, eq=False, repr=False)
-    #: An index of `queued`, of which `turns` is the key: who could start as far as their own limits
-    #: go, as a heap; and who waits for a limit. What is in it no longer counts once it has started.
-    ready: list[tuple[int, DeliveryId]] = attrs.field(factory=a_list, eq=False, repr=False)
-    parked: dict[Limit, list[tuple[int, DeliveryId]]] = attrs.field(
-        factory=a_dict, eq=False, repr=False
-    )
+    failed: deque[str] = attrs.field(factory=a_deque, eq=False, repr=False)
+    hurt: deque[str] = attrs.field(factory=a_deque, eq=False, repr=False)
+    #: The line, a heap: of each step that may have one body more, the first of its deliveries. Those
+    #: whose group had no room are aside. An entry no longer counts once its delivery is not queued.
+    ready: list[Entry] = attrs.field(factory=a_list, eq=False, repr=False)
+    aside: dict[str, list[Entry]] = attrs.field(factory=a_dict, eq=False, repr=False)
 
     @property
     def active(self) -> tuple[str, ...]:
         """The names of the steps with a running body, in the order of the plan."""
-        return tuple(
-            name for name in self.plan.step if name in self.open and self.open[name].running
-        )
+        names = [name for name, one in self.open.items() if one.running]
+        return tuple(sorted(names, key=self.plan.place.__getitem__))
 
     @property
     def undelivered(self) -> tuple[object, ...]:
@@ -105,38 +108,62 @@ class GraphState(RunState):
         """The lowest free worker id."""
         return self.free[0] if self.free else self.workers
 
+    # ------------------------------------------------------------ the line
+
     def enqueue(self, delivery: Delivery) -> None:
         """Put a delivery at the back."""
         self.turns += 1
-        self.queued[delivery.number] = (self.turns, delivery)
-        heappush(self.ready, (self.turns, delivery.number))
+        number, step = delivery.number, self.open[delivery.step]
+        self.queued[number] = (self.turns, delivery)
+        if step.front is None and step.running < self.plan.step[delivery.step].num_workers:
+            step.front = number
+            heappush(self.ready, (self.turns, number, delivery.step))
+        elif step.behind is None:
+            step.behind = deque((number,))
+        else:
+            step.behind.append(number)
 
-    def limits(self, delivery: Delivery) -> tuple[Limit, ...]:
-        """The limits that a delivery is under, beside the run's."""
-        group = group_of(self.plan.step[delivery.step])
-        own: Limit = ("step", delivery.step)
-        return (own,) if group is None else (own, ("group", group))
+    def dequeue(self, number: DeliveryId) -> Delivery:
+        """Take a delivery out of the queue."""
+        _, delivery = self.queued.pop(number)
+        step = self.open[delivery.step]
+        if step.front == number:
+            step.front = None
+        return delivery
 
-    def has_room(self, limit: Limit) -> bool:
-        """May one body more run under a limit?"""
-        kind, name = limit
-        if kind == "step":
-            return self.open[name].running < self.plan.step[name].num_workers
-        return self.grouped.get(name, 0) < self.plan.groups[name]
-
-    def unpark(self, limit: Limit) -> None:
-        """Let the first of those that wait for a limit try again."""
-        waiting = self.parked.get(limit)
-        while waiting:
-            turn, number = heappop(waiting)
-            if self.is_queued(turn, number):
-                heappush(self.ready, (turn, number))
+    def call_up(self, name: str) -> None:
+        """Let the next delivery of a step stand in line, if one waits and may."""
+        step = self.open[name]
+        if not step.behind or step.front is not None:
+            return
+        if step.running >= self.plan.step[name].num_workers:
+            return
+        while step.behind:
+            number = step.behind.popleft()
+            if number in self.queued:
+                step.front = number
+                heappush(self.ready, (self.queued[number][0], number, name))
                 return
 
-    def is_queued(self, turn: int, number: DeliveryId) -> bool:
-        """Does an entry of the index still mean a delivery that waits?"""
-        found = self.queued.get(number)
-        return found is not None and found[0] == turn
+    def has_room(self, group: str) -> bool:
+        """May one body more run under the limit of a group?"""
+        return self.grouped.get(group, 0) < self.plan.groups[group]
+
+    def call_back(self, group: str) -> None:
+        """Put the first of those that a group has kept aside back in line, if there is room."""
+        aside = self.aside.get(group)
+        while aside and self.has_room(group):
+            entry = heappop(aside)
+            if self.counts(entry):
+                heappush(self.ready, entry)
+                return
+
+    def counts(self, entry: Entry) -> bool:
+        """Does an entry still mean a delivery that waits?"""
+        found = self.queued.get(entry[1])
+        return found is not None and found[0] == entry[0]
+
+    # ------------------------------------------------------------ what always holds
 
     def check(self) -> None:
         """Assert what always holds. Every test of this kernel calls it after every stimulus."""
@@ -149,15 +176,17 @@ class GraphState(RunState):
         workers = [delivery.worker for delivery in self.running.values()]
         assert len(workers) == len({*workers}) <= self.plan.max_workers, "more than allowed"
         assert {*workers} | {*self.free} == {*range(self.workers)}, "a worker id was lost"
+        waiting = [delivery for _, delivery in self.queued.values()]
+        running, due = [*self.running.values()], [*self.due.values()]
         for name, step in self.open.items():
-            mine = [d for d in self.running.values() if d.step == name]
+            mine = [delivery for delivery in running if delivery.step == name]
             assert step.running == len(mine) <= self.plan.step[name].num_workers
-            waiting = [d for _, d in self.queued.values() if d.step == name]
-            later = [d for d in self.due.values() if d.step == name]
-            assert step.left == len(mine) + len(waiting) + len(later) > 0, "open, with nothing left"
-        for group, count in self.grouped.items():
-            mine = [d for d in self.running.values() if group_of(self.plan.step[d.step]) == group]
-            assert count == len(mine) <= self.plan.groups[group]
+            left = [delivery for delivery in (*running, *waiting, *due) if delivery.step == name]
+            assert step.left == len(left) > 0, "open, with nothing left"
+            assert all(step.first <= d.number < step.first + step.count for d in left)
+        groups = [group_of(self.plan.step[delivery.step]) for delivery in running]
+        for group, limit in self.plan.groups.items():
+            assert self.grouped.get(group, 0) == groups.count(group) <= limit
         if self.phase is GOING:
             self._check_going()
         if self.phase is Phase.OVER:
@@ -168,13 +197,24 @@ class GraphState(RunState):
     def _check_going(self) -> None:
         assert self.busy, "nothing is left to do, and nobody has said so"
         assert all(one.left > 0 for one in self.pending.values()), "a turn was missed"
-        if len(self.running) < self.plan.max_workers:
-            for _, delivery in self.queued.values():
-                full = [one for one in self.limits(delivery) if not self.has_room(one)]
-                assert full, "a slot unused"
-        listed = [entry for heap in (self.ready, *self.parked.values()) for entry in heap]
-        for number, (turn, _) in self.queued.items():
-            assert listed.count((turn, number)) == 1, "not in the index"
+        may = [d for _, d in self.queued.values() if self._may_run(d)]
+        assert not may or len(self.running) == self.plan.max_workers, "a slot unused"
+        entries = [entry for heap in (self.ready, *self.aside.values()) for entry in heap]
+        in_line = sorted(entry[1] for entry in entries if self.counts(entry))
+        fronts = sorted(step.front for step in self.open.values() if step.front is not None)
+        assert in_line == fronts, "not in line, or twice"
+        for name, step in self.open.items():
+            mine = [number for number, (_, d) in self.queued.items() if d.step == name]
+            if mine and step.running < self.plan.step[name].num_workers:
+                assert step.front == mine[0], "somebody else is first"
+            assert step.running < self.plan.step[name].num_workers or step.front is None
+            assert {*mine} - {step.front} <= {*(step.behind or ())}, "forgotten"
+
+    def _may_run(self, delivery: Delivery) -> bool:
+        step = self.plan.step[delivery.step]
+        group = group_of(step)
+        room = group is None or self.has_room(group)
+        return room and self.open[delivery.step].running < step.num_workers
 
 
 def group_of(step: StepPlan) -> str | None:

@@ -11,7 +11,6 @@ import jinja2
 from . import caps
 from .failures import NullInText, TemplateError, TooMuch
 
-
 #: Blanks before a line of JSON, for each level.
 _WIDEST: Final = 100
 

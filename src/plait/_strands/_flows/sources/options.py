@@ -13,9 +13,9 @@ from typing import Final, Literal, TypeAlias, cast
 import attrs
 
 from plait._strands._flows.durations import DURATION, SIZE, duration, size
+from plait._strands._flows.marks import Raw
 from plait._strands._flows.problems import Path
 from plait._strands._flows.templates import as_text
-from plait._strands._flows.marks import Raw
 
 Kind: TypeAlias = Literal[
     "any",

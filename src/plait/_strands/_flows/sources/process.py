@@ -14,10 +14,10 @@ import attrs
 
 from plait._abc import JSON, SourceContext, SourceResult
 from plait._engine.processes import Ended, OutputTooLargeError, OverdueError, run_process
+from plait._strands._flows.marks import Raw
 from plait._strands._flows.outputs import jmespath_function
 from plait._strands._flows.problems import Path
 from plait._strands._flows.templates import TemplateError, quotes_for_shell, split_words
-from plait._strands._flows.marks import Raw
 
 from .legacy import unwrap
 from .options import (

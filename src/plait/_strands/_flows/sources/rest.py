@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from plait._abc import JSON, SourceContext, SourceResult
 from plait._errors import MissingExtra
+from plait._strands._flows.marks import Raw
 from plait._strands._flows.problems import Path
 from plait._strands._flows.templates import TemplateError
-from plait._strands._flows.marks import Raw
 
 from .legacy import Unwrapped, unwrap
 from .options import Misfit, Options, from_folder, is_template, plain_mapping, read_all
