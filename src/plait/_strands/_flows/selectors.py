@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
@@ -77,7 +78,10 @@ def selector(text: str) -> Selector:
         WrongSelector: The text is none.
     """
     try:
-        parsed = jmespath.compile(text)
+        with warnings.catch_warnings():
+            # A literal that is not JSON is a text: an old habit of the language, which it warns of.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            parsed = jmespath.compile(text)
         for name, count in _calls(parsed.parsed):
             _check_call(name, count)
     except RecursionError:

@@ -314,11 +314,11 @@ def _argv(effective: Mapping[str, object]) -> list[str]:
             raise Misfit(("command",), "text, since the shell is to run it", command)
         # What comes after the shell's name is $1 and so on, never part of what the shell reads.
         return [SHELL, "-c", command, SHELL, *arguments]
-    if isinstance(command, str):  # a text is split before it is rendered: this came by another way
-        command = [command]
-    if not isinstance(command, list) or not command:
+    # A text is split before it is rendered; one that is here came by another way, and is one word.
+    words = [command] if isinstance(command, str) else cast("list[str] | None", command)
+    if not words:
         raise Misfit(("command",), "a program and its arguments", command)
-    return [*cast("list[str]", command), *arguments]
+    return [*words, *arguments]
 
 
 def _text(payload: object) -> str:

@@ -195,17 +195,18 @@ class RestSource:
         except (RequestError, UnicodeError) as error:
             await backend.checkpoint()
             return SourceResult(ok=False, message=str(error))
-        answer: Answer | None = None
+        found: list[Answer] = []
         with backend.cancel_scope(deadline=backend.clock()() + request.timeout):
             try:
-                answer = await self._clients.exchange(request)
+                found.append(await self._clients.exchange(request))
             except ExchangeError as error:
                 return SourceResult(
                     ok=False, message=str(error), kind=error.kind, detail=_asked(request)
                 )
-        if answer is None:
+        if not found:
             detail = f"{_asked(request)}: the source's timeout of {request.timeout:g} s"
             return SourceResult(ok=False, message="timeout", kind="timeout", detail=detail)
+        (answer,) = found
         if not answer.is_success:
             return _failure(answer)
         data = await self._data(answer)
