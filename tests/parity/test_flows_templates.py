@@ -170,7 +170,7 @@ def test_row_23_reports_undeclared_outputs_beforehand(world: World):
 def test_row_24_reports_template_syntax_beforehand(world: World):
     told = world("flow:\n  - name: a\n    source: p\n    input: 'cost {{ oops'\n")
     refused(told, "unexpected end of template")
-    assert told.stderr.startswith("flow2.yaml:4:12: template: unexpected end of template")
+    assert ".yaml:4:12: template: unexpected end of template" in told.stderr
     assert len(told.lines()) == 1
 
 
