@@ -229,7 +229,7 @@ class _Driven:
                 self._cut.wait()
                 try:
                     answer: Any = yield asked
-                except BaseException as error:  # noqa: BLE001 - handed on, whatever it is
+                except BaseException as error:  # noqa: BLE001, ASYNC103 - handed on, whatever it is
                     asked = inner.throw(error)
                 else:
                     asked = inner.send(answer)
