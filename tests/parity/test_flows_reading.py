@@ -150,6 +150,7 @@ class TestRow11:
             [sys.executable, "-m", "plait", "run", name, "-j"],
             input=sample("1-automatic.yaml"),
             capture_output=True,
+            check=False,
             text=True,
             env={**os.environ, "PYTHONPATH": str(source)},
         )
@@ -423,11 +424,11 @@ class TestRowX14:
     PLAN = """\
 2-mixed.yaml: 4 steps in 3 waves, 4 workers
 wave 1  authenticate    rest
-wave 2  fetch_users     rest     authenticate    flows.authenticate.token in input.headers.Authorization (2-mixed.yaml:26:24)
-        fetch_products  rest     authenticate    flows.authenticate.token in input.headers.Authorization (2-mixed.yaml:36:24)
+wave 2  fetch_users     rest     authenticate    TOKEN (2-mixed.yaml:26:24)
+        fetch_products  rest     authenticate    TOKEN (2-mixed.yaml:36:24)
 wave 3  combine_data    process  fetch_users     depends_on (2-mixed.yaml:45:9)
                                  fetch_products  depends_on (2-mixed.yaml:46:9)
-"""
+""".replace("TOKEN", "flows.authenticate.token in input.headers.Authorization")
 
     def test_row_x14_plans(self, world: World):
         name = world.write(sample("2-mixed.yaml"), "2-mixed.yaml")
