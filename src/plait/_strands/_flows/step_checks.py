@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Final
 
@@ -15,6 +15,7 @@ from .marks import Marked
 from .outputs import Output, compile_outputs
 from .problems import Path, Place, Problems, did_you_mean, spell
 from .references import Reference, Scope
+from .shapes import is_list, is_mapping
 from .sources.provider import Parts, Provider, Reading, Style
 from .templates import Expression, Tree, compile_tree, compile_when
 
@@ -89,11 +90,10 @@ class StepChecks:
     problems: Problems
     compat: bool
     #: Of each step by name, its number: the order of the file.
-    _numbers: dict[str, int] = attrs.field(init=False)
-
-    @_numbers.default
-    def _number(self) -> dict[str, int]:
-        return {step.name: number for number, step in enumerate(self.document.flow)}
+    _numbers: dict[str, int] = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: _numbered(self.document.flow), takes_self=True),
+    )
 
     def check(self, number: int, step: Step) -> Draft:
         """Check a step."""
@@ -109,11 +109,7 @@ class StepChecks:
             provider = effective.provider
             reading = provider.check(self._parts(step, place, effective, places))
             configuration, payload = self._compile(provider, reading, places, inner)
-        when = step.when
-        if when is not None:
-            when = compile_when(
-                when, path=("when",), place=places.of, problems=self.problems, scope=scope
-            )
+        when = self._when(step, places, scope)
         items, axes = self._items(step, places, scope)
         trees = [payload, configuration, when, items, *(axes or {}).values()]
         references = [one for tree in trees for one in _references(tree)]
@@ -187,7 +183,14 @@ class StepChecks:
             compat=self.compat,
         )
 
-    # -- items
+    # -- whether, and for which items
+
+    def _when(self, step: Step, places: _Places, scope: Scope) -> bool | Expression | None:
+        if step.when is None:
+            return None
+        return compile_when(
+            step.when, path=("when",), place=places.of, problems=self.problems, scope=scope
+        )
 
     def _items(
         self, step: Step, places: _Places, scope: Scope
@@ -199,7 +202,7 @@ class StepChecks:
         if step.foreach is not None:
             values = step.foreach.items
             items = self._values(values, ("foreach", "items"), places, scope)
-            if isinstance(values, list | dict) and len(values) > MOST_ITEMS:
+            if (is_list(values) or is_mapping(values)) and len(values) > MOST_ITEMS:
                 self._too_many(step.foreach.path)
         if step.matrix is not None:
             axes = {
@@ -224,7 +227,7 @@ class StepChecks:
         if not axes:
             message = f"{spell((*matrix.path, 'axes'))}: expected one axis or more"
             self.problems.add("shape", message, self.marked.place((*matrix.path, "axes")))
-        sizes = [len(values) for values in axes.values() if isinstance(values, list)]
+        sizes = [len(values) for values in axes.values() if is_list(values)]
         if prod(sizes) > MOST_ITEMS:
             self._too_many(matrix.path)
         for number, entry in enumerate(matrix.exclude):
@@ -289,6 +292,10 @@ class _Places:
             source = (*self.step.path, "source")
             return key_place_of(self.marked, self.effective, source, path[1:])
         return self.marked.key_place((*self.step.path, *path))
+
+
+def _numbered(steps: Sequence[Step]) -> dict[str, int]:
+    return {step.name: number for number, step in enumerate(steps)}
 
 
 def _native(_: Path) -> Style:
