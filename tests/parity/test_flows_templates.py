@@ -170,7 +170,7 @@ def test_row_23_reports_undeclared_outputs_beforehand(world: World):
 def test_row_24_reports_template_syntax_beforehand(world: World):
     told = world("flow:\n  - name: a\n    source: p\n    input: 'cost {{ oops'\n")
     refused(told, "unexpected end of template")
-    assert told.stderr.startswith("flow2.yaml:4:12: template: unexpected end of template")
+    assert ".yaml:4:12: template: unexpected end of template" in told.stderr
     assert len(told.lines()) == 1
 
 
@@ -363,7 +363,8 @@ def test_row_x10_hides_every_form(world: World, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("THE_KEY", SECRET)
     (world.folder / "shown.txt").write_text(f"<{form}>", encoding="utf-8")
     told = world(
-        "secrets: {s: {env: THE_KEY}}\n" + one(f"source: p, input: {{command: [cat, shown.txt]}}, {SO}")
+        "secrets: {s: {env: THE_KEY}}\n"
+        + one(f"source: p, input: {{command: [cat, shown.txt]}}, {SO}")
     )
     assert told.out["a"]["o"] == "<***>"
 

@@ -22,7 +22,8 @@ from .marks import Raw
 from .names import Names
 from .problems import Path, Place, Problems
 from .references import Reference, Scope, find
-from .sandbox.failures import NotOneExpression, NullInText, TemplateError, Uncompilable
+from .sandbox.failures import NotOneExpression, NullInText, Uncompilable
+from .sandbox.failures import TemplateError as TemplateError
 
 if TYPE_CHECKING:
     from .sandbox.program import Parsed, Program  # noqa: TC004 - attrs does not look it up

@@ -225,11 +225,13 @@ class ProcessSource:
             )
         except OverdueError as error:
             detail = f"the source's timeout of {call.timeout:g} s"
-            return attrs.evolve(_failure(error.ended, "timeout", "timeout"), detail=detail)
+            failure = _failure(error.ended, "timeout", "timeout")
+            return attrs.evolve(failure, detail=detail)  # noqa: ASYNC910 - the child has run
         except OutputTooLargeError as error:
             message = f"{error.stream} is larger than {spell_size(self._most)} (max_output)"
-            return _failure(error.ended, "too_large", message)
+            return _failure(error.ended, "too_large", message)  # noqa: ASYNC910 - the same
         except (OSError, ValueError) as error:  # as Python says it, errno and all
+            await backend.checkpoint()
             return SourceResult(ok=False, message=str(error), kind="start")
         return await self._result(ended)
 
@@ -293,7 +295,8 @@ class ProcessSource:
         code = ended.returncode
         if code not in self._good:
             kind = "signal" if code < 0 else "exit"
-            return _failure(ended, kind, f"process exited with code {code}", code)
+            message = f"process exited with code {code}"
+            return _failure(ended, kind, message, code)  # noqa: ASYNC910 - the same
         stdout = ended.stdout.decode("utf-8", "replace")
         data: dict[str, JSON] = {
             "stdout": stdout,

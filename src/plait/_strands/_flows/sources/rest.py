@@ -200,6 +200,7 @@ class RestSource:
             try:
                 found.append(await self._clients.exchange(request))
             except ExchangeError as error:
+                await backend.checkpoint()
                 return SourceResult(
                     ok=False, message=str(error), kind=error.kind, detail=_asked(request)
                 )
@@ -222,9 +223,9 @@ class RestSource:
         inputs = _read(payload.values, payload.folders, self._run)
         return make(lay_over(self._settings, inputs), None, context.key)
 
-    async def _data(self, answer: Answer) -> JSON:  # noqa: ASYNC910 - after the request itself
+    async def _data(self, answer: Answer) -> JSON:
         if not answer.body:
-            return ""
+            return ""  # noqa: ASYNC910 - the request itself has waited
         parsed = await parse(self._run.backend, len(answer.body), partial(json.loads, answer.body))
         return _text(answer) if parsed is None else parsed[0]
 

@@ -253,7 +253,7 @@ async def _read(response: httpx2.Response, hop: _Hop, most: int) -> Answer:
                     break
     if too_large:
         raise ExchangeError("too_large", f"body is larger than {spell_size(most)} (max_body)")
-    return Answer(
+    return Answer(  # noqa: ASYNC910 - the headers have been waited for
         response.status_code,
         dict(response.headers.items()),
         bytes(body[:limit]),
@@ -310,10 +310,11 @@ class _Body(httpx2.AsyncByteStream):
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    # The library iterates over it, and closes what it has begun.
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900
         async with contextlib.aclosing(self._stream.__aiter__()) as pieces:
             async for piece in pieces:
-                yield piece
+                yield piece  # noqa: ASYNC119
 
     async def aclose(self) -> None:
         """Give the connection back, or close it if there is more to come."""
