@@ -108,30 +108,13 @@ class Reporter:
         self._error_of = error_of
         #: The deliveries that have not ended: of which step, and which item of it.
         self._where: dict[DeliveryId, tuple[str, int | None]] = {}
-        self._ears = self._all_ears()
 
     def __call__(self, record: Record) -> None:
         """Look at one record."""
         self.ended = record.at
-        hear = self._ears.get(type(record))
+        hear = HEARS.get(type(record))
         if hear is not None:
-            hear(record)
-
-    def _all_ears(self) -> dict[type[object], Callable[[Any], None]]:
-        """Who takes which record."""
-        return {
-            Readied: self._ready,
-            Reused: self._reuse,
-            Skipped: self._skip,
-            records.RunStarted: self._begin,
-            records.Started: self._start,
-            records.Completed: self._complete,
-            records.Retrying: self._retry,
-            records.Failed: self._fail,
-            records.Interrupted: self._interrupt,
-            records.Dropped: self._drop,
-            records.Closed: self._close,
-        }
+            hear(self, record)
 
     def _begin(self, record: records.RunStarted) -> None:
         self.began, self.epoch = record.at, record.epoch
@@ -291,6 +274,22 @@ class Reporter:
     def results(self, tolerated: Callable[[str], bool]) -> Mapping[str, StepResult]:
         """What each step has come to, in the order of the file."""
         return Results(self, tolerated)
+
+
+#: Who takes which record.
+HEARS: Final[dict[type[object], Callable[[Reporter, Any], None]]] = {
+    Readied: Reporter._ready,
+    Reused: Reporter._reuse,
+    Skipped: Reporter._skip,
+    records.RunStarted: Reporter._begin,
+    records.Started: Reporter._start,
+    records.Completed: Reporter._complete,
+    records.Retrying: Reporter._retry,
+    records.Failed: Reporter._fail,
+    records.Interrupted: Reporter._interrupt,
+    records.Dropped: Reporter._drop,
+    records.Closed: Reporter._close,
+}
 
 
 class Results(Mapping[str, StepResult]):
