@@ -41,6 +41,7 @@ CONTENDERS: Final = {
         Contender("pydantic_graph", "pydantic-graph", "peer", "asyncio", ("pydantic-graph",)),
         Contender("burr", "burr", "peer", "asyncio", ("apache-burr",)),
         Contender("dbos", "DBOS on SQLite", "peer", "asyncio", ("dbos",)),
+        Contender("flowtoy", "flowtoy", "peer", "asyncio", ("flowtoy",)),
         Contender("taskiq", "taskiq in-memory", "peer", "asyncio", ("taskiq",)),
     )
 }

@@ -13,6 +13,7 @@ from benchmarks.scenarios.durable import (
 )
 from benchmarks.scenarios.empty import empty, empty_concurrent
 from benchmarks.scenarios.fan_out import fan_out
+from benchmarks.scenarios.flows import FLOWS
 from benchmarks.scenarios.journal import journal_chain, journal_parallel, journal_resume
 from benchmarks.scenarios.memory import memory_pending, memory_steps
 from benchmarks.scenarios.snapshot import snapshot
@@ -38,6 +39,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         durable_runs,
         durable_cpu,
         durable_recovery,
+        *FLOWS,
         memory_pending,
         memory_steps,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple, Union
 
 import attrs
 
@@ -197,4 +197,116 @@ class Journal(Protocol):
         ...
 
 
+# ---------------------------------------------------------------- sources of flow files
+
+# A real type also when the program runs: `-> SourceResult | JSON` must not need an import to work.
+JSON: TypeAlias = Union[  # noqa: UP007 - `|` takes no forward reference
+    dict[str, "JSON"], list["JSON"], str, int, float, bool, None
+]
+"""A value that JSON can say."""
+
+
+@attrs.frozen
+class SourceResult:
+    """What a call of a source has come to. A bare JSON value means `SourceResult(data=value)`.
+
+    Attributes:
+        data: What the source gives. It must be JSON.
+        ok: Whether the call succeeded.
+        message: Why it did not.
+        kind: What kind of failure it is: a word such as `"timeout"`, `"connect"`, `"http_status"`,
+            `"exit"` or `"source"`. With `code` it is what `retry.on` of a step looks at.
+        code: The HTTP status or the exit code.
+        retry_after: Seconds that the next attempt shall wait at least.
+        detail: More about a failure, for people: which timeout it was, or what was asked for.
+        status: The HTTP status, for outputs that have `from: status`.
+        headers: Those of an answer, the names in lower case, for outputs that have `from: headers`.
+        response: Of a failed request: `status`, `headers` and `body`.
+        process: Of a failed process: `returncode`, `stdout_tail` and `stderr_tail`.
+    """
+
+    data: JSON = None
+    ok: bool = True
+    message: str = ""
+    kind: str = "source"
+    code: int | None = None
+    retry_after: float | None = None
+    detail: str = attrs.field(default="", kw_only=True)
+    status: int | None = attrs.field(default=None, kw_only=True)
+    headers: Mapping[str, str] | None = attrs.field(default=None, kw_only=True)
+    response: Mapping[str, JSON] | None = attrs.field(default=None, kw_only=True)
+    process: Mapping[str, JSON] | None = attrs.field(default=None, kw_only=True)
+
+
+def _say_nothing(_: str) -> None:
+    """Take a line for nobody."""
+
+
+@attrs.frozen
+class SourceContext:
+    """Who calls a source, and for what.
+
+    Attributes:
+        run_id: The run.
+        step: The step's name.
+        index: Which item of a `foreach` or `matrix` step it is, from 0; `None` for any other step.
+        attempt: Which attempt, from 1.
+        key: The same text in every attempt, and in every run that resumes this one: for whoever must
+            not do the same thing twice.
+        log: Takes a line of text for those who watch the run.
+    """
+
+    run_id: str
+    step: str
+    index: int | None = None
+    attempt: int = 1
+    key: str = ""
+    log: Callable[[str], object] = attrs.field(default=_say_nothing, repr=False, eq=False)
+
+
+class Source(Protocol):
+    """Where steps of a flow get their data: opened once per distinct configuration of a run.
+
+    An entry point of the group `plait.sources` is a callable that makes one:
+    `open(configuration) -> Source`, with the configuration as the flow file has it and the templates
+    of it rendered. It may have an attribute `Options`, an attrs class: then `configuration` is checked
+    against that class before anything runs, and `open` gets an instance of it.
+
+    1. `call` may be called again while calls are going on, and no call disturbs another.
+    2. A cancelled `call` cleans up, and then raises the cancellation. The source stays usable.
+    3. What `call` gives is JSON. A failure that is expected is a `SourceResult` with `ok=False`.
+    4. `aclose` may be called twice, and without any call before it.
+
+    `plait.testing.check_source` has these rules as tests.
+
+    Example:
+        ```python
+        class Greeter:
+            def __init__(self, configuration: dict[str, str]) -> None:
+                self.word = configuration.get("word", "hello")
+
+            async def call(self, payload: JSON, context: SourceContext) -> JSON:
+                await anyio.lowlevel.checkpoint()
+                return f"{self.word} {payload}"
+
+            async def aclose(self) -> None:
+                await anyio.lowlevel.checkpoint()
+        ```
+    """
+
+    async def call(self, payload: JSON, context: SourceContext) -> SourceResult | JSON:
+        """Get data for one attempt of a step. A checkpoint.
+
+        Args:
+            payload: The step's `input`, rendered; `None` if it has none.
+            context: Who calls.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of everything that it holds. Twice is fine. A checkpoint."""
+        ...
+
+
 publish("plait.abc", Entry, Opening, StreamInfo, Backend, Journal)
+publish("plait.abc", SourceResult, SourceContext, Source)

@@ -127,6 +127,11 @@ def conclude(
                 _note(failure, text)
             error = _together(state, failures)
             return Conclusion(None, error, _failed(state, error))
+        case records.Finished():
+            if not failures:
+                return Conclusion(None, None, StopEvent())
+            error = _together(state, failures)
+            return Conclusion(None, error, _failed(state, error))
         case records.Crashed():
             error = _together(state, failures)
             return Conclusion(None, error, _failed(state, error))

@@ -131,6 +131,9 @@ class Archive(Protocol):
 class JournaledShell(Shell):
     """One run that is kept in a journal, from the inside."""
 
+    #: How each record is kept.
+    _keeping: Mapping[Any, Keep] = KEEPING
+
     def __init__(self, *args: Any, archive: Archive, **options: Any) -> None:
         super().__init__(*args, **options)
         self.archive = archive
@@ -142,7 +145,7 @@ class JournaledShell(Shell):
         self._sending = self._in_doubt = False
         #: Classes that can be written.
         self._prepared: set[type] = set()
-        self._ledger = Ledger(archive.scribe, self.state, self._cannot_go_on)
+        self._ledger = Ledger(archive.scribe, self.state, self._cannot_go_on, self._keeping)
         #: Made for the first body that may make durable calls.
         self._hosting: Hosting | None = None
 
@@ -527,7 +530,7 @@ class JournaledShell(Shell):
         """
         if kept and self._ledger.open:
             records = [record for _, record in kept]
-            waited = any(KEEPING[type(record)] is Keep.ACKNOWLEDGED for record in records)
+            waited = any(self._keeping[type(record)] is Keep.ACKNOWLEDGED for record in records)
             n = kept[-1][0]
             self._ledger.append(
                 records,

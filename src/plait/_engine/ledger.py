@@ -14,15 +14,14 @@ Rule 4: after a `JournalError`, nothing of the append that failed is performed, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from plait._abc import Entry, Journal
 from plait._errors import JournalError, PlaitInternalError, UnreadableEntryError
 from plait._ids import DeliveryId
-from plait._kernel.delivery_calls import KEEPING
 from plait._kernel.keeping import Keep
 from plait._kernel.records import AnyRecord
 from plait._kernel.state import RunState
@@ -83,8 +82,16 @@ class Waiter:
 class Ledger:
     """The appends of one run."""
 
-    def __init__(self, scribe: Scribe, state: RunState, fail: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        scribe: Scribe,
+        state: RunState,
+        fail: Callable[[], object],
+        keeping: Mapping[Any, Keep],
+    ) -> None:
         self._scribe = scribe
+        #: How each record is kept, by its class.
+        self._keeping = keeping
         self._state = state
         self._fail = fail
         self._journal: Journal | None = None
@@ -136,12 +143,15 @@ class Ledger:
         self._lazy += entries
         if self._held is not None:
             self._held.append(then)
-        elif any(_matters(record) for record in records):
+        elif any(self._matters(record) for record in records):
             self._hand_over(then)
         else:
             self._after(then)
             if len(self._lazy) >= MANY:
                 self._hand_over(_nothing)
+
+    def _matters(self, record: AnyRecord) -> bool:
+        return self._keeping[type(record)] is Keep.ACKNOWLEDGED
 
     def _after(self, then: Callable[[], object]) -> None:
         if self.idle:
@@ -277,10 +287,6 @@ class Ledger:
             if first.needs <= self._kept or self.error is not None:
                 self._next = self._waiters.popleft()
                 first.called.set()
-
-
-def _matters(record: AnyRecord) -> bool:
-    return KEEPING[type(record)] is Keep.ACKNOWLEDGED
 
 
 def _nothing() -> None:

@@ -285,6 +285,9 @@ class TrioBackend:
         self._from_thread = trio.from_thread
         self.current_task: Callable[[], object] = trio.lowlevel.current_task
         self.sleep_until: Final = trio.sleep_until
+        self.wait_readable: Final = trio.lowlevel.wait_readable
+        self.wait_writable: Final = trio.lowlevel.wait_writable
+        self.getaddrinfo: Final = trio.socket.getaddrinfo
         self._current_clock = trio.lowlevel.current_clock
         self._current_token = trio.lowlevel.current_trio_token
         self._protect = functools.cache(trio.lowlevel.enable_ki_protection)
@@ -371,6 +374,9 @@ class AnyioBackend:
         self.current_task: Callable[[], object] = asyncio.current_task
         self._this_task = asyncio.current_task
         self._sleep = anyio.sleep
+        self.wait_readable: Final = anyio.wait_readable
+        self.wait_writable: Final = anyio.wait_writable
+        self.getaddrinfo: Final = anyio.getaddrinfo
         self._running_loop = asyncio.get_running_loop
 
     def protect(self, fn: Callable[..., object]) -> None:
@@ -447,7 +453,7 @@ def current() -> Backend:
     Raises:
         RuntimeError: Neither Trio nor asyncio is running here.
     """
-    match _is_running():
+    match is_running():
         case "trio":
             return _trio()
         case "asyncio":
@@ -458,7 +464,7 @@ def current() -> Backend:
     raise RuntimeError(msg)
 
 
-def _is_running() -> Literal["trio", "asyncio"] | None:
+def is_running() -> Literal["trio", "asyncio"] | None:
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         return "trio"
@@ -475,7 +481,7 @@ def run(backend: str, fn: Callable[[], Awaitable[T]]) -> T:
         ValueError: There is no such backend.
         RuntimeError: An event loop is running here.
     """
-    if _is_running():
+    if is_running():
         msg = "plait.run() starts an event loop, and one is running here. Write await W().run()"
         raise RuntimeError(msg)
     if backend == "trio":

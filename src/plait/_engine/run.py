@@ -14,13 +14,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
 from plait._abc import Observer
 from plait._errors import Waiting, WorkflowRuntimeError
-from plait._event import Event, StopEvent, WorkflowCancelledEvent
+from plait._event import (
+    Event,
+    StopEvent,
+    WorkflowCancelledEvent,
+    WorkflowFailedEvent,
+    WorkflowTimedOutEvent,
+)
 from plait._ids import RunId
 from plait._kernel.explain import explain, waiting
 from plait._kernel.records import Stopped
@@ -43,6 +49,10 @@ R_co = TypeVar("R_co", covariant=True, default=Any)
 State: TypeAlias = Literal[
     "created", "queued", "running", "idle", "completed", "failed", "cancelled"
 ]
+
+
+#: The last events of runs that have failed, also of those that give a result all the same.
+FAILED: Final = (WorkflowFailedEvent, WorkflowTimedOutEvent)
 
 
 class Run(Generic[R_co]):
@@ -346,9 +356,9 @@ class Run(Generic[R_co]):
         """Where the run is: created, queued, running, idle, completed, failed or cancelled."""
         shell = self._shell
         if (end := shell.conclusion) is not None:
-            if end.error is None:
-                return "completed"
-            return "cancelled" if isinstance(end.last_event, WorkflowCancelledEvent) else "failed"
+            if isinstance(end.last_event, WorkflowCancelledEvent):
+                return "cancelled"
+            return "failed" if end.error or isinstance(end.last_event, FAILED) else "completed"
         if not self._started:
             return "created"
         if shell.queued:

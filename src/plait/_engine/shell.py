@@ -33,7 +33,7 @@ from plait._errors import WorkflowRuntimeError
 from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel import effects, stimuli
-from plait._kernel.advance import advance
+from plait._kernel.advance import Advance, advance
 from plait._kernel.copying import copy_of
 from plait._kernel.effects import Begin, Effect, Give, Offer
 from plait._kernel.explain import explain
@@ -78,6 +78,9 @@ class Surroundings(AbstractAsyncContextManager[object, bool | None], Protocol):
 class Shell:
     """One run, from the inside."""
 
+    #: The kernel's door, and what is made of the end that a run comes to.
+    _advance: Callable[[RunState, Stimulus], Advance] = staticmethod(advance)
+    _ending: Callable[..., Conclusion] = staticmethod(conclude)
     native: Backend
     clock: Callable[[], float]
     #: The context variables of the run's start; every body begins in a copy.
@@ -107,7 +110,7 @@ class Shell:
         self.timeout = timeout
         #: Of a run that goes on, what a snapshot has of it.
         self._goes_on = state is not None
-        self.state: RunState = RunState(plan, run_id) if state is None else state
+        self.state: RunState = self._new_state(plan, run_id) if state is None else state
         self.feed: Feed = Feed(stream_buffer)
         #: The waits that have not ended.
         self.waiting: dict[WaitKey, Answerable] = {}
@@ -157,6 +160,10 @@ class Shell:
         self.checkpoints: list[Callable[..., object]] = []
         #: What the delivery returned that a checkpoint has put aside.
         self.completes: object = None
+
+    @staticmethod
+    def _new_state(plan: Plan, run_id: RunId) -> RunState:
+        return RunState(plan, run_id)
 
     # ------------------------------------------------------------ the host
 
@@ -322,7 +329,7 @@ class Shell:
         if self._around is not None:
             others += self._around.errors
         try:
-            conclusion = conclude(
+            conclusion = self._ending(
                 self.state,
                 story=self._story,
                 others=others,
@@ -356,7 +363,7 @@ class Shell:
 
     def hear(self, stimulus: Stimulus) -> Answer:
         """Tell the kernel what happened and do what it says. Raises what the kernel refuses."""
-        return self._act(*advance(self.state, stimulus))
+        return self._act(*self._advance(self.state, stimulus))
 
     def ready(self, step: str) -> DeliveryId | None:
         """Hear that a worker has come; the delivery for it."""

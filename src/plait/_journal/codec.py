@@ -19,7 +19,15 @@ from typing_extensions import TypeVar
 from plait._abc import Entry, Opening, Status
 from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
 from plait._kernel.fold import fold
-from plait._kernel.records import AnyRecord, Cancelled, Closed, FunctionHeld, RunStarted, Stopped
+from plait._kernel.records import (
+    AnyRecord,
+    Cancelled,
+    Closed,
+    Finished,
+    FunctionHeld,
+    RunStarted,
+    Stopped,
+)
 from plait._kernel.state import RunState
 
 from . import forms
@@ -218,7 +226,7 @@ def status_after(record: AnyRecord, state: RunState) -> Status | None:
     if state.failures:
         return "failed"
     match state.outcome:
-        case Stopped():
+        case Stopped() | Finished():
             return "completed"
         case Cancelled():
             return "cancelled"

@@ -20,6 +20,7 @@ from plait._ids import DeliveryId, RunId
 from plait._kernel import records
 from plait._kernel.calls import records as of_calls
 from plait._kernel.collecting import Shape
+from plait._kernel.graph import records as graph
 from plait._kernel.records import Listed, Outcome
 from plait._kernel.streams import Branch, StreamId
 from plait._kernel.waits import Wait, WaitKey
@@ -61,6 +62,9 @@ KINDS: Final = (
     Kind("wait.ended", 1, records.WaitEnded),
     Kind("wait.resumed", 1, records.Resumed),
     Kind("delivery.patched", 1, records.DeliveryPatched, on_wall=True),
+    Kind("step.readied", 1, graph.Readied),
+    Kind("step.reused", 1, graph.Reused),
+    Kind("step.skipped", 1, graph.Skipped),
 )
 
 UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
@@ -94,6 +98,7 @@ OUTCOME: Final = forms.choice(
     ),
     cancelled=(records.Cancelled, forms.fields(records.Cancelled, by_owner=forms.FLAG)),
     stalled=(records.Stalled, forms.fields(records.Stalled)),
+    finished=(records.Finished, forms.fields(records.Finished)),
 )
 LISTED: Final = forms.fields(Listed, stream=forms.NUMBER, size=forms.COUNT)
 
@@ -146,6 +151,7 @@ BY_ANNOTATION: Final[dict[object, Form]] = {
     Wait: WAIT,
     WaitKey: WAIT_KEY,
     Outcome: OUTCOME,
+    graph.Reason: forms.TEXT,
     tuple[str, ...]: forms.listing(forms.TEXT),
     tuple[WaitKey, ...]: forms.listing(WAIT_KEY),
     tuple[DeliveryId, ...]: forms.listing(forms.COUNT),

@@ -9,8 +9,8 @@ the same kernel serves typed events, durable functions and the steps of a flow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
-from typing import Literal
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -47,6 +47,25 @@ class Gather:
     by_input: bool = False
 
 
+Word: TypeAlias = Literal["fail", "skip", "continue"]
+"""What the failure of one step means for one that waits for it: the run ends; or that step and all
+that wait for it do not run; or it runs all the same."""
+
+
+@attrs.frozen
+class After:
+    """Lets a step begin when others have come to their end, instead of with an event."""
+
+    #: Whom it waits for, and what their failure means for it.
+    needs: tuple[tuple[str, Word], ...] = ()
+    #: It shares the limit of this name with others: see `Plan.groups`.
+    group: str | None = None
+    #: Of several deliveries: does the first that fails end the others?
+    fail_fast: bool = True
+    #: Does its failure end the run, though nobody waits for it?
+    aborts: bool = False
+
+
 @attrs.frozen
 class StepPlan:
     """One step: which classes it accepts, and how many of its bodies may run at once."""
@@ -68,6 +87,8 @@ class StepPlan:
     #: The step that is given this step's final failures, and how often that one may be.
     handler: str | None = None
     max_recoveries: int = 1
+    #: Whom it waits for, in a plan whose steps follow one another: see `_kernel.graph`.
+    after: After | None = None
     #: Is each of its events a delivery by itself? Asked once for each delivery.
     plain: bool = attrs.field(
         init=False,
@@ -152,6 +173,18 @@ def _asks(plan: Plan) -> bool:
     return any(issubclass(kind, plan.kinds.answer) for s in plan.steps for kind in s.accepts)
 
 
+def _dependents(plan: Plan) -> dict[str, tuple[tuple[str, Word], ...]]:
+    found: dict[str, list[tuple[str, Word]]] = {}
+    for step in plan.steps:
+        for name, word in step.after.needs if step.after is not None else ():
+            found.setdefault(name, []).append((step.name, word))
+    return {name: tuple(waiting) for name, waiting in found.items()}
+
+
+def _places(plan: Plan) -> dict[str, int]:
+    return {step.name: place for place, step in enumerate(plan.steps)}
+
+
 def _by_name(plan: Plan) -> dict[str, StepPlan]:
     return {step.name: step for step in plan.steps}
 
@@ -165,7 +198,18 @@ class Plan:
     kinds: Kinds
     #: What a stop does to the bodies that are running: cancels them, or lets them finish.
     on_stop: Literal["cancel", "drain"] = "cancel"
+    #: How many bodies may run at once in the whole run, where steps follow one another.
+    max_workers: int = 4
+    #: And how many of the steps that share a limit, by its name.
+    groups: Mapping[str, int] = attrs.field(factory=dict[str, int])
 
+    #: Who waits for a step, and what its failure means for them, in the order of the plan.
+    dependents: dict[str, tuple[tuple[str, Word], ...]] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_dependents, takes_self=True)
+    )
+    place: dict[str, int] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_places, takes_self=True)
+    )
     step: dict[str, StepPlan] = attrs.field(
         init=False, default=attrs.Factory(_by_name, takes_self=True)
     )

@@ -61,7 +61,12 @@ class Stalled:
     """Nothing is queued, running or due, and nothing can come from outside."""
 
 
-Outcome: TypeAlias = Stopped | Crashed | TimedOut | Cancelled | Stalled
+@value
+class Finished:
+    """Every step has come to its end, in a run whose steps follow one another."""
+
+
+Outcome: TypeAlias = Stopped | Crashed | TimedOut | Cancelled | Stalled | Finished
 
 # ---------------------------------------------------------------- the run
 

@@ -1,0 +1,100 @@
+"""`env`: values of environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final, cast
+
+from plait._abc import JSON, SourceContext, SourceResult
+from plait._strands._flows.problems import Path
+from plait._strands._flows.redaction import sounds_secret
+
+from .options import CONFIGURATION, Option, read_all, table
+from .provider import Parts, Provider, Reading, SourceRun, Style
+
+OPTIONS: Final = table(
+    Option("vars", "texts", CONFIGURATION, legacy=True),
+    Option("required", "flag", CONFIGURATION),
+    Option("secret", "names", CONFIGURATION),
+)
+
+
+def values(
+    configuration: Mapping[str, object], environ: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Read the variables that a rendered configuration names; `None` for one that is not set."""
+    given = read_all(OPTIONS, configuration)
+    names = cast("list[str]", given.get("vars", []))
+    return {name: environ.get(name) for name in names}
+
+
+def secrets(configuration: Mapping[str, object], found: Mapping[str, str | None]) -> dict[str, str]:
+    """Say which of these values must not be shown."""
+    which = read_all(OPTIONS, configuration).get("secret")
+    return {
+        name: value
+        for name, value in found.items()
+        if value and (sounds_secret(name) if which is None else _is_named(name, which))
+    }
+
+
+def _is_named(name: str, which: object) -> bool:
+    return which is True or (isinstance(which, list) and name in which)
+
+
+class Env(Provider):
+    """The provider `env`."""
+
+    name = "env"
+    options = OPTIONS
+
+    def takes_options(self, given: object, configuration: Mapping[str, object]) -> bool:
+        """Never: it takes no input."""
+        del given, configuration
+        return False
+
+    def style(self, path: Path) -> Style:
+        """Names of variables are text, as ever."""
+        return "text" if path[:2] == ("configuration", "vars") else "native"
+
+    def check(self, parts: Parts) -> Reading:
+        """Find what is wrong with a step that uses this provider."""
+        parts.check_keys(("configuration",), parts.configuration, self.options)
+        if parts.input is not None:
+            parts.add("shape", "an env source takes no input", ("input",))
+        return Reading(configuration=parts.configuration, input=None)
+
+    def open(
+        self, configuration: Mapping[str, JSON], *, run: SourceRun, folders: Mapping[str, str]
+    ) -> EnvSource:
+        """Make a source."""
+        del folders
+        return EnvSource(configuration, run)
+
+
+class EnvSource:
+    """Gives the values that the variables have when a step asks for them."""
+
+    def __init__(self, configuration: Mapping[str, JSON], run: SourceRun) -> None:
+        self._configuration = configuration
+        self._run = run
+        self._required = read_all(OPTIONS, configuration).get("required", False)
+
+    async def call(self, payload: JSON, context: SourceContext) -> SourceResult:
+        """Read the variables. A checkpoint."""
+        del payload, context
+        await self._run.backend.checkpoint()
+        found = values(self._configuration, os.environ)
+        for name, value in secrets(self._configuration, found).items():
+            self._run.redactor.add(value, f"env.{name}")
+        unset = [name for name, value in found.items() if value is None]
+        if self._required and unset:
+            return SourceResult(
+                ok=False, message=f"environment variable {unset[0]!r} is not set", kind="template"
+            )
+        return SourceResult({**found})
+
+    async def aclose(self) -> None:
+        """Do nothing: it holds nothing. A checkpoint."""
+        await self._run.backend.checkpoint()
