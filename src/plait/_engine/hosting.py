@@ -198,7 +198,8 @@ class HostedBody:
             ending = await self.calls.start(partial(self._begin, body))
         except native.cancelled:
             if self._heard:
-                return HEARD  # noqa: ASYNC103, ASYNC104, ASYNC910 - the worker goes to its seat, and hears it there
+                # The worker goes to its seat, and is cancelled there.
+                return HEARD  # noqa: ASYNC103, ASYNC104, ASYNC910
             left = self.calls.body.ending
             if isinstance(left, Suspended | Ended) and left.error is not None:
                 raise left.error from None  # noqa: ASYNC104 - as the body itself would have it
@@ -233,7 +234,7 @@ class HostedBody:
             if not self._may_end:
                 raise
             self._end(of_run.Raised(self._shell.clock(), self._number, error))
-            return None
+            return None  # noqa: ASYNC910 - the body decides whether it suspends
         if self._may_end:
             self._end(of_run.Returned(self._shell.clock(), self._number, value, stays=False))
         return value
@@ -253,11 +254,12 @@ class HostedBody:
     def _end(self, stimulus: of_run.Returned | of_run.Raised) -> None:
         """Have the run hear of the end: what others return from now on comes later."""
         attempt, worker = self.attempt, self.attempt.worker
-        self._over = self._heard = self.calls.body.tree.over = True
+        self._over = self.calls.body.tree.over = True
         worker.attempt = attempt.context = attempt.held = None
         worker.disarm()
         worker.give_back()
         self._shell.hear(stimulus)
+        self._heard = True
 
     def begun(self) -> None:
         """Let the next body begin, once."""

@@ -196,13 +196,15 @@ class JournaledShell(Shell):
 
     async def _find(self) -> None:
         """Take the run up, if it is there and of this workflow."""
-        listed = await self._listed()
+        listed, unreadable = await self._listed(), None
         try:
             await self._take_up()
         except UnreadableEntryError as error:
+            unreadable = error
+        if unreadable is not None:
             if listed is not None and listed.status not in ENDED:
-                await self._hold(listed, error)
-            raise
+                await self._hold(listed, unreadable)
+            raise unreadable
 
     async def _listed(self) -> StreamInfo | None:
         """Look up what is listed of the run.
