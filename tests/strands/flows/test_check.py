@@ -280,6 +280,22 @@ class TestSources:
         assert steps["b"].configuration is steps["c"].configuration
         assert [steps[name].after for name in "bcd"] == [("a",)] * 3
 
+    def test_steps_that_read_a_command_otherwise_do_not_share_it(self, checked):
+        text = """\
+        sources: {p: {type: process, configuration: {command: echo a b}}}
+        flow:
+          - {name: a, source: p}
+          - {name: b, source: p, input: {shell: true}}
+          - {name: c, source: p}
+        """
+        steps = checked(text).steps
+        rendered = [steps[name].configuration.render(Names(flows={})) for name in "abc"]
+        assert [one["command"] for one in rendered] == [
+            ["echo", "a", "b"],
+            "echo a b",
+            ["echo", "a", "b"],
+        ]
+
     def test_a_name_that_only_some_steps_have(self, wrong):
         text = """\
         sources: {p: {type: process, configuration: {command: "echo {{ item }}"}}}
