@@ -260,17 +260,21 @@ async def test_a_cancelled_call_starts_nothing(tmp_path):
 
 
 SUBREAPER = """
-import sys, trio
+import subprocess, sys, trio
 from plait._engine.native import current
 from plait._engine.process_groups import become_subreaper, end_orphans, _orphans
 from plait._engine.processes import run_process
 
 async def main():
+    mine = subprocess.Popen(["sleep", "60"])  # it was there before, and stays
     assert become_subreaper()
     ended = await run_process(current(), [sys.executable, "-c", LEAVER])
     assert len(_orphans()) == 1, _orphans()
     await end_orphans(current(), lambda: 5.0)
     assert _orphans() == []
+    assert mine.poll() is None
+    mine.kill()
+    mine.wait()
     print(ended.stdout.decode(), end="")
 
 LEAVER = '''

@@ -438,3 +438,17 @@ def test_row_x18_keeps_a_history(world):
         told = world.command(*verb)
         assert told.code == 2
         assert told.stderr == "plait: no journal: use --journal FILE or set PLAIT_JOURNAL\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper")
+def test_what_left_its_group_is_ended_with_the_run(world):
+    flow = world.write(
+        "flow: [{name: a, source: {type: process, configuration: {command:"
+        " [sh, -c, 'setsid sleep 60 > /dev/null 2>&1 & echo $! > pid']}}}]"
+    )
+    with Command("run", flow, cwd=world.folder) as running:
+        done = running.wait()
+    assert done.code == 0, done.err
+    pid = int((world.folder / "pid").read_text())
+    assert of_group(pid) == []
+    assert not Path(f"/proc/{pid}").exists()

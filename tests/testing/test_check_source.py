@@ -48,6 +48,21 @@ def test_a_good_one():
     check_source(lambda _: Good({}))
 
 
+def test_the_port_as_a_user_writes_it():
+    """In a module of its own, which reads its annotations when it is run."""
+    program = """
+from plait.abc import JSON, Source, SourceContext, SourceResult
+
+class Mine:
+    async def call(self, payload: JSON, context: SourceContext) -> SourceResult | JSON:
+        return payload
+    async def aclose(self) -> None: ...
+
+def open(configuration: dict[str, JSON]) -> Source: return Mine()
+"""
+    exec(compile(program, "mine.py", "exec", dont_inherit=True), {"__name__": "mine"})
+
+
 def test_one_with_options():
     @attrs.frozen
     class Settings:

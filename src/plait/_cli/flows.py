@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from plait._errors import JournalError, UnknownRunError
+from plait._engine import native
+from plait._engine.process_groups import become_subreaper, end_orphans
+from plait._errors import PlaitError
 
+from .alone import alone
 from .exits import FAILED, INTERRUPTED, TIMED_OUT, UsageError
 from .journals import SHORT, journal_path
 from .logs import logged
 from .messages import say, tell
 from .news import News, counted, several, took
+from .outcome import outcome
 from .printable import printable
 from .progress import Progress, progress
 from .results import delivered, show_flows
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from .run import Options
     from .targets import Files
 
+#: Seconds from TERM to KILL of what is left when a run is over, as processes have them.
+GRACE: Final = 10.0
 #: Lines of what a server or a process has said about a failure.
 MOST_LINES: Final = 20
 
@@ -77,12 +84,11 @@ async def run_files(target: Files, options: Options) -> int:
             run.cancel()
 
         with heeding(interrupt, heard):
-            try:
-                async with view.shown():
-                    result = await run
-            except (JournalError, UnknownRunError) as error:
-                if not watch.began:
-                    raise
+            async with view.shown(), _no_orphans(heard):
+                result, error = await outcome(run)
+            if error is not None and not (watch.began and isinstance(error, PlaitError)):
+                raise error
+            if result is None:
                 tell(str(error))
                 return INTERRUPTED if heard else FAILED
             watch.begin()
@@ -94,6 +100,22 @@ async def run_files(target: Files, options: Options) -> int:
                 sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
             return delivered(code, lambda: show_flows(result.flows, options.wanted), options.wanted)
+
+
+@asynccontextmanager
+async def _no_orphans(heard: Interruption) -> AsyncGenerator[None]:
+    """End, after the run, what its processes have left behind outside of their groups.
+
+    On Linux, and where the process is the command's alone: what has lost its parent becomes its child.
+    """
+    if not (alone.get() and become_subreaper()):
+        yield
+        return
+    try:
+        yield
+    finally:
+        patience = lambda: min(GRACE, heard.grace())  # noqa: E731
+        await end_orphans(native.current(), patience)  # noqa: ASYNC102 - shielded, and it ends
 
 
 class _Watch:

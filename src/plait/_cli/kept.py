@@ -60,11 +60,8 @@ class KeptStep:
     def fail(self, error: object) -> None:
         """Remember what went wrong, as the journal writes it."""
         self.error = _error(error)
-        match error:
-            case {"error": {"message": str()} as known}:
-                self.known = cast("Fields", known)
-            case _:
-                self.known = None
+        known = _mapping(_mapping(error).get("error"))
+        self.known = known if "message" in known else None
 
     def end(self, state: str, at: float) -> None:
         """Come to an end."""
@@ -111,42 +108,52 @@ def shown(value: object) -> object:
         return [shown(one) for one in cast("list[object]", value)]
     if not isinstance(value, dict):
         return value
-    mapping = cast("dict[str, object]", value)
-    match mapping:
-        case {"$": ["event", str(), _, dict() as fields]} if len(mapping) == 1:
+    mapping = cast("Fields", value)
+    match [*_tagged(mapping)]:
+        case ["event", _, _, fields]:
             return shown(fields)
-        case {"$": ["error", str() as name, str() as text, *_]} if len(mapping) == 1:
-            return f"{name.rpartition('.')[2]}: {text}".rstrip(": ")
-        case {"$": [str(), one]} if len(mapping) == 1:
-            return shown(cast("object", one))
+        case ["error", name, text, *_]:
+            return _named(name, text)
+        case [_, one]:
+            return shown(one)
         case _:
             return {key: shown(one) for key, one in mapping.items()}
 
 
+def _mapping(value: object) -> Fields:
+    return cast("Fields", value) if isinstance(value, dict) else {}
+
+
+def _tagged(mapping: Fields) -> list[object]:
+    """What is not plain JSON: its tag, and what belongs to that."""
+    inner: object = mapping.get("$") if len(mapping) == 1 else None
+    return cast("list[object]", inner) if isinstance(inner, list) else []
+
+
+def _named(name: object, text: object) -> str:
+    return f"{str(name).rpartition('.')[2]}: {text}".rstrip(": ")
+
+
 def _error(value: object) -> str:
-    match value:
-        case {"error": {"message": str() as text}}:  # of a step of a flow
-            return text
-        case {"name": str() as name, "message": str() as text}:
-            return f"{name.rpartition('.')[2]}: {text}".rstrip(": ")
-        case _:
-            said = shown(value)
-            return said if isinstance(said, str) else repr(said)
+    error = _mapping(value)
+    if isinstance(text := _mapping(error.get("error")).get("message"), str):
+        return text  # of a step of a flow
+    if "name" in error and "message" in error:
+        return _named(error["name"], error["message"])
+    said = shown(value)
+    return said if isinstance(said, str) else repr(said)
 
 
 def _given(returned: object) -> object:
     """What a body returned: of a flow's step its outputs, of another one the event's fields."""
-    match returned:
-        case {"event": {"outputs": dict() as outputs, "fingerprint": str()}}:  # of a flow
-            return outputs
-        case {"event": {"$": ["event", str(), _, dict() as fields]}}:
-            return shown(fields)
-        case {"listed": {"size": int() as size}}:
-            return {"events": size}
-        case {"list": list() as events}:
-            return shown(cast("object", events))
-        case _:
-            return None
+    body = _mapping(returned)
+    if "event" in body:
+        event: object = body["event"]
+        fields = _mapping(event)
+        return fields["outputs"] if {"outputs", "fingerprint"} <= {*fields} else shown(event)
+    if "listed" in body:
+        return {"events": _mapping(body["listed"]).get("size")}
+    return shown(cast("object", body.get("list")))
 
 
 # ---------------------------------------------------------------- the reader

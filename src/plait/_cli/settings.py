@@ -122,8 +122,12 @@ def _word(hint: object) -> ParamType | None:
     """Find the word for a type; `None`: whatever the text is as YAML."""
     origin = get_origin(hint) or hint
     if origin in {Union, types.UnionType}:
-        members = [_word(one) for one in get_args(hint) if one is not type(None)]
-        return "str" if "str" in members else members[0] if len(members) == 1 else None
+        members: list[ParamType | None] = [
+            _word(one) for one in get_args(hint) if one is not type(None)
+        ]
+        if "str" in members:
+            return "str"
+        return members[0] if len(members) == 1 else None
     try:
         return WORDS.get(origin)
     except TypeError:  # an annotation that has no hash

@@ -178,9 +178,7 @@ def _strict() -> cattrs.Converter:
         (each,) = get_args(kind) or (Any,)
         return [converter.structure(one, each) for one in cast("list[object]", value)]
 
-    converter.register_structure_hook_func(
-        lambda kind: list in (cast("Any", kind), get_origin(kind)), listed
-    )
+    converter.register_structure_hook_func(lambda kind: list in (kind, get_origin(kind)), listed)
     return converter
 
 
@@ -256,20 +254,21 @@ class FlowtoySource:
 
 def _opened(given: object) -> SourceResult:
     """Take data out of its envelope, if it is in one."""
-    match given:
-        case {"status": {"success": success, **status}, **rest}:
-            data = cast("JSON", rest.get("data"))
-            if success:
-                return SourceResult(data)
-            code = status.get("code")
-            return SourceResult(
-                data,
-                ok=False,
-                message=_notes(status.get("notes")) or f"provider reported failure (code={code})",
-                code=code if isinstance(code, int) and not isinstance(code, bool) else None,
-            )
-        case _:
-            return SourceResult(cast("JSON", given))
+    envelope = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+    found = envelope.get("status")
+    status = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    if "success" not in status:
+        return SourceResult(cast("JSON", given))
+    data = cast("JSON", envelope.get("data"))
+    if status["success"]:
+        return SourceResult(data)
+    code = status.get("code")
+    return SourceResult(
+        data,
+        ok=False,
+        message=_notes(status.get("notes")) or f"provider reported failure (code={code})",
+        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+    )
 
 
 def _notes(notes: object) -> str:
