@@ -278,6 +278,15 @@ def test_what_is_as_large_as_it_may_be():
         text = "template result is larger than 16 MiB"
         assert refused("{{ params.big }}.", names=names, scope=scope, style=style) == text
         assert refused("{{ 'x' * 16777217 }}", style=style) == text
+        more = Names(flows={}, params={"big": "x" * (caps.TEXT + 1)})
+        assert refused("{{ params.big }}", names=more, scope=scope, style=style) == text
+
+
+def test_a_message_is_no_longer_than_people_read():
+    names = Names(flows={}, params={"big": BIG})
+    scope = Scope(params=["big"])
+    for template in ("{{ env[params.big] }}", "{{ {}[params.big] }}", "{{ {(params.big,): 1} }}"):
+        assert len(refused(template, names=names, scope=scope)) < 1100
 
 
 def test_ordinary_work_is_not_refused():
