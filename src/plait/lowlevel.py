@@ -3,6 +3,10 @@
 from plait._ids import OUTSIDE as OUTSIDE
 from plait._ids import DeliveryId as DeliveryId
 from plait._ids import RunId as RunId
+from plait._kernel.graph.records import Readied as Readied
+from plait._kernel.graph.records import Reused as Reused
+from plait._kernel.graph.records import Skipped as Skipped
+from plait._kernel.plan import After as After
 from plait._kernel.plan import Plan as Plan
 from plait._kernel.plan import StepPlan as StepPlan
 from plait._kernel.records import Cancelled as Cancelled
@@ -13,6 +17,7 @@ from plait._kernel.records import Crashed as Crashed
 from plait._kernel.records import Decided as Decided
 from plait._kernel.records import Emitted as Emitted
 from plait._kernel.records import Failed as Failed
+from plait._kernel.records import Finished as Finished
 from plait._kernel.records import Idled as Idled
 from plait._kernel.records import Interrupted as Interrupted
 from plait._kernel.records import Outcome as Outcome

@@ -37,7 +37,9 @@ PROVIDERS = {"`rest`": REST, "`process`": PROCESS, "`env`": ENV}
 
 def section(title, page=PAGE):
     """The text below a heading, up to the next one."""
-    (text,) = re.findall(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", page, re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(
+        rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", page, re.MULTILINE | re.DOTALL
+    )
     return text
 
 

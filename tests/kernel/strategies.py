@@ -374,6 +374,7 @@ OUTCOMES: dict[type, SearchStrategy[records.Outcome]] = {
     records.TimedOut: st.builds(records.TimedOut, receivers),
     records.Cancelled: st.builds(records.Cancelled, by_owner=st.booleans()),
     records.Stalled: st.builds(records.Stalled),
+    records.Finished: st.builds(records.Finished),
 }
 
 RECORDS: dict[type, SearchStrategy[records.Record]] = {

@@ -363,7 +363,8 @@ def test_row_x10_hides_every_form(world: World, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("THE_KEY", SECRET)
     (world.folder / "shown.txt").write_text(f"<{form}>", encoding="utf-8")
     told = world(
-        "secrets: {s: {env: THE_KEY}}\n" + one(f"source: p, input: {{command: [cat, shown.txt]}}, {SO}")
+        "secrets: {s: {env: THE_KEY}}\n"
+        + one(f"source: p, input: {{command: [cat, shown.txt]}}, {SO}")
     )
     assert told.out["a"]["o"] == "<***>"
 

@@ -10,8 +10,8 @@ import trio
 T = TypeVar("T")
 
 
-async def outcome(run: Awaitable[T]) -> tuple[T | None, Exception | None]:  # noqa: ASYNC910 - waits
-    """Wait for the end of a run. A checkpoint.
+async def outcome(run: Awaitable[T]) -> tuple[T | None, Exception | None]:
+    """Wait for the end of a run. A checkpoint, as the run is.
 
     The failure is given back: raised through the nursery of a view, it would come out in a group.
     """
@@ -20,4 +20,4 @@ async def outcome(run: Awaitable[T]) -> tuple[T | None, Exception | None]:  # no
     except trio.Cancelled:
         raise
     except Exception as error:  # noqa: BLE001 - whoever asked decides what is to be said
-        return None, error
+        return None, error  # noqa: ASYNC910 - it has waited

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
+
 from plait._errors import PlaitError, WorkflowCancelledByUser
 from plait._kernel import records
 from plait._kernel.records import Record

@@ -102,10 +102,9 @@ def _over(state: GraphState, name: str, *, failed: bool) -> None:
 def _skip(state: GraphState, record: Skipped) -> None:
     for name in record.steps:
         del state.pending[name]
-    if record.reason in {"when", "upstream"}:  # else all that descend from them are among them
-        for name in record.steps:
-            for dependent, _ in state.plan.dependents.get(name, ()):
-                _arrive(state, dependent, live=False)
+    for name in record.steps:  # after a failure all that descend from them are among them
+        for dependent, _ in state.plan.dependents.get(name, ()):
+            _arrive(state, dependent, live=False)
 
 
 def _arrive(state: GraphState, name: str, *, live: bool) -> None:

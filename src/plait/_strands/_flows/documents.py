@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias, cast
 
 from .marks import NOWHERE, Marked, Node, Raw, mapping, overlay, sequence
 from .problems import Path, Place, Problems, spell
@@ -132,7 +132,8 @@ class _Converter:
                 node = self.convert(value.value, path)
                 return Node(Raw(node.value), NOWHERE, count=node.count, depth=node.depth, raw=True)
             case Mapping() | list() | tuple():
-                return self._container(value, path)
+                given = cast("Mapping[object, object] | Sequence[object]", value)
+                return self._container(given, path)
             case _:
                 what = "text, a number, a bool, null, a list or a mapping"
                 return self._wrong("shape", expected(path, what, value), path)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import Final
 
 from plait._abc import JSON
 
 from .outputs import Output
 from .redaction import Redactor
+
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def fingerprint(
@@ -37,5 +40,4 @@ def fingerprint(
         redactor.named(payload),
         [output.definition for output in outputs],
     ]
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_CANONICAL.encode(asked).encode(), digest_size=16).hexdigest()

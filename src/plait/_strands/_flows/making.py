@@ -102,7 +102,12 @@ class Making:
         self._secrets: dict[str, str] = {}
         self._pool: Pool | None = None
         self._edges: dict[str, dict[str, Word]] | None = None
-        self.reporter = Reporter(flow, self._is_several, self._error_of)
+        several = frozenset(
+            name
+            for name, step in flow.steps.items()
+            if step.spec.foreach is not None or step.spec.matrix is not None
+        )
+        self.reporter = Reporter(flow, several, self._error_of)
         if wishes.observe is not None:
             self.reporter.listeners.append(wishes.observe)
 
@@ -273,10 +278,6 @@ class Making:
 
     # ------------------------------------------------------------ what it has come to
 
-    def _is_several(self, name: str) -> bool:
-        spec = self._flow.steps[name].spec
-        return spec.foreach is not None or spec.matrix is not None
-
     def _error_of(self, name: str) -> StepError | None:
         error = self.stepping.book.error(name)
         return None if error is None else redacted(error, self._redactor)
@@ -331,11 +332,10 @@ class Making:
         elif isinstance(outcome, records.TimedOut):
             ended, code = "failed", 124
             error = WorkflowTimeoutError(f"the run timed out after {outcome.seconds:g} seconds")
-        elif any(step.state == "failed" and not step.tolerated for step in steps.values()):
+        elif not all(self._tolerates(name) for name in reporter.failed()):
             ended, code = "failed", 1
-        good = [name for name, step in steps.items() if step.state == "succeeded"]
         book, redactor = self.stepping.book, self._redactor
-        real = {name: book.outputs(name) for name in good}
+        real = {name: book.outputs(name) for name in reporter.succeeded()}
         shown = {
             name: cast("dict[str, JSON]", redactor.tree(cast("JSON", outputs)))
             for name, outputs in real.items()

@@ -155,19 +155,21 @@ class Marked:
 
     def at(self, path: Path) -> Node | None:
         """Get the node at a path, if there is one."""
-        node: Node | None = self.node
+        node = self.node
         for part in path[len(self._base) :]:
-            node = node.child(part)
-            if node is None:
+            below = node.child(part)
+            if below is None:
                 return None
+            node = below
         return node
 
     def _way(self, path: Path) -> Iterator[Node]:
         """Go down to the nearest value there is."""
-        node: Node | None = self.node
-        yield self.node
+        node = self.node
+        yield node
         for part in path[len(self._base) :]:
-            node = node.child(part)
-            if node is None:
+            below = node.child(part)
+            if below is None:
                 return
+            node = below
             yield node

@@ -289,29 +289,31 @@ class Redactor:
     # -------------------------------------------------------------- how
 
     def _in_tree(self, value: JSON, write: _Write) -> JSON:
-        match value:
-            case str():
-                return self._in_text(value, write)
-            case bool() | None:
+        if not self._whole and not _has_mark(value):
+            return value
+        return self._replaced(value, write)
+
+    def _replaced(self, value: JSON, write: _Write) -> JSON:
+        # Written for speed: it looks at all that a step gives, for each step.
+        if isinstance(value, str):
+            return self._in_text(value, write)
+        if isinstance(value, dict):
+            pairs = [(self._in_text(k, write), self._replaced(v, write)) for k, v in value.items()]
+            if all(map(_is_pair, pairs, value.items())):
                 return value
-            case int() | float():
-                known = self._numbers.get(repr(value)) if self._numbers else None
-                return value if known is None else write(known, 0)
-            case list():
-                items = [self._in_tree(one, write) for one in value]
-                return value if all(map(operator.is_, items, value)) else items
-            case dict():
-                made: dict[str, JSON] = {}
-                same = True
-                for key, one in value.items():
-                    new, hidden = self._in_text(key, write), self._in_tree(one, write)
-                    same = same and new == key and hidden is one
-                    made[_apart(new, made)] = hidden
-                return value if same else made
+            made: dict[str, JSON] = {}
+            for key, one in pairs:
+                made[_apart(key, made)] = one
+            return made
+        if isinstance(value, list):
+            items = [self._replaced(one, write) for one in value]
+            return value if all(map(operator.is_, items, value)) else items
+        if value is None or isinstance(value, bool) or not self._numbers:
+            return value
+        known = self._numbers.get(repr(value))
+        return value if known is None else write(known, 0)
 
     def _in_text(self, text: str, write: _Write) -> str:
-        if not self._whole and _MARK not in text:
-            return text
         if (known := self._whole.get(text)) is not None:
             return write(known, 0)
         shown = write is _stars
@@ -343,6 +345,18 @@ class Redactor:
         if self._kept is None:
             self._kept = re.compile(_any_of(self._looked_for(shown=False)))
         return self._kept
+
+
+def _is_pair(one: tuple[str, object], other: tuple[str, object]) -> bool:
+    return one[1] is other[1] and one[0] == other[0]
+
+
+def _has_mark(value: JSON) -> bool:
+    if isinstance(value, str):
+        return _MARK in value
+    if isinstance(value, dict):
+        return any(_MARK in key or _has_mark(one) for key, one in value.items())
+    return isinstance(value, list) and any(map(_has_mark, value))
 
 
 def _apart(key: str, taken: Mapping[str, object]) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, 
 import attrs
 
 from . import grammar
+from .converter import CONDITIONS
 from .grammar import (
     Concurrency,
     Document,
@@ -30,7 +31,7 @@ from .grammar import (
     Secret,
     Step,
 )
-from .structuring import CONDITIONS
+from .shapes import is_list, is_mapping
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -153,7 +154,7 @@ def make() -> Schema:
 
 def shipped() -> str:
     """Read the schema as it is shipped."""
-    return importlib.resources.files(__package__).joinpath(FILE).read_text("utf-8")
+    return importlib.resources.files("plait._strands._flows").joinpath(FILE).read_text("utf-8")
 
 
 def written(schema: Schema) -> str:
@@ -225,13 +226,14 @@ _CLASSES: Final[Mapping[str, type]] = {
 }
 
 
-def _references(schema: Any) -> list[str]:
-    if isinstance(schema, list):
+def _references(schema: object) -> list[str]:
+    if is_list(schema):
         return [name for one in schema for name in _references(one)]
-    if not isinstance(schema, dict):
+    if not is_mapping(schema):
         return []
     found = [name for one in schema.values() for name in _references(one)]
-    return [*found, schema["$ref"].rpartition("/")[2]] if "$ref" in schema else found
+    here = schema.get("$ref")
+    return [*found, here.rpartition("/")[2]] if isinstance(here, str) else found
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from plait._errors import MissingExtra
 from .marks import Marked as Marked
 from .marks import Node, Raw, Spot, mapping, sequence
 from .problems import Place, Problems
-from .shapes import expected
+from .shapes import expected, is_list
 
 #: Values in a file, with each alias expanded.
 MOST_VALUES: Final = 1_000_000
@@ -326,7 +326,7 @@ class _Composer:
                 self._problems.add("yaml", QUOTE, Place(*frame.spot))
                 self._templates = True
             elif self._open_template() is None:
-                value = text.value if isinstance(text, Raw) else text
+                value: object = text.value if isinstance(text, Raw) else node.value
                 message = expected((), "text", value).replace("text", "text as a key", 1)
                 self._problems.add("shape", message, Place(*node.spot))
             return _Key(None, node.spot)
@@ -350,7 +350,7 @@ class _Composer:
             self._duplicate("<<", frame.bases[0].spot, key.spot)
             return
         bases = [node]
-        if isinstance(node.value, list) and node.value:
+        if is_list(node.value) and node.value:
             assert not isinstance(node.children, dict)
             bases = [*node.children]
         for base in bases:
