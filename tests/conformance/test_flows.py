@@ -14,10 +14,10 @@ from plait.errors import ConfigError, UnknownRunError, WorkflowTimeoutError
 everywhere = pytest.mark.anyio
 
 
-@pytest.fixture(params=["trio", "asyncio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=["trio", "asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     """Not the clock that jumps: it would jump over the ends of processes."""
-    return request.param
+    return request.param, {}
 
 
 ENV = {"type": "env", "configuration": {"vars": []}}
