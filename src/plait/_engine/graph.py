@@ -116,12 +116,16 @@ class GraphShell(Shell):
             with worker.scope as scope:
                 for left in range(self._budget, 0, -1):
                     number, work = attempt.delivery.number, self._work[attempt.delivery.step]
+                    if self.state.phase is not GOING or worker.unwanted:
+                        self._over(worker, number)
+                        self.hear(Unwound(self.clock(), number))
+                        return  # noqa: ASYNC910 - it was decided before the body had begun
                     current_attempt.set(attempt)
                     before = variables()
                     if work.timeout is not None:
                         scope.deadline = self.clock() + work.timeout
                     try:
-                        value = await self._body(work, attempt)
+                        value = await work.body(attempt)
                     except BaseException as error:  # noqa: ASYNC103, BLE001 - heard, and raised again
                         worker.disarm()
                         self._over(worker, number)
@@ -158,11 +162,6 @@ class GraphShell(Shell):
     def _is_last(self) -> bool:
         """Is there nothing but one delivery?"""
         return self.state.busy == 1 and not self.state.pending
-
-    async def _body(self, work: Work, attempt: Attempt) -> object:
-        if self.state.phase is not GOING or attempt.worker.unwanted:
-            await self.native.checkpoint_if_cancelled()  # the run was decided before it had begun
-        return await work.body(attempt)
 
     def _over(self, worker: Worker, number: DeliveryId, *, stays: bool = False) -> None:
         """Give the token back before the kernel gives the slot to the next, if not to this worker."""

@@ -4,13 +4,16 @@ import attrs
 
 from plait._engine.graph import GraphShell
 from plait._engine.lane import Work
-from plait._event import StartEvent
 from plait._ids import RunId
 from plait._kernel.graph.admission import Go, everyone
 from plait._kernel.plan import After, Plan, StepPlan
+from plait._strands._flows.story import FlowStarted, StepDone
 from tests.kernel.strategies import KINDS
 
 RUN = RunId("run-1")
+#: What a body returns: a journal wants to be able to write it.
+DONE = StepDone(outputs={})
+BEGUN = FlowStarted(files=[], params={})
 
 
 def step(name, *needs, on=None, workers=1, group=None, retry=None, **after):
@@ -23,6 +26,7 @@ def step(name, *needs, on=None, workers=1, group=None, retry=None, **after):
 
 async def nothing(attempt):
     """Return at once."""
+    return DONE
 
 
 class Bodies(dict):
@@ -50,7 +54,7 @@ class Flow:
             (name, body if isinstance(body, Work) else Work(body))
             for name, body in self.bodies.items()
         )
-        made = make(plan, lambda _: works, StartEvent(), RUN, timeout=self.timeout, **options)
+        made = make(plan, lambda _: works, BEGUN, RUN, timeout=self.timeout, **options)
         made.state.admit = self._admit if self.items else everyone
         made.observers.append(self.records.append)
         return made
