@@ -145,9 +145,7 @@ class GraphShell(Shell):
                 self._over(worker, worker.attempt.delivery.number)
             worker.give_back()
 
-    def _returned(
-        self, worker: Worker, number: DeliveryId, value: object, *, stays: bool
-    ) -> None:
+    def _returned(self, worker: Worker, number: DeliveryId, value: object, *, stays: bool) -> None:
         now = self.clock()
         if now >= self.deadline or (self._is_last and self.disowned):
             self.notice()  # the body has swallowed a cancellation

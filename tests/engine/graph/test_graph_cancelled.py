@@ -154,10 +154,10 @@ async def test_asked_to_end_at_any_time_on_both_backends(at):
 
 
 @in_virtual_time
-@pytest.mark.parametrize("timeout", [0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
-async def test_out_of_time_at_any_time_on_both_backends(timeout):
+@pytest.mark.parametrize("seconds", [0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+async def test_out_of_time_at_any_time_on_both_backends(seconds):
     world = World()
-    world.flow.timeout = timeout
+    world.flow.timeout = seconds
     shell = world.flow.shell()
     await run(shell)
     world.check(shell)

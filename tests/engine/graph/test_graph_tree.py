@@ -9,7 +9,7 @@ from plait._engine.lane import Work
 from plait._errors import StepTimeoutError
 from plait._kernel import records
 from plait._kernel.graph.records import Skipped
-from tests.engine.graph.running import flow, kinds, nothing, run, step
+from tests.engine.graph.running import DONE, flow, kinds, nothing, run, step
 from tests.parity.clocks import in_virtual_time, live_tasks
 
 BAD = ValueError("bad")
@@ -284,3 +284,27 @@ async def test_a_run_that_was_started_and_is_not_hosted_ends():
     assert kinds(ran.records).count("Interrupted") == 2
     assert kinds(ran.records)[-1] == "Closed"
     await native.current().checkpoint()
+
+
+@in_virtual_time
+async def test_a_cancelled_that_nobody_asked_for_is_a_failure():
+    kept = []
+
+    async def first(attempt):
+        with native.current().cancel_scope() as scope:
+            scope.cancel()
+            try:
+                await native.current().checkpoint()
+            except native.current().cancelled as error:
+                kept.append(error)
+                raise
+        return DONE
+
+    async def odd(attempt):
+        raise kept[0]
+
+    ran = flow(step("a"), step("b", "a"), step("c", on={"b": "continue"}),
+               bodies={"a": first, "b": odd})  # fmt: skip
+    end = await run(ran.shell())
+    assert str(end.error) == "Step 'b' raised Cancelled, but nobody cancelled it."
+    assert kinds(ran.records).count("Completed") == 2
