@@ -1,6 +1,6 @@
 # Verbs, one a job. Each makes what it needs: nothing has to be installed first but Python 3.11 or later.
 #
-#   run      a real job on this machine's own Python: examples/audit.py
+#   run      two real jobs on this machine's own Python: examples/audit.py, then the flow file examples/audit.yaml
 #   test     all of CI: lint, types, the wheel, every test with coverage
 #   fix      format, and mend what ruff can mend
 #   lint     format, ruff, flake8-async, the layers of .importlinter
@@ -58,8 +58,13 @@ $(MUTANTS)/.ready: pyproject.toml .ci/venv
 
 # -- verbs ---------------------------------------------------------------------------------------
 
+# ARGS are for the first: with another tree to look at, this machine's Python is not asked for.
 run: $(VENV)/.core
 	@$(PY) examples/audit.py $(ARGS)
+ifndef ARGS
+	@printf '\n$$ plait run examples/audit.yaml\n'
+	@$(VENV)/bin/plait run examples/audit.yaml --set python=$(PY)
+endif
 
 # What tries everything goes first, by itself: under coverage it would take three times as long.
 # The other tests come last: pytest's summary is the last line, and machines read it.

@@ -52,6 +52,7 @@ never be counted twice, and ``peak`` is exact.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import threading
 import time
@@ -328,7 +329,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.server.origin.count_connection()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing: the log is kept in memory."""
 
     def handle_one_request(self) -> None:
@@ -388,10 +389,8 @@ def main() -> None:
     options = parser.parse_args()
     with Origin(delay=options.delay, port=options.port) as origin:
         print(origin.url, flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":

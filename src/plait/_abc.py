@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple
+from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple, Union
 
 import attrs
 
@@ -196,7 +196,10 @@ class Journal(Protocol):
 
 # ---------------------------------------------------------------- sources of flow files
 
-JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+# A real type also when the program runs: `-> SourceResult | JSON` must not need an import to work.
+JSON: TypeAlias = Union[  # noqa: UP007 - `|` takes no forward reference
+    dict[str, "JSON"], list["JSON"], str, int, float, bool, None
+]
 """A value that JSON can say."""
 
 

@@ -5,8 +5,11 @@ What a page may say:
     ```python           runs, in the page's one namespace, as `__main__`
     <!-- output -->     the ```text block below it is what the block above it printed, line by line
     <!-- skip: next --> the next Python block is not run; `skip: start` ... `skip: end` for several
+    <!-- file: NAME --> the block below it, of whatever language, is a file in the page's folder
+    ```console          is typed in that folder, and prints what it says; see consoles.py
 
-`trio.run` runs on a clock that jumps, so a page may sleep for a week.
+`trio.run` runs on a clock that jumps, so a page may sleep for a week. A page with files is at home in its
+folder: its Python blocks find them.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import io
 import linecache
 import re
 import sys
+import tempfile
 import types
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
 
 import pytest
 import trio
@@ -26,6 +31,8 @@ from sybil import Document, Region
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.myst import CodeBlockParser, SkipParser
 from trio.testing import MockClock
+
+from tests.docs.consoles import FILE, Desk
 
 MARK = re.compile(r"^<!--+\s*output\b.*$", re.MULTILINE)
 BLOCK = re.compile(
@@ -36,12 +43,21 @@ BLOCK = re.compile(
 class Page:
     """One document, and what its last block printed."""
 
-    def __init__(self, path) -> None:
+    def __init__(self, path, desk: Desk) -> None:
         self.printed: str | None = None
+        self._desk = desk
         self._python = PythonEvaluator()
+        self._blocks = CodeBlockParser("python", self._run)
         self.document = Document.parse(
-            str(path), CodeBlockParser("python", self._run), SkipParser(), self._outputs
+            str(path), self._programs, SkipParser(), self._outputs, desk.parse
         )
+
+    def _programs(self, document):
+        """The Python blocks that are no files."""
+        files = [range(match.start(), match.end()) for match in FILE.finditer(document.text)]
+        for region in self._blocks(document):
+            if not any(region.start in file for file in files):
+                yield region
 
     def check(self) -> None:
         """Run the blocks and compare the outputs; the first that fails ends the page."""
@@ -52,6 +68,8 @@ class Page:
             patch.setitem(sys.modules, "__main__", module)
             patch.setitem(linecache.cache, self.document.path, self._as_python())
             patch.setattr(trio, "run", functools.partial(run_on_a_mock_clock, trio.run))
+            if FILE.search(self.document.text):
+                patch.chdir(self._desk.folder)
             for example in self.document:
                 example.evaluate()
 
@@ -107,4 +125,10 @@ def lines_of(text: str) -> list[str]:
 @pytest.fixture
 def check_page():
     """Run one document."""
-    return lambda path: Page(path).check()
+
+    def check(path):
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            Page(path, Desk(Path(folder), stack)).check()
+
+    return check

@@ -12,6 +12,7 @@ import plait.abc
 import plait.durable
 import plait.errors
 import plait.events
+import plait.flows
 import plait.lowlevel
 import plait.retry
 import plait.testing
@@ -23,8 +24,11 @@ RETRY = (REFERENCE / "retry.md").read_text(encoding="utf-8")
 TESTING = (REFERENCE / "testing.md").read_text(encoding="utf-8")
 JOURNAL = (REFERENCE / "journal.md").read_text(encoding="utf-8")
 DURABLE = (REFERENCE / "durable.md").read_text(encoding="utf-8")
+FLOWS = (REFERENCE / "flows.md").read_text(encoding="utf-8")
 
 JOURNAL_NAMES = {"SqliteJournal", "MemoryJournal"}
+#: What `plait.abc` has for sources of flow files: that is told with those.
+SOURCE_NAMES = {"JSON", "Source", "SourceContext", "SourceResult"}
 ERROR_CLASSES = [
     value for value in vars(plait.errors).values() if inspect.isclass(value) and value.__doc__
 ]
@@ -152,7 +156,11 @@ def test_every_record_is_there_with_its_fields(cls):
     [
         plait.durable.SqliteJournal,
         plait.durable.MemoryJournal,
-        *(value for name, value in vars(plait.abc).items() if name in public(plait.abc)),
+        *(
+            value
+            for name, value in vars(plait.abc).items()
+            if name in public(plait.abc) - SOURCE_NAMES
+        ),
     ],
     ids=lambda thing: thing.__name__,
 )
@@ -171,6 +179,32 @@ def test_everything_of_journals_is_there(thing):
     assert {thing.__name__, *methods, *arguments} - {"self", "kwargs"} <= words(JOURNAL)
 
 
+@pytest.mark.parametrize("name", sorted(public(plait.flows) | SOURCE_NAMES))
+def test_everything_of_flow_files_is_there(name):
+    """Its name; of a class its attributes and methods; and the arguments of what is called."""
+    thing = getattr(plait.abc if name in SOURCE_NAMES else plait.flows, name)
+    told = words(FLOWS)
+    assert name in told
+    if name == "JSON":
+        return
+    own = {
+        attribute: value
+        for cls in reversed(getattr(thing, "__mro__", ()))
+        if cls.__module__ in {"plait.flows", "plait.abc"}
+        for attribute, value in vars(cls).items()
+        if not attribute.startswith("_")
+    }
+    fields = {field.name for field in attrs.fields(thing)} if attrs.has(thing) else set()
+    methods = [value for value in own.values() if inspect.isfunction(value)]
+    made = [thing] if thing in CALLED_BY_USERS else []
+    arguments = {
+        argument for call in (*methods, *made) for argument in inspect.signature(call).parameters
+    }
+    assert {*own, *(name for name in fields if name[0] != "_"), *arguments} - {"self"} <= told
+
+
+#: What a user calls by its name.
+CALLED_BY_USERS = [plait.flows.load, plait.flows.run_flow, plait.flows.LocalRunner]
 #: What the app makes of its parts: nobody else calls these.
 MADE_BY_PLAIT = {
     "Context",

@@ -84,7 +84,7 @@ class World:
     def __call__(self, *texts: str, alone: bool = False, args: tuple[str, ...] = ("-j",)) -> Told:
         """Run the base file and these texts, merged; `alone`: without the base."""
         files = [] if alone else [self.write(BASE, "base.yaml")]
-        files += [self.write(text) for text in texts]
+        files += [self.write(text, f"flow{n}.yaml") for n, text in enumerate(texts, 1)]
         return self.command("run", *files, *args)
 
     def has(self, name: str) -> bool:

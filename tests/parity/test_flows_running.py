@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+import trio
+
+from plait import flows
+from plait.errors import WorkflowRuntimeError
 from tests.parity.flows_world import World
 from tests.parity.flows_world import shared_origin as shared_origin
 from tests.parity.flows_world import world as world
@@ -172,3 +177,268 @@ def test_row_51_starts_nothing_after_an_abort(world: World):
     assert told.code == 1
     assert not world.has("x")
     assert states(told, "a", "x1", "x2", "d") == ["failed", "cancelled", "cancelled", "skipped"]
+
+
+def test_row_42_children_start_in_file_order(world: World):
+    children = "\n".join(f"  - {{name: c{n}, source: e, depends_on: r}}" for n in (3, 1, 4, 2, 5))
+    told = world(f"flow:\n  - {{name: r, source: ok}}\n{children}\n")
+    started = [line.split()[1] for line in told.lines() if line.startswith("started")]
+    assert started == ["r", "c3", "c1", "c4", "c2", "c5"]
+
+
+ENV = {"type": "env", "configuration": {"vars": []}}
+
+
+def quick(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A flow of steps that do nothing, but those that say otherwise."""
+    return {
+        "sources": {"e": ENV, "bad": BAD},
+        "flow": [{"source": "e", **one} for one in steps],
+        **more,
+    }
+
+
+BAD = {"type": "process", "configuration": {"command": ["sh", "-c", "exit 3"]}}
+
+
+def test_row_50_never_races():
+    flow = flows.load(
+        quick(
+            {"name": "a", "source": "bad"},
+            {"name": "x1"},
+            {"name": "x2"},
+            {"name": "x3"},
+            {"name": "d", "depends_on": ["a"]},
+        )
+    )
+
+    async def main() -> None:
+        for _ in range(300):
+            result = await flow.run()
+            found = {name: step.state for name, step in result.steps.items()}
+            assert result.exit_code == 1
+            assert (found["a"], found["d"]) == ("failed", "skipped")
+            assert {found[f"x{n}"] for n in (1, 2, 3)} <= {"succeeded", "cancelled"}
+
+    trio.run(main)
+
+
+# ---------------------------------------------------------------- Python programs (84), and size (85)
+
+
+def test_row_84_run_flow(world: World):
+    path = world.write(
+        "flow: [{name: a, source: {type: env, configuration: {vars: [FT_A]}}, output: [{name: o}]}]"
+    )
+    outputs, status = flows.run_flow([path])
+    assert outputs == {"a": {"o": {"FT_A": "alpha"}}}
+    assert status["a"]["state"] == "succeeded"
+
+
+def test_row_84_local_runner():
+    seen: list[tuple[str, str]] = []
+    runner = flows.LocalRunner(
+        quick({"name": "a"}, {"name": "b", "source": "bad"}, {"name": "c", "depends_on": "b"}),
+        lambda step, state: seen.append((step, state)),
+    )
+    assert (runner.steps, [*runner.sources]) == (["a", "b", "c"], ["e", "bad"])
+    for _ in range(2):  # it may run again
+        seen.clear()
+        runner.run()
+        assert runner.flows == {"a": {}}
+        assert sorted(seen) == [
+            ("a", "running"),
+            ("a", "succeeded"),
+            ("b", "failed"),
+            ("b", "running"),
+            ("c", "skipped"),
+        ]
+    assert runner.status["b"] == {"state": "failed", "notes": ["process exited with code 3"]}
+
+
+async def test_row_84_not_in_a_running_loop():
+    with pytest.raises(
+        WorkflowRuntimeError, match=r"here write: await plait.flows.load\(paths\).run\(\)"
+    ):
+        flows.run_flow(["flow.yaml"])
+
+
+COUNT = 10_000
+
+
+def test_row_85_stays_flat_side_by_side():
+    flow = flows.load(quick(*({"name": f"s{n}", "output": [{"name": "o"}]} for n in range(COUNT))))
+    result = trio.run(flow.run)
+    assert (result.state, len(result.flows)) == ("completed", COUNT)
+
+
+def chain(*first: dict[str, Any]) -> dict[str, Any]:
+    steps = [*first, *({"name": f"s{n}", "depends_on": [f"s{n - 1}"]} for n in range(1, COUNT))]
+    return quick(*steps)
+
+
+def test_row_85_stays_flat_as_a_chain():
+    result = trio.run(flows.load(chain({"name": "s0"})).run)
+    assert (result.state, len(result.flows)) == ("completed", COUNT)
+
+
+def test_row_85_skips_a_chain():
+    flow = flows.load(chain({"name": "s0", "source": "bad", "on_error": "skip"}))
+    result = trio.run(flow.run)
+    assert result.exit_code == 1
+    assert {step.state for name, step in result.steps.items() if name != "s0"} == {"skipped"}
+    assert {step.reason for name, step in result.steps.items() if name != "s0"} == {"on_error"}
+
+
+# ---------------------------------------------------------------- X4 to X8, X11
+
+
+def test_row_x04_times_steps_out(world: World):
+    told = world(
+        "flow: [{name: a, source: process, timeout: 0.3, input: {command: [sleep, '60']}}]"
+    )
+    assert told.code == 1
+    assert "step 'a' failed: timeout" in told.stderr
+
+
+def test_row_x04_times_runs_out(world: World):
+    told = world(
+        f"flow: [{{name: a, source: ok, {SO}}}, {{name: b, source: process, input: {{command: [sleep, '60']}}}}]",
+        args=("-j", "--timeout", "0.5"),
+    )
+    assert (told.code, told.out) == (124, {"a": {"o": "ok\n"}})
+    assert states(told, "a", "b") == ["succeeded", "cancelled"]
+
+
+def test_row_x05_obeys_when(world: World):
+    told = world(
+        """
+        params: {left: {type: bool, default: true}}
+        flow:
+          - {name: no, source: ok, when: false}
+          - {name: after_no, source: ok, depends_on: no}
+          - {name: l, source: ok, when: '{{ params.left }}'}
+          - {name: r, source: ok, when: 'not params.left'}
+          - {name: both, source: ok, depends_on: [l, r]}
+        """
+    )
+    assert told.code == 0
+    assert [*told.out] == ["l", "both"]
+    assert "skipped    after_no  upstream" in told.lines()
+
+
+def test_row_x05_when_needs_no_text(world: World):
+    told = world(
+        "params: {x: {default: 'false'}}", "flow: [{name: a, source: ok, when: '{{ params.x }}'}]"
+    )
+    assert told.code == 1
+    assert "when gave the text 'false'; compare it, e.g. params.x == 'true'" in told.stderr
+
+
+def test_row_x06_maps_in_order(world: World):
+    told = world(
+        """
+        flow:
+          - name: a
+            source: process
+            foreach: [0.3, 0.1, 0.2]
+            input: {command: [sh, -c, 'sleep $0; echo $0', '{{ item }}']}
+            output: [{name: o, type: jmespath, value: stdout}]
+          - name: none
+            source: ok
+            foreach: []
+            output: [{name: o}]
+          - name: again
+            source: p
+            foreach: {items: '{{ flows.a.o }}', as: it}
+            input: '{{ index }}={{ it | trim }}'
+            output: [{name: o, type: jmespath, value: stdout}]
+        """
+    )
+    assert told.code == 0
+    assert told.out == {
+        "a": {"o": ["0.3\n", "0.1\n", "0.2\n"]},
+        "none": {"o": []},
+        "again": {"o": ["0=0.3\n", "1=0.1\n", "2=0.2\n"]},
+    }
+
+
+def test_row_x06_max_parallel(world: World):
+    told = world(
+        f"""
+        flow:
+          - name: a
+            source: rest
+            foreach: {{items: [1, 2, 3, 4], max_parallel: 2}}
+            input: {BARRIER % 2}
+        """
+    )
+    assert (told.code, world.origin.peak) == (0, 2)
+
+
+ITEMS = """
+flow:
+  - name: a
+    source: process
+    foreach: {items: %s, fail_fast: %s}
+    input: {command: [sh, -c, '%s', '{{ item }}']}
+    output: [{name: o, type: jmespath, value: stdout}]
+"""
+
+
+def test_row_x07_fails_items_fast(world: World):
+    told = world(ITEMS % ("[60, x, 60]", "true", "sleep $0; exit 3"))
+    assert told.code == 1
+    assert "step 'a' failed: item 2 of 3 failed: process exited with code" in told.stderr
+    assert states(told, "a[0]", "a[1]", "a[2]") == ["cancelled", "failed", "cancelled"]
+
+
+def test_row_x07_fails_items_late():
+    flow = flows.load(
+        {
+            "flow": [
+                {
+                    "name": "a",
+                    "source": "process",
+                    "foreach": {"items": [0, 3, 0], "fail_fast": False},
+                    "input": {"command": ["sh", "-c", "echo $0; exit $0", "{{ item }}"]},
+                    "output": [{"name": "o", "type": "jmespath", "value": "stdout"}],
+                }
+            ]
+        }
+    )
+    result = trio.run(flow.run)
+    error = result.steps["a"].error
+    assert error is not None
+    assert error.message == "1 of 3 items failed"
+    assert error.outputs == {"o": ["0\n", None, "0\n"]}
+    assert [one["index"] for one in error.items or ()] == [1]
+
+
+def test_row_x08_expands_a_matrix(world: World):
+    told = world(
+        """
+        flow:
+          - name: a
+            source: p
+            matrix:
+              axes: {region: [eu, us], size: [1, 2]}
+              include: [{region: ap, size: 1}]
+              exclude: [{region: us, size: 2}]
+              max_parallel: 2
+            input: '{{ index }} {{ matrix.region }} {{ matrix.size }}'
+            output: [{name: o, type: jmespath, value: stdout}]
+        """
+    )
+    assert told.out == {"a": {"o": ["0 eu 1\n", "1 eu 2\n", "2 us 1\n", "3 ap 1\n"]}}
+
+
+def test_row_x11_limits_groups(world: World):
+    steps = "\n".join(
+        f"  - {{name: s{n}, source: rest, concurrency: {{group: db, limit: 2}}, input: {BARRIER % 2}}}"
+        for n in range(6)
+    )
+    told = world(f"runner: {{max_workers: 6}}\nflow:\n{steps}\n  - {{name: free, source: ok}}\n")
+    assert (told.code, world.origin.peak) == (0, 2)
+    ended = [line.split()[1] for line in told.lines() if line.startswith("succeeded")]
+    assert ended.index("free") < 5

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from plait._errors import JournalError, UnknownRunError
+from plait._engine import native
+from plait._engine.process_groups import become_subreaper, end_orphans
+from plait._errors import PlaitError
 
+from .alone import alone
 from .exits import FAILED, INTERRUPTED, TIMED_OUT, UsageError
 from .journals import SHORT, journal_path
 from .logs import logged
 from .messages import say, tell
 from .news import News, counted, several, took
+from .outcome import outcome
 from .printable import printable
 from .progress import Progress, progress
 from .results import delivered, show_flows
 from .settings import flow_params
-from .signals import Interruption, heeding
+from .signals import SAID, Interruption, heeding
 
 if TYPE_CHECKING:
     from plait._strands._flows.flow import Flow
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from .run import Options
     from .targets import Files
 
+#: Seconds from TERM to KILL of what is left when a run is over, as processes have them.
+GRACE: Final = 10.0
 #: Lines of what a server or a process has said about a failure.
 MOST_LINES: Final = 20
 
@@ -55,7 +62,7 @@ async def run_files(target: Files, options: Options) -> int:
     path = journal_path(options.journal)
     if options.resume is not None and path is None:
         raise UsageError("no journal: use --journal FILE or set PLAIT_JOURNAL")
-    params = flow_params(flow.checked, options.settings, partly=options.resume is not None)
+    params = flow_params(flow.checked, options.settings)
     view = progress(flow.checked.steps, quiet=options.quiet)
     watch = _Watch(flow, view)
     late: list[Problem] = []
@@ -71,13 +78,17 @@ async def run_files(target: Files, options: Options) -> int:
             grace=heard.grace,
         )
         watch.run_id = run.run_id
-        with heeding(run.cancel, heard):
-            try:
-                async with view.shown():
-                    result = await run
-            except (JournalError, UnknownRunError) as error:
-                if not watch.began:
-                    raise
+
+        def interrupt() -> None:
+            view.note(SAID)
+            run.cancel()
+
+        with heeding(interrupt, heard):
+            async with view.shown(), _no_orphans(heard):
+                result, error = await outcome(run)
+            if error is not None and not (watch.began and isinstance(error, PlaitError)):
+                raise error
+            if result is None:
                 tell(str(error))
                 return INTERRUPTED if heard else FAILED
             watch.begin()
@@ -89,6 +100,22 @@ async def run_files(target: Files, options: Options) -> int:
                 sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
             return delivered(code, lambda: show_flows(result.flows, options.wanted), options.wanted)
+
+
+@asynccontextmanager
+async def _no_orphans(heard: Interruption) -> AsyncGenerator[None]:
+    """End, after the run, what its processes have left behind outside of their groups.
+
+    On Linux, and where the process is the command's alone: what has lost its parent becomes its child.
+    """
+    if not (alone.get() and become_subreaper()):
+        yield
+        return
+    try:
+        yield
+    finally:
+        patience = lambda: min(GRACE, heard.grace())  # noqa: E731
+        await end_orphans(native.current(), patience)  # noqa: ASYNC102 - shielded, and it ends
 
 
 class _Watch:

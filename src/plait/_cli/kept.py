@@ -33,7 +33,8 @@ class KeptStep:
         attempts: How many have begun.
         reused: Whether what it gave is from an earlier run.
         reason: Why it was skipped.
-        error: What it failed with.
+        error: What it failed with, in a text.
+        known: All that is known of that, of a step of a flow.
         outputs: What it gave.
     """
 
@@ -46,6 +47,7 @@ class KeptStep:
     reused: bool = False
     reason: str | None = None
     error: str | None = None
+    known: Fields | None = None
     outputs: object = None
 
     @property
@@ -54,6 +56,12 @@ class KeptStep:
         if self.started is None or self.ended is None:
             return None
         return max(self.ended - self.started, 0.0)
+
+    def fail(self, error: object) -> None:
+        """Remember what went wrong, as the journal writes it."""
+        self.error = _error(error)
+        known = _mapping(_mapping(error).get("error"))
+        self.known = known if "message" in known else None
 
     def end(self, state: str, at: float) -> None:
         """Come to an end."""
@@ -69,9 +77,26 @@ def steps_of(entries: Iterable[Entry]) -> list[KeptStep]:
     return _Reader().read(entries)
 
 
+#: Of the items of a step, the first of these states is the step's own.
+_OF_ITEMS: Final = ("running", "failed", "cancelled", "pending", "succeeded")
+
+
 def counted(steps: Iterable[KeptStep]) -> dict[str, int]:
-    """Count steps by their state; those reused for themselves."""
-    return dict(Counter("reused" if step.reused else step.state for step in steps))
+    """Count steps by their state; those reused for themselves, and the items of one as one."""
+    words: list[str] = []
+    items: dict[str, list[str]] = {}
+    for step in steps:
+        word = "reused" if step.reused else step.state
+        if step.index is None:
+            words.append(word)
+        else:
+            items.setdefault(step.name, []).append(word)
+    for states in items.values():
+        all_reused = {*states} == {"reused"}
+        words.append(
+            "reused" if all_reused else next((w for w in _OF_ITEMS if w in states), "succeeded")
+        )
+    return dict(Counter(words))
 
 
 # ---------------------------------------------------------------- values, for people
@@ -83,43 +108,52 @@ def shown(value: object) -> object:
         return [shown(one) for one in cast("list[object]", value)]
     if not isinstance(value, dict):
         return value
-    mapping = cast("dict[str, object]", value)
-    match mapping:
-        case {"$": ["event", str(), _, dict() as fields]} if len(mapping) == 1:
+    mapping = cast("Fields", value)
+    match [*_tagged(mapping)]:
+        case ["event", _, _, fields]:
             return shown(fields)
-        case {"$": ["error", str() as name, str() as text, *_]} if len(mapping) == 1:
-            return f"{name.rpartition('.')[2]}: {text}".rstrip(": ")
-        case {"$": [str(), one]} if len(mapping) == 1:
-            return shown(cast("object", one))
+        case ["error", name, text, *_]:
+            return _named(name, text)
+        case [_, one]:
+            return shown(one)
         case _:
             return {key: shown(one) for key, one in mapping.items()}
 
 
+def _mapping(value: object) -> Fields:
+    return cast("Fields", value) if isinstance(value, dict) else {}
+
+
+def _tagged(mapping: Fields) -> list[object]:
+    """What is not plain JSON: its tag, and what belongs to that."""
+    inner: object = mapping.get("$") if len(mapping) == 1 else None
+    return cast("list[object]", inner) if isinstance(inner, list) else []
+
+
+def _named(name: object, text: object) -> str:
+    return f"{str(name).rpartition('.')[2]}: {text}".rstrip(": ")
+
+
 def _error(value: object) -> str:
-    match value:
-        case {"name": str() as name, "message": str() as text}:
-            return f"{name.rpartition('.')[2]}: {text}".rstrip(": ")
-        case _:
-            said = shown(value)
-            return said if isinstance(said, str) else repr(said)
+    error = _mapping(value)
+    if isinstance(text := _mapping(error.get("error")).get("message"), str):
+        return text  # of a step of a flow
+    if "name" in error and "message" in error:
+        return _named(error["name"], error["message"])
+    said = shown(value)
+    return said if isinstance(said, str) else repr(said)
 
 
 def _given(returned: object) -> object:
     """What a body returned: of a flow's step its outputs, of another one the event's fields."""
-    match returned:
-        case {"event": {"$": ["event", str() as name, _, dict() as fields]}}:
-            done = cast("dict[str, object]", fields)
-            return shown(done["outputs"] if _is_done(name, done) else done)
-        case {"listed": {"size": int() as size}}:
-            return {"events": size}
-        case {"list": list() as events}:
-            return shown(cast("object", events))
-        case _:
-            return None
-
-
-def _is_done(name: str, fields: Fields) -> bool:
-    return name.endswith("StepDone") and "outputs" in fields
+    body = _mapping(returned)
+    if "event" in body:
+        event: object = body["event"]
+        fields = _mapping(event)
+        return fields["outputs"] if {"outputs", "fingerprint"} <= {*fields} else shown(event)
+    if "listed" in body:
+        return {"events": _mapping(body["listed"]).get("size")}
+    return shown(cast("object", body.get("list")))
 
 
 # ---------------------------------------------------------------- the reader
@@ -183,12 +217,12 @@ class _Reader:
         step.outputs = _given({"event": fields["event"]})
 
     def retrying(self, _: Entry, fields: Fields) -> None:
-        self._by_delivery[fields["delivery"]].error = _error(fields["error"])
+        self._by_delivery[fields["delivery"]].fail(fields["error"])
 
     def failed(self, entry: Entry, fields: Fields) -> None:
         step = self._by_delivery[fields["delivery"]]
         step.end("failed", entry.at)
-        step.error = _error(fields["error"])
+        step.fail(fields["error"])
 
     def interrupted(self, entry: Entry, fields: Fields) -> None:
         self._by_delivery[fields["delivery"]].end("cancelled", entry.at)
@@ -217,10 +251,10 @@ class _Reader:
         step = self._of(entry)
         step.end("failed", entry.at)
         step.attempts = max(step.attempts, fields["attempts"])
-        step.error = _error(fields["error"])
+        step.fail(fields["error"])
 
     def call_retrying(self, entry: Entry, fields: Fields) -> None:
-        self._of(entry).error = _error(fields["error"])
+        self._of(entry).fail(fields["error"])
 
     def call_cancelled(self, entry: Entry, _: Fields) -> None:
         self._of(entry).end("cancelled", entry.at)

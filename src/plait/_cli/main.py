@@ -11,11 +11,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Final, TextIO
+from typing import Final, TextIO, cast
 
 from plait._errors import JournalError, MissingExtra, UnknownRunError, WorkflowValidationError
 from plait._version import VERSION
 
+from .alone import alone
 from .exits import FAILED, INTERRUPTED, USAGE, WELL, UsageError
 from .messages import say, tell
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     given = sys.argv[1:] if arguments is None else [*arguments]
+    alone.set(arguments is None)
     for stream in (sys.stdout, sys.stderr):
         _write_anything(stream)
     try:
@@ -93,8 +95,7 @@ def _help() -> str:
 
 def _failed(error: Exception, *, verbose: bool) -> int:
     """Say what was wrong, and how the command ends with that."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        [error] = error.exceptions
+    error = _alone(error)
     if isinstance(
         error, UsageError | MissingExtra | JournalError | UnknownRunError | WorkflowValidationError
     ):
@@ -113,6 +114,19 @@ def _failed(error: Exception, *, verbose: bool) -> int:
         + (" with this traceback." if verbose else " with what -v shows.")
     )
     return FAILED
+
+
+def _alone(error: Exception) -> Exception:
+    """Take a lone error out of the groups that nurseries have put around it."""
+    while len(inner := _parts(error)) == 1:
+        error = inner[0]
+    return error
+
+
+def _parts(error: Exception) -> Sequence[Exception]:
+    if not isinstance(error, ExceptionGroup):
+        return ()
+    return cast("ExceptionGroup[Exception]", error).exceptions
 
 
 def _write_anything(stream: TextIO) -> None:

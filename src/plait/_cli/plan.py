@@ -13,7 +13,7 @@ from .messages import say
 from .news import several
 from .printable import printable
 from .results import columns, json_text
-from .settings import flow_params
+from .settings import check_params
 from .targets import files
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def plan(
     flow = check(files(targets, "plan").names)
     for warning in flow.warnings:
         say(warning)
-    flow_params(flow, set_, partly=True)
+    check_params(flow, set_)
     if json:
         print(json_text(_document(flow)), end="")
     else:

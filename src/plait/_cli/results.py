@@ -91,10 +91,10 @@ def _put(text: str, wanted: Wanted) -> None:
 
 
 def terminal_width(stream: TextIO) -> int | None:
-    """How many characters a line of a stream has room for; `None`: it is no terminal."""
+    """How many characters a line of a stream has room for; `None`: it is no terminal, or none tells."""
     if not stream.isatty():
         return None
-    return os.get_terminal_size(stream.fileno()).columns
+    return os.get_terminal_size(stream.fileno()).columns or None
 
 
 # ---------------------------------------------------------------- JSON

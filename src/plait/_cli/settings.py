@@ -6,7 +6,8 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin, get_type_hints
 
-from plait._strands._flows.shapes import got
+from plait._strands._flows.params import read_params, read_text, read_texts
+from plait._strands._flows.problems import Place, Problems, did_you_mean
 from plait._strands._flows.yaml import plain
 
 from .exits import UsageError
@@ -15,9 +16,10 @@ from .printable import printable
 if TYPE_CHECKING:
     from plait._event import StartEvent
     from plait._strands._flows.checked import CheckedFlow
+    from plait._strands._flows.grammar import ParamType
 
 #: The types that a text is read as, by the words for them in a flow file.
-WORDS: Final[Mapping[object, str]] = {
+WORDS: Final[Mapping[object, ParamType]] = {
     str: "str",
     int: "int",
     float: "float",
@@ -44,21 +46,39 @@ def pairs(settings: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def flow_params(
-    flow: CheckedFlow, settings: Sequence[str], *, partly: bool = False
-) -> dict[str, object]:
-    """Read the params of a flow, as it declares them.
+def flow_params(flow: CheckedFlow, settings: Sequence[str]) -> dict[str, object]:
+    """Read what is set of a flow's params; starting the flow checks it, with what is missing.
 
     Args:
         flow: The flow.
         settings: What was typed.
-        partly: Some may be missing: those of an earlier run hold.
 
     Raises:
         UsageError: Something typed is no setting.
-        FlowConfigError: With all that is wrong with the params.
     """
-    raise NotImplementedError
+    return read_texts(flow.document.params, pairs(settings))
+
+
+def check_params(flow: CheckedFlow, settings: Sequence[str]) -> None:
+    """Check what is set of a flow's params, where nothing runs: none is missed.
+
+    Raises:
+        UsageError: Something typed is no setting.
+        FlowConfigError: With all that is wrong with them.
+    """
+    declared, given = flow.document.params, flow_params(flow, settings)
+    problems = Problems()
+    for name in given:
+        if name not in declared:
+            text = f"param {name!r} is not declared{did_you_mean(name, declared)}"
+            problems.add("param", text, Place())
+    read_params(
+        {name: param for name, param in declared.items() if name in given},
+        {name: value for name, value in given.items() if name in declared},
+        place=flow.marked.place,
+        problems=problems,
+    )
+    problems.raise_if_any()
 
 
 def start_fields(kind: type[StartEvent], settings: Sequence[str]) -> dict[str, Any]:
@@ -95,22 +115,19 @@ def _read(hint: object, text: str) -> object:
         ValueError: It is none of it.
     """
     word = _word(hint)
-    if word == "str":
-        return text
-    value = plain(text)
-    if word == "float" and type(value) is int:
-        return float(value)
-    if word is not None and WORDS.get(type(value)) != word:
-        raise ValueError(f"expected {word}, got {got(value)}")
-    return value
+    return plain(text) if word is None else read_text(word, text)
 
 
-def _word(hint: object) -> str | None:
+def _word(hint: object) -> ParamType | None:
     """Find the word for a type; `None`: whatever the text is as YAML."""
     origin = get_origin(hint) or hint
     if origin in {Union, types.UnionType}:
-        members = [_word(one) for one in get_args(hint) if one is not type(None)]
-        return "str" if "str" in members else members[0] if len(members) == 1 else None
+        members: list[ParamType | None] = [
+            _word(one) for one in get_args(hint) if one is not type(None)
+        ]
+        if "str" in members:
+            return "str"
+        return members[0] if len(members) == 1 else None
     try:
         return WORDS.get(origin)
     except TypeError:  # an annotation that has no hash

@@ -52,7 +52,7 @@ def _document(step: KeptStep) -> dict[str, Any]:
         "attempts": step.attempts,
         "reused": step.reused,
         "reason": step.reason,
-        "error": step.error,
+        "error": step.error if step.known is None else step.known,
         "outputs": step.outputs,
     }
 

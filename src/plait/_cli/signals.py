@@ -11,6 +11,8 @@ from typing import Final
 
 import trio
 
+#: What is said when it begins.
+SAID: Final = "plait: interrupted, waiting for the clean-up; once more leaves no grace"
 #: What asks for the end: from the keyboard, and from whoever looks after processes.
 HEEDED: Final = (signal.SIGINT, signal.SIGTERM)
 

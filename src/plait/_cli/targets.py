@@ -13,17 +13,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
+from typing_extensions import TypeIs
 
+from plait._strands._events.workflow import Workflow
 from plait._strands._flows.problems import did_you_mean
 
 from .app import as_typed
 from .exits import UsageError
-
-if TYPE_CHECKING:
-    from plait._strands._events.workflow import Workflow
 
 _NAMED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -93,25 +92,31 @@ def is_named(target: str) -> bool:
 
 
 def _workflow(target: str) -> Workflow[Any]:
-    from plait._strands._events.workflow import Workflow
-
     module_name, _, path = target.partition(":")
     found: Any = _imported(module_name)
     passed = module_name
     for name in path.split("."):
         if not hasattr(found, name):
-            known = [key for key in vars(found) if not key.startswith("_")]
+            known = [key for key in cast("dict[str, object]", vars(found)) if key[:1] != "_"]
             raise UsageError(f"{passed!r} has no {name!r}{did_you_mean(name, known)}")
         found, passed = getattr(found, name), f"{passed}.{name}"
-    if isinstance(found, Workflow):
+    if _is_made(found):
         return found
-    if not (isinstance(found, type) and issubclass(found, Workflow)):
+    if not _is_class(found):
         raise UsageError(f"{target} is no workflow: it is {_kind(found)}")
     try:
         return found()
     except TypeError as error:
         text = f"cannot make {target}: {error}. A class that needs arguments: name an object of it"
         raise UsageError(text) from error
+
+
+def _is_made(value: object) -> TypeIs[Workflow[Any]]:
+    return isinstance(value, Workflow)
+
+
+def _is_class(value: object) -> TypeIs[type[Workflow[Any]]]:
+    return isinstance(value, type) and issubclass(value, Workflow)
 
 
 def _kind(value: object) -> str:

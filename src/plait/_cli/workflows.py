@@ -7,10 +7,9 @@ import sys
 import time
 import traceback
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
-import trio
 
 from plait._errors import PlaitError, WorkflowCancelledByUser
 from plait._kernel import records
@@ -21,6 +20,7 @@ from .journals import SHORT, chosen, journal_at, journal_path, opened, runs_in
 from .logs import logged
 from .messages import tell
 from .news import News, Word, counted, several, took
+from .outcome import outcome
 from .printable import printable
 from .progress import Progress, progress
 from .results import delivered, show_value
@@ -57,10 +57,15 @@ async def run_workflow(target: Named, options: Options) -> int:
     steps = several(len(workflow._compile()[1].steps), "step")
     view.head(f"plait: run {run.run_id[:SHORT]} of {printable(target.name)}: {steps}")
     heard = Interruption()
-    with logged(view, verbose=options.verbose), heeding(run.cancel, heard):
+
+    def interrupt() -> None:
+        view.note("plait: interrupted, waiting for the clean-up of the steps")
+        run.cancel()
+
+    with logged(view, verbose=options.verbose), heeding(interrupt, heard):
         began = time.monotonic()
         async with view.shown():
-            error, result = await _outcome(run)
+            result, error = await outcome(run)
         seconds = time.monotonic() - began
         if error is not None and not watch.began and isinstance(error, PlaitError) and not heard:
             raise UsageError(str(error)) from error
@@ -88,9 +93,10 @@ def _refuse(options: Options) -> None:
 
 
 async def _made(workflow: Workflow[Any], options: Options) -> Run[Any]:
+    """Make the run. A checkpoint only if it is one that goes on."""
     if options.resume is not None:
         return workflow.resume(await _old(workflow, options.resume))
-    return _begin(workflow, options)
+    return _begin(workflow, options)  # noqa: ASYNC910 - see above
 
 
 def _begin(workflow: Workflow[Any], options: Options) -> Run[Any]:
@@ -102,24 +108,14 @@ def _begin(workflow: Workflow[Any], options: Options) -> Run[Any]:
 
 
 async def _old(workflow: Workflow[Any], wanted: str) -> str:
-    """Find the run that is to go on."""
+    """Find the run that is to go on. A checkpoint."""
     journal = workflow.journal
     if journal is None:
         raise UsageError("no journal: use --journal FILE or set PLAIT_JOURNAL")
     async with opened(journal):
         runs = await runs_in(journal)
     mine = [run for run in runs if not run.app_id and run.target == workflow.workflow_name]
-    return chosen(mine, wanted).stream
-
-
-async def _outcome(run: Run[Any]) -> tuple[Exception | None, object]:
-    """Wait for the end: what it failed with, or its result."""
-    try:
-        return None, await run
-    except trio.Cancelled:
-        raise
-    except Exception as error:  # noqa: BLE001 - it is shown
-        return error, None
+    return chosen(mine, wanted).stream  # noqa: ASYNC910 - it has read
 
 
 def _state(code: int) -> str:
@@ -176,7 +172,8 @@ class _Watch:
     def told(self, error: BaseException) -> bool:
         """Say whether a failure is one of those of steps, or a group of such ones."""
         if isinstance(error, BaseExceptionGroup):
-            return all(self.told(one) for one in error.exceptions)
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            return all(self.told(one) for one in group.exceptions)
         return any(failure.error is error for failure in self.failures)
 
     def __call__(self, record: Record) -> None:

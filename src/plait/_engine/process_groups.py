@@ -26,6 +26,8 @@ PATIENCE: Final = 5.0
 
 #: The children that some call waits for, and will reap.
 awaited: Final[set[int]] = set()
+#: Those that were there before plait: whoever was replaced by it, as by `exec`, has started them.
+_inherited: Final[set[int]] = set()
 
 
 def group_lives(group: int) -> bool:
@@ -94,6 +96,7 @@ def become_subreaper() -> bool:
     import ctypes  # noqa: PLC0415 - 5 ms, for the command only
 
     pr_set_child_subreaper = 36
+    _inherited.update(_children())
     refused: int = ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
     return refused == 0
 
@@ -116,14 +119,19 @@ async def end_orphans(backend: Backend, grace: Callable[[], float]) -> None:
                 pause = min(2 * pause, LAST_LOOK)
 
 
+def _children() -> dict[int, _Process]:
+    """Look at plait's own children (Linux)."""
+    if sys.platform != "linux":
+        return {}
+    me = os.getpid()
+    return {one.pid: one for one in _processes() if one.parent == me}
+
+
 def _orphans() -> list[int]:
     """List plait's children that nobody waits for, and reap those that have ended."""
-    me = os.getpid()
-    if sys.platform != "linux":
-        return []
     left: list[int] = []
-    for one in _processes():
-        if one.parent != me or one.pid in awaited:
+    for pid, one in _children().items():
+        if pid in awaited or pid in _inherited:
             continue
         if one.is_zombie:
             with contextlib.suppress(ChildProcessError):

@@ -127,7 +127,7 @@ async def run_process(
             raise OverdueError(child.ended())
         return child.ended()
     finally:
-        await child.clean_up()
+        await child.clean_up()  # noqa: ASYNC102 - it has a shield, and PATIENCE, of its own
 
 
 class _Child:
@@ -168,7 +168,7 @@ class _Child:
         yield functools.partial(self._read, self._stdout)
         yield functools.partial(self._read, self._stderr)
 
-    async def _feed(self) -> None:
+    async def _feed(self) -> None:  # noqa: ASYNC910 - a task; with nothing to write there is no wait
         pipe = self._pipes.stdin
         assert pipe is not None
         while self._stdin:
@@ -181,7 +181,7 @@ class _Child:
                 break
         self._pipes.close_stdin()
 
-    async def _read(self, sink: _Sink) -> None:
+    async def _read(self, sink: _Sink) -> None:  # noqa: ASYNC910 - a task of its own
         while not sink.ended:
             await self._backend.wait_readable(sink.pipe)
             self._take(sink)
@@ -201,13 +201,13 @@ class _Child:
         await self._look_until(lambda: self._process.poll() is not None, lambda: math.inf)
 
     async def end_group(self) -> None:
-        """End whoever is left, under a shield, and wait for that. A checkpoint."""
+        """End whoever is left, under a shield, and wait for that. A checkpoint if there is somebody."""
         if self._is_gone():
-            return
+            return  # noqa: ASYNC910 - what comes before has waited
         with self._backend.cancel_scope(shield=True):
             self.signal(signal.SIGTERM)
             if await self._look_until(self._is_gone, self._grace):
-                return
+                return  # noqa: ASYNC910 - the same
             self.signal(signal.SIGKILL)
             if not await self._look_until(self._is_gone, lambda: PATIENCE):
                 log.error("Process group %d does not end, although it was killed.", self.pid)
@@ -217,10 +217,10 @@ class _Child:
         while not done():
             now = self._clock()
             if now - begun >= patience():
-                return False
+                return False  # noqa: ASYNC910 - its callers say whether they wait
             await self._backend.sleep_until(now + pause)
             pause = min(2 * pause, LAST_LOOK)
-        return True
+        return True  # noqa: ASYNC910 - the same
 
     def _is_gone(self) -> bool:
         return self._process.poll() is not None and not group_lives(self.pid)

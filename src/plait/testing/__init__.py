@@ -5,6 +5,7 @@
     check_workflow        plait's promises, on a workflow of yours
     WorkflowTestRunner    all that a run shows      task_tree    a look at what is alive
     check_journal         what plait relies on, of a journal of yours
+    check_source          what flows rely on, of a source of yours
     check_recovery        a durable function of yours, recovered from each crash
     context               a durable function, called as any other
 
@@ -21,6 +22,7 @@ from plait.testing._recovery import check_recovery as check_recovery
 from plait.testing._runner import WorkflowTestResult as WorkflowTestResult
 from plait.testing._runner import WorkflowTestRunner as WorkflowTestRunner
 from plait.testing._schedules import schedules as schedules
+from plait.testing._source_laws import check_source as check_source
 from plait.testing._story import Delivery as Delivery
 from plait.testing._story import Story as Story
 from plait.testing._tree import task_tree as task_tree

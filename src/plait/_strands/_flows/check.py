@@ -16,6 +16,7 @@ import attrs
 from .checked import CheckedFlow, CheckedSource
 from .checked import CheckedStep as CheckedStep
 from .checked import Need as Need
+from .converter import NEGATIVE_WORKERS
 from .documents import Given, read
 from .effective import Providers
 from .grammar import Document, Step
@@ -24,7 +25,7 @@ from .params import check_params
 from .problems import Place, Problems
 from .references import Scope
 from .step_checks import Draft, StepChecks
-from .structuring import NEGATIVE_WORKERS, structure
+from .structuring import structure
 from .templates import compile_tree
 from .waves import cycles, waves
 
@@ -105,7 +106,7 @@ class _Checks:
             files=tuple("" if isinstance(one, Mapping) else os.fspath(one) for one in given),
             document=document,
             marked=self._marked,
-            steps={draft.step.name: draft.finished() for draft in drafts},
+            steps={draft.step.name: draft.checked for draft in drafts if draft.checked},
             sources=sources,
             workers=workers,
             warnings=self._problems.warnings,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias, cast
 
 from .marks import NOWHERE, Marked, Node, Raw, mapping, overlay, sequence
 from .problems import Path, Place, Problems, spell
@@ -51,7 +52,7 @@ def _name(files: Iterable[Given]) -> str:
 
 
 def _short(file: str) -> str:
-    return STDIN if file == "-" else os.path.basename(file) or file
+    return STDIN if file == "-" else pathlib.Path(file).name or file
 
 
 # -- files
@@ -65,7 +66,7 @@ def _file(file: str | os.PathLike[str], problems: Problems) -> Node | None:
             with open(0, "rb", closefd=False) as stream:
                 data = _bytes(stream)
         else:
-            with open(name, "rb") as stream:
+            with pathlib.Path(name).open("rb") as stream:
                 data = _bytes(stream)
     except FileNotFoundError:
         problem = "no such file"
@@ -116,6 +117,8 @@ class _Converter:
         self._problems = problems
         #: By identity; `None`: we are in it.
         self._known: dict[int, Node | None] = {}
+        #: Whether a limit was reported.
+        self._over = False
 
     def convert(self, value: object, path: Path) -> Node:
         match value:
@@ -129,7 +132,8 @@ class _Converter:
                 node = self.convert(value.value, path)
                 return Node(Raw(node.value), NOWHERE, count=node.count, depth=node.depth, raw=True)
             case Mapping() | list() | tuple():
-                return self._container(value, path)
+                given = cast("Mapping[object, object] | Sequence[object]", value)
+                return self._container(given, path)
             case _:
                 what = "text, a number, a bool, null, a list or a mapping"
                 return self._wrong("shape", expected(path, what, value), path)
@@ -141,18 +145,17 @@ class _Converter:
         if isinstance(known, Node):
             return known
         if len(path) >= DEEPEST:
-            return self._wrong("yaml", f"more than {DEEPEST} levels deep", path)
+            return self._limit(f"more than {DEEPEST} levels deep", path)
         self._known[id(value)] = None
         if isinstance(value, Mapping):
             node = self._mapping(value, path)
         else:
             children = [self.convert(one, (*path, number)) for number, one in enumerate(value)]
             node = sequence(children, NOWHERE)
-        if node.count > MOST_VALUES or len(path) + node.depth > DEEPEST:
-            message = f"more than {MOST_VALUES} values"
-            if node.count <= MOST_VALUES:
-                message = f"more than {DEEPEST} levels deep"
-            node = self._wrong("yaml", message, path)
+        if node.count > MOST_VALUES:
+            node = self._limit(f"more than {MOST_VALUES} values", path)
+        elif len(path) + node.depth > DEEPEST:
+            node = self._limit(f"more than {DEEPEST} levels deep", path)
         self._known[id(value)] = node
         return node
 
@@ -177,6 +180,13 @@ class _Converter:
             self._wrong("yaml", f"a number with more than {LONGEST_NUMBER} digits", path)
         return int(value)
 
+    def _limit(self, message: str, path: Path) -> Node:
+        """Report a limit, and not what is above it as well: that is over it for the same reason."""
+        if not self._over:
+            self._over = True
+            self._wrong("yaml", message, path)
+        return Node(None, NOWHERE)
+
     def _wrong(self, code: str, message: str, path: Path) -> Node:
         self._problems.add(code, message, Place(path=path))
         return Node(None, NOWHERE)
@@ -194,7 +204,7 @@ def _refuse_raw(node: Node, path: Path, problems: Problems) -> None:
         problems.add("yaml", f"{where}: !raw is only for what is in input", Place(*node.spot, path))
         return
     children = node.children
-    pairs = enumerate(children) if isinstance(children, list) else children.items()
+    pairs = children.items() if isinstance(children, dict) else enumerate(children)
     for part, child in pairs:
         below = (*path, part)
         if not _may_be_raw(below):

@@ -6,6 +6,7 @@ what a step gave, why one failed. Each is a JSON object whose first key says whi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 class FlowValues:
     """Writes and reads the values in the records of a flow."""
 
+    #: Are there numbers in what is written that JSON does not have? Rare, and it costs to find them.
+    odd = False
+
     def encode(self, value: object, /) -> object:
         """Turn a value into JSON values."""
         match value:
@@ -42,13 +46,18 @@ class FlowValues:
                 }
             case StepDone():
                 done = {"outputs": value.outputs, "fingerprint": value.fingerprint}
-                return {**done, "reused": True} if value.reused else done
+                return self._written({**done, "reused": True} if value.reused else done, "outputs")
             case StepFailed():
-                return {"failed": value.step, "error": value.error.as_json()}
+                return self._written(
+                    {"failed": value.step, "error": value.error.as_json()}, "error"
+                )
             case BaseException():
                 return {"raised": type(value).__name__, "text": str(value)}
             case _:
                 raise ContextSerdeError(f"a flow has no value such as {type(value).__name__}")
+
+    def _written(self, fields: dict[str, Any], name: str) -> dict[str, Any]:
+        return {**fields, name: _spelt(fields[name]), "odd": True} if self.odd else fields
 
     def decode(self, data: object, /) -> Any:
         """Turn what `encode` made into an equal value."""
@@ -61,7 +70,37 @@ class FlowValues:
         raise ContextSerdeError("it is no value of a flow")
 
 
+def _spelt(value: Any) -> Any:
+    """Write numbers that JSON does not have as words in a list of one; and other lists in one as well."""
+    match value:
+        case float() if not math.isfinite(value):
+            return [repr(value)]
+        case list():
+            return [[_spelt(one) for one in cast("list[Any]", value)]]
+        case dict():
+            return {key: _spelt(one) for key, one in cast("dict[str, Any]", value).items()}
+        case _:
+            return value
+
+
+def _unspelt(value: Any) -> Any:
+    match value:
+        case [str() as word]:
+            return float(word)
+        case [list() as items]:
+            return [_unspelt(one) for one in cast("list[Any]", items)]
+        case dict():
+            return {key: _unspelt(one) for key, one in cast("dict[str, Any]", value).items()}
+        case _:
+            return value
+
+
 def _read(found: Mapping[str, Any]) -> Any:
+    if found.get("odd"):
+        found = {
+            key: _unspelt(value) if key in {"outputs", "error"} else value
+            for key, value in found.items()
+        }
     if "flow" in found:
         return FlowStarted(
             files=[*found["flow"]],
@@ -94,7 +133,8 @@ class FlowScribe:
     """
 
     def __init__(self, run_id: str, opening: Opening, failed: Callable[[RunState], bool]) -> None:
-        self._codec: Codec[Any] = Codec(run_id, FlowValues())
+        self._values = FlowValues()
+        self._codec: Codec[Any] = Codec(run_id, self._values)
         self._opening = opening
         self._failed = failed
         self._n = 0
@@ -113,9 +153,20 @@ class FlowScribe:
         for n, record in enumerate(records, self._n + 1):
             opening = self._opening if n == 1 else None
             status = self._status(record, state)
-            written.append(self._codec.encode(record, n, status=status, opening=opening))
+            written.append(self._encode(record, n, status, opening))
         self._n += len(written)
         return written
+
+    def _encode(
+        self, record: Record, n: int, status: Status | None, opening: Opening | None
+    ) -> Entry:
+        try:
+            return self._codec.encode(record, n, status=status, opening=opening)
+        except ContextSerdeError:
+            self._values.odd = True
+            return self._codec.encode(record, n, status=status, opening=opening)
+        finally:
+            self._values.odd = False
 
     def _status(self, record: Record, state: RunState) -> Status | None:
         if type(record) is records.Closed and isinstance(state.outcome, records.Finished):

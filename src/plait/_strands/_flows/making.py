@@ -35,7 +35,7 @@ from .names import Names, Variables
 from .news import Reporter, StepNews
 from .params import read_params
 from .policy import is_tolerated
-from .problems import Problem, Problems
+from .problems import Place, Problem, Problems
 from .redaction import Redactor
 from .result import RunResult, RunState, StepFailed
 from .resume import Past, find_earlier
@@ -102,7 +102,12 @@ class Making:
         self._secrets: dict[str, str] = {}
         self._pool: Pool | None = None
         self._edges: dict[str, dict[str, Word]] | None = None
-        self.reporter = Reporter(flow, self._is_several, self._error_of)
+        several = frozenset(
+            name
+            for name, step in flow.steps.items()
+            if step.spec.foreach is not None or step.spec.matrix is not None
+        )
+        self.reporter = Reporter(flow, several, self._error_of)
         if wishes.observe is not None:
             self.reporter.listeners.append(wishes.observe)
 
@@ -182,11 +187,14 @@ class Making:
         return found
 
     def _warn_of(self, step: CheckedStep, text: str) -> None:
+        self._tell(text, step.place)
+
+    def _warn(self, text: str) -> None:
+        self._tell(text, self._flow.marked.place(()))
+
+    def _tell(self, text: str, place: Place) -> None:
         if self._wishes.warn is not None:
-            message = self._redactor.text(text)
-            self._wishes.warn(
-                Problem("run", f"step {step.name!r}: {message}", step.place, "warning")
-            )
+            self._wishes.warn(Problem("run", self._redactor.text(text), place, "warning"))
 
     # ------------------------------------------------------------ the shell
 
@@ -256,6 +264,7 @@ class Making:
                     deny_private=runner.deny_private,
                     hidden_variables=frozenset(one.env for one in declared if one.env is not None),
                     grace=wishes.grace or _as_long_as_it_takes,
+                    warn=self._warn,
                 )
             )
         return self._pool
@@ -268,10 +277,6 @@ class Making:
             await self._pool.aclose()
 
     # ------------------------------------------------------------ what it has come to
-
-    def _is_several(self, name: str) -> bool:
-        spec = self._flow.steps[name].spec
-        return spec.foreach is not None or spec.matrix is not None
 
     def _error_of(self, name: str) -> StepError | None:
         error = self.stepping.book.error(name)
@@ -327,11 +332,10 @@ class Making:
         elif isinstance(outcome, records.TimedOut):
             ended, code = "failed", 124
             error = WorkflowTimeoutError(f"the run timed out after {outcome.seconds:g} seconds")
-        elif any(step.state == "failed" and not step.tolerated for step in steps.values()):
+        elif not all(self._tolerates(name) for name in reporter.failed()):
             ended, code = "failed", 1
-        good = [name for name, step in steps.items() if step.state == "succeeded"]
         book, redactor = self.stepping.book, self._redactor
-        real = {name: book.outputs(name) for name in good}
+        real = {name: book.outputs(name) for name in reporter.succeeded()}
         shown = {
             name: cast("dict[str, JSON]", redactor.tree(cast("JSON", outputs)))
             for name, outputs in real.items()

@@ -8,7 +8,8 @@ Rule 2: laying one document over another makes new nodes only where both have a 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import attrs
@@ -28,7 +29,12 @@ class Raw:
     value: object
 
 
-@attrs.frozen(eq=False)
+#: What a scalar has below it: one for all, since a file may have a million of them.
+_NOTHING: Final[tuple[Node, ...]] = ()
+_NO_KEYS: Final[Mapping[str, Spot]] = MappingProxyType({})
+
+
+@attrs.define(eq=False)  # not frozen: that makes each of them twice as slow to come by
 class Node:
     """A value and where it stands.
 
@@ -44,45 +50,42 @@ class Node:
 
     value: object
     spot: Spot
-    children: Mapping[str, Node] | list[Node] = attrs.field(factory=list["Node"])
-    keys: Mapping[str, Spot] = attrs.field(factory=dict[str, Spot])
+    children: dict[str, Node] | Sequence[Node] = _NOTHING
+    keys: Mapping[str, Spot] = _NO_KEYS
     count: int = 1
     depth: int = 0
     raw: bool = False
 
     def child(self, part: str | int) -> Node | None:
         """Step down to a child, if there is one."""
-        if isinstance(self.children, list):
-            there = isinstance(part, int) and 0 <= part < len(self.children)
-            return self.children[part] if there else None  # type: ignore[index]  # pyright: ignore[reportArgumentType, reportCallIssue]
-        return self.children.get(part) if isinstance(part, str) else None
+        children = self.children
+        if isinstance(children, dict):
+            return children.get(part) if isinstance(part, str) else None
+        return children[part] if isinstance(part, int) and 0 <= part < len(children) else None
 
 
-def mapping(children: dict[str, Node], keys: dict[str, Spot], spot: Spot) -> Node:
+def mapping(children: dict[str, Node], keys: Mapping[str, Spot], spot: Spot) -> Node:
     """Make the node of a mapping."""
-    nodes = children.values()
-    return Node(
-        {key: node.value for key, node in children.items()},
-        spot,
-        children,
-        keys,
-        1 + sum([node.count for node in nodes]),
-        1 + max([node.depth for node in nodes], default=0),
-        any([node.raw for node in nodes]),
-    )
+    value: dict[str, object] = {}
+    count, depth, raw = 1, 0, False
+    for key, node in children.items():
+        value[key] = node.value
+        count += node.count
+        depth = max(depth, node.depth)
+        raw = raw or node.raw
+    return Node(value, spot, children, keys, count, depth + 1, raw)
 
 
 def sequence(children: list[Node], spot: Spot) -> Node:
     """Make the node of a list."""
-    return Node(
-        [node.value for node in children],
-        spot,
-        children,
-        {},
-        1 + sum([node.count for node in children]),
-        1 + max([node.depth for node in children], default=0),
-        any([node.raw for node in children]),
-    )
+    value: list[object] = []
+    count, depth, raw = 1, 0, False
+    for node in children:
+        value.append(node.value)
+        count += node.count
+        depth = max(depth, node.depth)
+        raw = raw or node.raw
+    return Node(value, spot, children, _NO_KEYS, count, depth + 1, raw)
 
 
 def overlay(low: Node, high: Node, *, deep: bool = True) -> Node:
@@ -129,7 +132,12 @@ class Marked:
 
     def place(self, path: Path) -> Place:
         """Say where a value stands; of a path that is not there, where the nearest one above it does."""
-        *_, node = self._way(path)
+        node = self.node
+        for part in path[len(self._base) :]:
+            below = node.child(part)
+            if below is None:
+                break
+            node = below
         return Place(*node.spot, path)
 
     def key_place(self, path: Path) -> Place:
@@ -143,19 +151,25 @@ class Marked:
 
     def folder(self, path: Path) -> str:
         """Say where a relative path starts that stands here: the folder of its file."""
-        return os.path.dirname(self.place(path).file)
+        return os.path.dirname(self.place(path).file)  # noqa: PTH120 - "" for none, not "."
 
     def at(self, path: Path) -> Node | None:
         """Get the node at a path, if there is one."""
-        way = [*self._way(path)]
-        return way[-1] if len(way) == len(path) - len(self._base) + 1 else None
+        node = self.node
+        for part in path[len(self._base) :]:
+            below = node.child(part)
+            if below is None:
+                return None
+            node = below
+        return node
 
     def _way(self, path: Path) -> Iterator[Node]:
         """Go down to the nearest value there is."""
-        node: Node | None = self.node
-        yield self.node
+        node = self.node
+        yield node
         for part in path[len(self._base) :]:
-            node = node.child(part)
-            if node is None:
+            below = node.child(part)
+            if below is None:
                 return
+            node = below
             yield node

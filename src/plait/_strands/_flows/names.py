@@ -35,6 +35,7 @@ class View(Mapping[str, object]):
     def _missing(self, key: str, /) -> str | None:
         """Say why there is no such key; `None`: what Jinja says of a `dict` will do."""
         del key
+        return None
 
 
 class Outputs(View):

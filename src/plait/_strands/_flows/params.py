@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from plait._abc import JSON
 
@@ -12,9 +12,6 @@ from .grammar import Param, ParamType
 from .problems import Path, Place, Problems, did_you_mean
 from .shapes import got
 from .yaml import Unreadable, plain
-
-if TYPE_CHECKING:
-    from typing import Any
 
 _KINDS: Final[Mapping[ParamType, type]] = {
     "bool": bool,
@@ -30,8 +27,10 @@ def kind_of(param: Param) -> ParamType:
     """Say which type a param has: the one it says, else that of its default, else `str`."""
     if param.type is not None:
         return param.type
-    kinds = (name for name, kind in _KINDS.items() if isinstance(param.default, kind))
-    return next(kinds, "str")
+    for name, kind in _KINDS.items():
+        if isinstance(param.default, kind):
+            return name
+    return "str"
 
 
 def read_text(kind: ParamType, text: str) -> JSON:
@@ -125,9 +124,10 @@ def _value(name: str, param: Param, given: object, where: Place, problems: Probl
 def _typed(name: str, param: Param, given: object, where: Place, problems: Problems) -> JSON:
     found = Problems()
     plain_tree(given, (), found)
+    if found.errors:
+        problems.add("param", f"param {name!r}: {found.errors[0].message}", where)
+        return None
     try:
-        for one in found.errors:
-            raise ValueError(one.message)
         return _fitting(kind_of(param), given)
     except ValueError as error:
         problems.add("param", f"param {name!r}: {error}", where)
@@ -138,11 +138,11 @@ def _is_among(value: JSON, choices: list[object]) -> bool:
     return any(value == one and isinstance(one, bool) == isinstance(value, bool) for one in choices)
 
 
-def _fitting(kind: ParamType, value: Any) -> JSON:
+def _fitting(kind: ParamType, value: object) -> JSON:
     """Take a value of this type, and a whole number for a float."""
-    wanted = _KINDS[kind]
+    wanted, plainly = _KINDS[kind], value
     if wanted is float and type(value) is int:
         return float(value)
     if isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool):
         return cast("JSON", value)
-    raise ValueError(f"expected {kind}, got {got(value)}")
+    raise ValueError(f"expected {kind}, got {got(plainly)}")

@@ -121,8 +121,10 @@ def find(
 
 
 def _step(use: Use, path: Path, place: Place, scope: Scope, problems: Problems) -> Reference:
-    name, output, *_ = (*use.keys, None, None)
-    called = use.keys[-1] if use.called and use.keys[-1] in _METHODS else None
+    name: str | None = use.keys[0] if use.keys else None
+    output: str | None = use.keys[1] if len(use.keys) > 1 else None
+    called = use.keys[-1] if use.called and use.keys else None
+    called = called if called in _METHODS else None
     if len(use.keys) == 1 and called and called not in scope.outputs:
         name = None  # a method of `flows` itself: `flows.items()`
     if name is None:

@@ -67,7 +67,7 @@ async def find_run(journal: Journal, name: str, target: str | None = None) -> st
     Args:
         journal: The journal, open.
         name: What it was called.
-        target: Of which flow `"last"` is meant; by default of any.
+        target: Of which flow `"last"` is meant, if it has a run there.
 
     Raises:
         UnknownRunError: There is none, or there are several.
@@ -78,11 +78,10 @@ async def find_run(journal: Journal, name: str, target: str | None = None) -> st
         found += page
         after = page[-1].stream
     if name == "last":
-        mine = [one for one in found if target is None or one.target == target]
-        if not mine:
-            of = "" if target is None else f" of {target}"
-            raise UnknownRunError(f"The journal has no run{of} yet.")
-        return max(mine, key=lambda one: (one.created, one.stream)).stream
+        if not found:
+            raise UnknownRunError("The journal has no run yet.")
+        mine = [one for one in found if one.target == target]
+        return max(mine or found, key=lambda one: (one.created, one.stream)).stream
     names = [one.stream for one in found]
     near = [name] if name in names else [one for one in names if one.startswith(name)]
     if len(near) == 1:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Final, TypeGuard
 
 from .problems import Path, spell
 
 #: Of a long text only this much is shown.
 _LONGEST: Final = 60
+
+
+def is_mapping(value: object) -> TypeGuard[dict[str, object]]:
+    """Say whether this is a mapping of a document: its keys are text."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[object]]:
+    """Say whether this is a list of a document."""
+    return isinstance(value, list)
 
 
 def expected(path: Path, what: str, value: object) -> str:
@@ -44,15 +54,9 @@ def got(value: object) -> str:
 
 def kind(value: object) -> str:
     """Name a value's type, and nothing of it."""
-    match value:
-        case None:
-            return "null"
-        case str():
-            return "text"
-        case list() | tuple() | dict():
-            return got(value)
-        case _:
-            return type(value).__name__
+    if value is None or is_mapping(value) or is_list(value):
+        return got(value)
+    return "text" if isinstance(value, str) else type(value).__name__
 
 
 def _number(value: float) -> str:

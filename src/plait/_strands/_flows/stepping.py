@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
@@ -152,41 +153,40 @@ class Stepping:
 
     async def _body(self, attempt: Attempt) -> object:
         delivery = attempt.delivery
-        step, item = self.flow.steps[delivery.step], cast("int", delivery.event)
+        name, item = delivery.step, cast("int", delivery.event)
+        step = self.flow.steps[name]
+        index = item if name in self._items else None
         try:
-            done = await self._call(step, item, delivery.attempt)
+            asked = self.asked(step, item)
+            context = SourceContext(
+                self._run_id,
+                name,
+                index,
+                delivery.attempt,
+                self.key(name, item),
+                partial(self._say, name, index),
+            )
+            result = await self._pool().call(
+                step.provider, asked.configuration, asked.payload, context, step.folders
+            )
+            if not result.ok:
+                raise self.failed_call(step, item, delivery.attempt, result)
+            outputs = take(
+                step.outputs,
+                result.data,
+                status=result.status,
+                headers=result.headers,
+                warn=partial(self._warn, step),
+            )
         except (TemplateError, OutputError) as error:
             raise self.failure(
                 step, item, StepError(kind=error.kind, message=error.message)
             ) from None
-        self._asked.pop((step.name, item), None)
-        return done
-
-    async def _call(self, step: CheckedStep, item: int, attempt: int) -> StepDone:
-        asked = self.asked(step, item)
-        name = step.name
-        index = item if name in self._items else None
-        context = SourceContext(
-            self._run_id,
-            name,
-            index,
-            attempt,
-            self.key(name, item),
-            lambda line: self._log_line(name, index, self.redactor.text(line)),
-        )
-        result = await self._pool().call(
-            step.provider, asked.configuration, asked.payload, context, step.folders
-        )
-        if not result.ok:
-            raise self.failed_call(step, item, attempt, result)
-        outputs = take(
-            step.outputs,
-            result.data,
-            status=result.status,
-            headers=result.headers,
-            warn=lambda text: self._warn(step, text),
-        )
+        del self._asked[name, item]
         return self.gave(step, item, outputs, asked)
+
+    def _say(self, step: str, index: int | None, line: str) -> None:
+        self._log_line(step, index, self.redactor.text(line))
 
     def gave(
         self, step: CheckedStep, item: int, outputs: dict[str, JSON], asked: Asked | None
@@ -197,8 +197,8 @@ class Stepping:
                 self.redactor.add(outputs[output.name], f"outputs.{step.name}.{output.name}")
         self.book.gave(step.name, item, outputs)
         mark = self.fingerprint(step, asked) if self._kept and asked is not None else ""
-        hidden = cast("dict[str, JSON]", self.redactor.hide(cast("JSON", outputs)))
-        return StepDone(outputs=hidden, fingerprint=mark)
+        write = self.redactor.hide if self._kept else self.redactor.tree
+        return StepDone(outputs=cast("Any", write(cast("JSON", outputs))), fingerprint=mark)
 
     def failed_call(
         self, step: CheckedStep, item: int, attempt: int, result: SourceResult

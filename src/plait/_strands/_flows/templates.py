@@ -18,11 +18,12 @@ import attrs
 
 from plait._errors import MissingExtra
 
+from .marks import Raw
 from .names import Names
 from .problems import Path, Place, Problems
 from .references import Reference, Scope, find
-from .sandbox.failures import NotOneExpression, NullInText, TemplateError, Uncompilable
-from .yaml import Raw
+from .sandbox.failures import NotOneExpression, NullInText, Uncompilable
+from .sandbox.failures import TemplateError as TemplateError
 
 if TYPE_CHECKING:
     from .sandbox.program import Parsed, Program  # noqa: TC004 - attrs does not look it up

@@ -22,10 +22,10 @@ import attrs
 
 from plait._errors import MissingExtra
 
-from .marks import Node, Raw, Spot, mapping, sequence
 from .marks import Marked as Marked
+from .marks import Node, Raw, Spot, mapping, sequence
 from .problems import Place, Problems
-from .shapes import expected
+from .shapes import expected, is_list
 
 #: Values in a file, with each alias expanded.
 MOST_VALUES: Final = 1_000_000
@@ -47,7 +47,7 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 _INFINITE: Final = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
 _NAN: Final = frozenset({".nan", ".NaN", ".NAN"})
 #: What a plain scalar starts with that may be more than text.
-_STARTS: Final = frozenset("~nNtTfF+-.0123456789")
+_STARTS: Final = frozenset(["", *"~nNtTfF+-.0123456789<"])
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _UNPRINTABLE: Final = re.compile(
@@ -173,7 +173,7 @@ class _Open:
     count: int = 1
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Key:
     """A key, `text=None` if its value is to be forgotten; `<<` is one if it stands there unquoted."""
 
@@ -212,23 +212,21 @@ class _Composer:
     def _run(self, events: Iterator[Any]) -> Node | None:
         documents = 0
         for event in events:
-            match type(event).__name__:
-                case "ScalarEvent":
-                    self._scalar(event)
-                case "AliasEvent":
-                    self._alias(event)
-                case "MappingStartEvent":
-                    self._open(event, "map", None)
-                case "SequenceStartEvent":
-                    self._open(event, "seq", [])
-                case "MappingEndEvent" | "SequenceEndEvent":
-                    self._close()
-                case "DocumentStartEvent":
-                    documents += 1
-                    if documents > 1:
-                        self._refuse("expected a single document in the stream", event)
-                case _:
-                    pass
+            kind = type(event).__name__
+            if kind == "ScalarEvent":
+                self._scalar(event)
+            elif kind == "MappingStartEvent":
+                self._open(event, "map", None)
+            elif kind == "SequenceStartEvent":
+                self._open(event, "seq", [])
+            elif kind in {"MappingEndEvent", "SequenceEndEvent"}:
+                self._close()
+            elif kind == "AliasEvent":
+                self._alias(event)
+            elif kind == "DocumentStartEvent":
+                documents += 1
+                if documents > 1:
+                    self._refuse("expected a single document in the stream", event)
         return self._root
 
     # -- events
@@ -237,7 +235,9 @@ class _Composer:
         spot = self._spot(event)
         tag, text = event.tag, event.value
         unquoted = not event.style
-        if unquoted and (tag is None or tag == "!raw"):
+        if tag is None and text.isascii() and (not unquoted or text[:1] not in _STARTS):
+            value: object = text  # nearly all of them
+        elif unquoted and (tag is None or tag == "!raw"):
             if text == "<<" and self._wants_key():
                 self._stack[-1].key = _Key(text, spot, merges=True)
                 return
@@ -325,8 +325,8 @@ class _Composer:
             if is_template and node.spot[2] == frame.spot[2] + 1:
                 self._problems.add("yaml", QUOTE, Place(*frame.spot))
                 self._templates = True
-            else:
-                value = text.value if isinstance(text, Raw) else text
+            elif self._open_template() is None:
+                value: object = text.value if isinstance(text, Raw) else node.value
                 message = expected((), "text", value).replace("text", "text as a key", 1)
                 self._problems.add("shape", message, Place(*node.spot))
             return _Key(None, node.spot)
@@ -339,17 +339,20 @@ class _Composer:
     def _open_template(self) -> Spot | None:
         """Find two braces that have not been closed."""
         for outer, inner in pairwise(self._stack):
-            if inner.items is None and inner.spot[1] == outer.spot[1] and outer.key is None:
-                if outer.items is None and inner.spot[2] == outer.spot[2] + 1:
-                    return outer.spot
+            is_key = outer.items is None and outer.key is None and inner.items is None
+            file, line, column = outer.spot
+            if is_key and inner.spot == (file, line, column + 1):
+                return outer.spot
         return None
 
     def _note_bases(self, node: Node, frame: _Open, key: _Key) -> None:
         if frame.bases:
             self._duplicate("<<", frame.bases[0].spot, key.spot)
             return
-        bases = node.children if isinstance(node.value, list) and node.value else [node]
-        assert isinstance(bases, list)
+        bases = [node]
+        if is_list(node.value) and node.value:
+            assert not isinstance(node.children, dict)
+            bases = [*node.children]
         for base in bases:
             if not isinstance(base.value, dict):
                 message = expected((), "a mapping or a list of mappings after '<<'", base.value)
@@ -382,7 +385,7 @@ class _Composer:
 
     def _resolve(self, text: str, event: Any) -> object:
         """Say what an unquoted scalar is, by the core schema of YAML 1.2."""
-        if text and text[0] not in _STARTS:
+        if text[:1] not in _STARTS:
             return self._text(text, event)
         if text in _NULL:
             return None
@@ -462,7 +465,7 @@ def _without_raw(node: Node) -> Node:
     value = node.value
     if isinstance(value, Raw):
         return attrs.evolve(node, value=value.value, raw=False)
-    if isinstance(node.children, list):
+    if not isinstance(node.children, dict):
         return sequence([_without_raw(child) for child in node.children], node.spot)
     children = {key: _without_raw(child) for key, child in node.children.items()}
     return mapping(children, {**node.keys}, node.spot)

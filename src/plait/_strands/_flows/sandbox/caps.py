@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from typing_extensions import TypeIs
+
 from .failures import TooMuch
 
 TEXT: Final = 16 * 1024 * 1024
@@ -34,6 +36,16 @@ class _Spent(threading.local):
 
 
 _spent: Final = _Spent()
+
+
+def is_list(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
+    """Say whether a value is a list, or what a template makes of one."""
+    return isinstance(value, list | tuple)
+
+
+def is_mapping(value: object) -> TypeIs[Mapping[Any, Any]]:
+    """Say whether a value is a mapping."""
+    return isinstance(value, Mapping)
 
 
 def begin() -> None:
@@ -72,9 +84,9 @@ def made(value: Any) -> Any:
     """Count what an operation has made."""
     if isinstance(value, str | bytes):
         charge(len(value))
-    elif isinstance(value, list | tuple):
-        limit_items(len(value))  # pyright: ignore[reportUnknownArgumentType]
-        _spent.work += 8 * len(value)  # pyright: ignore[reportUnknownArgumentType]
+    elif is_list(value):
+        limit_items(len(value))
+        _spent.work += 8 * len(value)
     return value
 
 
@@ -95,23 +107,23 @@ def size_of(value: object) -> int:
     """
     if isinstance(value, str | bytes):
         return len(value)
-    if isinstance(value, list | tuple | Mapping):
-        return _size_of_nested(value, {})  # pyright: ignore[reportUnknownArgumentType]
+    if is_list(value) or is_mapping(value):
+        return _size_of_nested(value, {})
     return 8
 
 
 def _size_of_nested(value: Iterable[Any], known: dict[int, int]) -> int:
     size = 2
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         size += sum(len(key) + 4 if isinstance(key, str) else 8 for key in value)
         value = value.values()
     for one in value:
         if isinstance(one, str | bytes):
             size += len(one) + 4
-        elif isinstance(one, list | tuple | Mapping):
-            key = id(one)  # pyright: ignore[reportUnknownArgumentType]
+        elif is_list(one) or is_mapping(one):
+            key = id(one)
             if key not in known:
-                known[key] = _size_of_nested(one, known)  # pyright: ignore[reportUnknownArgumentType]
+                known[key] = _size_of_nested(one, known)
             size += known[key]
         else:
             size += 8
@@ -139,8 +151,8 @@ def limit_operation(operator: str, left: Any, right: Any) -> None:
             limit_format(left, right)
         case "+" if isinstance(left, str | bytes) and isinstance(right, str | bytes):
             limit(len(left) + len(right))
-        case "+" if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-            limit_items(len(left) + len(right))  # pyright: ignore[reportUnknownArgumentType]
+        case "+" if is_list(left) and is_list(right):
+            limit_items(len(left) + len(right))
         case _:
             pass
 
@@ -150,8 +162,8 @@ def _limit_product(one: Any, times: Any) -> None:
         return
     if isinstance(one, str | bytes):
         limit(len(one) * times)
-    elif isinstance(one, list | tuple):
-        limit_items(len(one) * times)  # pyright: ignore[reportUnknownArgumentType]
+    elif is_list(one):
+        limit_items(len(one) * times)
     elif isinstance(one, int):
         _limit_bits(one.bit_length() + times.bit_length())
 
@@ -171,7 +183,8 @@ def limit_format(text: str | bytes, values: Any) -> None:
     """Refuse `text % values` if it makes too much."""
     if isinstance(text, bytes):
         text = text.decode("latin-1")
-    given: Sequence[Any] = values if isinstance(values, tuple) else (values,)
+    mapping: Mapping[Any, Any] = values if is_mapping(values) else {}
+    given: Sequence[Any] = [*values] if is_list(values) and isinstance(values, tuple) else [values]
     numbers = sum(abs(one) for one in given if isinstance(one, int) and "*" in text)
     size = len(text) + numbers
     positional = 0
@@ -183,8 +196,8 @@ def limit_format(text: str | bytes, values: Any) -> None:
         if key is None:
             size += size_of(given[positional]) if positional < len(given) else 0
             positional += 1
-        elif isinstance(values, Mapping):
-            size += size_of(values.get(key))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        else:
+            size += size_of(mapping.get(key))
         if size > TEXT:
             limit(size)
     limit(size)
@@ -206,20 +219,20 @@ def _number(digits: str | None) -> int:
 
 
 def _replaced(text: Any, old: Any, new: Any, *_: Any) -> int:
-    return len(text) + text.count(old) * len(new)
+    return int(len(text) + text.count(old) * len(new))
 
 
 def _translated(text: Any, table: Any, *_: Any) -> int:
-    values: Iterable[Any] = table.values() if isinstance(table, Mapping) else ()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    values: Iterable[Any] = table.values() if is_mapping(table) else ()
     return len(text) * max((len(one) for one in values if isinstance(one, str)), default=1)
 
 
 def _expanded(text: Any, tabsize: Any = 8, *_: Any) -> int:
-    return len(text) + text.count("\t" if isinstance(text, str) else b"\t") * tabsize
+    return int(len(text) + text.count("\t" if isinstance(text, str) else b"\t") * tabsize)
 
 
 def _padded(text: Any, width: Any, *_: Any) -> int:
-    return max(len(text), width)
+    return int(max(len(text), width))
 
 
 def _as_bytes(_: Any, length: Any = 1, *__: Any) -> int:
@@ -227,34 +240,28 @@ def _as_bytes(_: Any, length: Any = 1, *__: Any) -> int:
 
 
 #: How large a text each of these methods makes. Others make none that is much larger than theirs.
-_METHODS: Final[Mapping[tuple[type, str], Callable[..., int]]] = {
-    **{
-        (kind, name): size
-        for kind in (str, bytes)
-        for name, size in {
-            "center": _padded,
-            "ljust": _padded,
-            "rjust": _padded,
-            "zfill": _padded,
-            "expandtabs": _expanded,
-            "replace": _replaced,
-            "translate": _translated,
-        }.items()
-    },
-    (int, "to_bytes"): _as_bytes,
+_OF_TEXTS: Final[Mapping[str, Callable[..., int]]] = {
+    "center": _padded,
+    "expandtabs": _expanded,
+    "ljust": _padded,
+    "replace": _replaced,
+    "rjust": _padded,
+    "translate": _translated,
+    "zfill": _padded,
 }
+_OF_NUMBERS: Final[Mapping[str, Callable[..., int]]] = {"to_bytes": _as_bytes}
 
 
 def limit_call(owner: object, name: str, arguments: list[Any], keywords: Mapping[str, Any]) -> None:
     """Refuse a method of a builtin type if it makes too much. It may make lists of its arguments."""
-    kind = next((one for one in (str, bytes, int) if isinstance(owner, one)), None)
-    if kind is None:
+    if not isinstance(owner, str | bytes | int):
         return
     if name == "join" and arguments:
         arguments[0] = parts = listed(arguments[0])
         limit_joined(owner, parts)
         return
-    if (size := _METHODS.get((kind, name))) is None:
+    size = (_OF_NUMBERS if isinstance(owner, int) else _OF_TEXTS).get(name)
+    if size is None:
         return
     try:
         most = size(owner, *arguments, *keywords.values())

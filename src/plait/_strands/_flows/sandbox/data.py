@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import jinja2
 
 from . import caps
-from .failures import NullInText, TemplateError
+from .failures import NullInText, TemplateError, TooMuch
+
+#: Blanks before a line of JSON, for each level.
+_WIDEST: Final = 100
 
 
 def to_json(value: object, **options: Any) -> str:
     """Write a value of a template as JSON, with the options of `json.dumps`."""
     caps.limit_text_of(value := to_data(value))
-    if options.get("indent") is None:
+    indent = options.get("indent")
+    if indent is None:
         return json.dumps(value, **options)
+    if (indent if isinstance(indent, int) else len(indent)) > _WIDEST:
+        raise TooMuch(f"tojson: the indent is more than {_WIDEST}")
     # With an indent it is written bit by bit, and each bit may be mostly blanks.
     text: list[str] = []
     size = 0
@@ -52,6 +58,7 @@ def _is_data(value: object) -> bool:
     return isinstance(value, _DATA)
 
 
+_SCALARS: Final = frozenset({str, bool, int, float})
 _DATA: Final = (Mapping, list, tuple, range, Iterator, KeysView, ValuesView, ItemsView)
 
 
@@ -60,8 +67,7 @@ def to_data(value: Any) -> Any:
 
     A `Markup` becomes plain text, a view a `dict`; a tuple, a range and what a filter yields a list.
     """
-    kind = type(value)
-    if kind is str or kind is bool or kind is int or kind is float or value is None:
+    if value is None or type(value) in _SCALARS:
         return value
     return _Plain().made_of(value)
 
@@ -93,11 +99,7 @@ class _Plain:
         if (known := self._known.get(id(value))) is not None:
             self._add(known[2])
             return known[1]
-        made: Any
-        if isinstance(value, Mapping):
-            made = self._mapping(cast("Mapping[Any, Any]", value))
-        else:
-            made = self._list(value)
+        made = self._mapping(value) if caps.is_mapping(value) else self._list(value)
         self._known[id(value)] = (value, made, self._count - before)
         return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, TypeAlias
 
 import jinja2
@@ -110,7 +110,9 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     def joined(join: Callable[[Iterable[Any]], str], parts: tuple[Any, ...]) -> str:
         """Join the parts of a `~`."""
         caps.limit_joined("", parts)
-        return caps.made(join(parts))
+        text = join(parts)
+        caps.charge(len(text))
+        return text
 
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
@@ -126,7 +128,7 @@ class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Look for a key first: an output that is called `items` is no method."""
-        if isinstance(obj, Mapping):
+        if caps.is_mapping(obj):
             try:
                 return obj[attribute]
             except KeyError:

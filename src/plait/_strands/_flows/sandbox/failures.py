@@ -17,7 +17,7 @@ class TemplateError(Exception):
         self.kind = kind
 
 
-class NullInText(TemplateError):
+class NullInText(TemplateError):  # noqa: N818 - reads as what it says
     """There is a null among text: who knows the template says which."""
 
     def __init__(self, template: str = "") -> None:
@@ -25,7 +25,7 @@ class NullInText(TemplateError):
         super().__init__(f"null inside text: {shown}")
 
 
-class TooMuch(TemplateError):
+class TooMuch(TemplateError):  # noqa: N818 - reads as what it says
     """A template goes beyond a limit."""
 
 

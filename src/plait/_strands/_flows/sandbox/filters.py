@@ -89,11 +89,11 @@ def _sum(
     environment: jinja2.Environment, iterable: Iterable[Any], attribute: Any = None, start: Any = 0
 ) -> Any:
     parts = caps.listed(iterable)
-    if isinstance(start, list | tuple):
+    if caps.is_list(start):
         found = parts
         if attribute is not None:
             found = [*map(jinja2.filters.make_attrgetter(environment, attribute), parts)]
-        caps.limit_items(sum(len(one) for one in found if isinstance(one, list | tuple)))
+        caps.limit_items(sum(len(one) for one in found if caps.is_list(one)))
     return jinja2.filters.sync_do_sum(environment, parts, attribute, start)
 
 
@@ -175,7 +175,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 TESTS: Final[Mapping[str, Callable[..., Any]]] = {
-    **jinja2.tests.TESTS,
+    **cast("Mapping[str, Callable[..., Any]]", jinja2.tests.TESTS),
     "divisibleby": _number_only(jinja2.tests.test_divisibleby),
     "even": _number_only(jinja2.tests.test_even),
     "odd": _number_only(jinja2.tests.test_odd),

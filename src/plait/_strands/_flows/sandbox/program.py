@@ -86,10 +86,8 @@ class _LookUp:
         if value is environment:
             value = environment.undefined(name=self.root)
         for dotted, key in self.keys:
-            if dotted:
-                value = environment.getattr(value, cast("str", key))
-            else:
-                value = environment.getitem(value, key)
+            look_up = environment.getattr if dotted else environment.getitem
+            value = look_up(value, cast("str", key))
         return value
 
 
@@ -150,7 +148,7 @@ class Parsed:
     assigned: frozenset[str]
     quoted: bool
     #: Until it is compiled: a tree is far larger than what it says.
-    _tree: jinja2.nodes.Template | None
+    _tree: jinja2.nodes.Template | None = attrs.field(alias="tree")
 
     def take_tree(self) -> jinja2.nodes.Template:
         """Give the syntax tree away, or read the text again."""
@@ -167,6 +165,7 @@ def parse(text: str, *, expression: bool = False) -> Parsed:
     """
     tree = _tree(text, expression=expression)
     nodes = [*_nodes(tree)]
+    _check(nodes)
     uses = tuple(_uses(tree))
     assigned = frozenset(_assigned(nodes))
     return Parsed(
@@ -243,7 +242,13 @@ def _tree(text: str, *, expression: bool) -> jinja2.nodes.Template:
         raise Uncompilable(error.message or "wrong syntax") from None
     except (RecursionError, ValueError, OverflowError, MemoryError) as error:
         raise Uncompilable(_said(error)) from None  # ValueError: a number of 5 000 digits
-    for node in _nodes(tree):
+    return tree
+
+
+def _check(nodes: Iterable[jinja2.nodes.Node]) -> None:
+    """Refuse what Jinja would find only when it gets there, or not at all."""
+    environment = _environment("text", lenient=False)
+    for node in nodes:
         if isinstance(node, _LOADING):
             word = type(node).__name__.lower().removeprefix("from")
             raise Uncompilable(f"{word!r} loads another template, and there is none to load")
@@ -251,7 +256,6 @@ def _tree(text: str, *, expression: bool) -> jinja2.nodes.Template:
             raise Uncompilable(f"No filter named {node.name!r}.")
         if isinstance(node, jinja2.nodes.Test) and node.name not in environment.tests:
             raise Uncompilable(f"No test named {node.name!r}.")
-    return tree
 
 
 def _nodes(tree: jinja2.nodes.Node) -> Iterator[jinja2.nodes.Node]:

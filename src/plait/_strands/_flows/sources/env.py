@@ -8,21 +8,10 @@ from typing import Final, cast
 
 from plait._abc import JSON, SourceContext, SourceResult
 from plait._strands._flows.problems import Path
+from plait._strands._flows.redaction import sounds_secret
 
 from .options import CONFIGURATION, Option, read_all, table
 from .provider import Parts, Provider, Reading, SourceRun, Style
-
-#: A variable with one of these in its name holds a secret, unless the source says otherwise.
-TELLING: Final = (
-    "PASSWORD",
-    "PASSWD",
-    "SECRET",
-    "TOKEN",
-    "APIKEY",
-    "API_KEY",
-    "PRIVATE_KEY",
-    "CREDENTIAL",
-)
 
 OPTIONS: Final = table(
     Option("vars", "texts", CONFIGURATION, legacy=True),
@@ -46,16 +35,12 @@ def secrets(configuration: Mapping[str, object], found: Mapping[str, str | None]
     return {
         name: value
         for name, value in found.items()
-        if value and (_is_telling(name) if which is None else _is_named(name, which))
+        if value and (sounds_secret(name) if which is None else _is_named(name, which))
     }
 
 
 def _is_named(name: str, which: object) -> bool:
     return which is True or (isinstance(which, list) and name in which)
-
-
-def _is_telling(name: str) -> bool:
-    return any(part in name.upper() for part in TELLING)
 
 
 class Env(Provider):

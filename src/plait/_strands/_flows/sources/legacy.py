@@ -31,9 +31,10 @@ class Unwrapped:
 
 def unwrap(parts: Parts) -> Unwrapped | None:
     """Take an input out of the old grammar, with a warning; `None` if it is not in it."""
-    if not isinstance(parts.input, dict):
+    found = parts.input
+    if not isinstance(found, dict):
         return None
-    given = cast("dict[str, object]", parts.input)
+    given = cast("dict[str, object]", found)
     word = given.get("type")
     for key in ("value", "template"):
         if given.keys() == {"type", key} and isinstance(word, str) and word in MODES:

@@ -13,9 +13,9 @@ from typing import Final, Literal, TypeAlias, cast
 import attrs
 
 from plait._strands._flows.durations import DURATION, SIZE, duration, size
+from plait._strands._flows.marks import Raw
 from plait._strands._flows.problems import Path
 from plait._strands._flows.templates import as_text
-from plait._strands._flows.yaml import Raw
 
 Kind: TypeAlias = Literal[
     "any",
@@ -37,6 +37,9 @@ Kind: TypeAlias = Literal[
     "trust",
     "argv",
 ]
+
+#: What `auth` is told to be.
+AUTH: Final = "[user, password], {basic: [user, password]} or {bearer: TOKEN}"
 
 CONFIGURATION: Final = frozenset({"C"})
 INPUT: Final = frozenset({"I"})
@@ -208,7 +211,9 @@ class _Reader:
 
     def names(self, path: Path, value: object) -> object:
         """Read `true`, `false` or a list of names."""
-        return self.texts(path, value) if isinstance(value, list) else self.flag(path, value)
+        if isinstance(value, list):
+            return self.texts(path, cast("object", value))
+        return self.flag(path, value)
 
     def hops(self, path: Path, value: object) -> object:
         """Read a count that may be `true` or `false` as well."""
@@ -256,9 +261,10 @@ class _Reader:
             if pair is PENDING:
                 found.append((PENDING, PENDING))
                 continue
-            if not isinstance(pair, list) or len(cast("list[object]", pair)) != 2:
-                raise Misfit((*path, number), "a pair [name, value]", pair)
-            name, one = cast("list[object]", pair)
+            both = cast("list[object]", pair) if isinstance(pair, list) else []
+            if len(both) != 2:
+                raise Misfit((*path, number), "a pair [name, value]", cast("object", pair))
+            name, one = both
             found.append((self.text((*path, number, 0), name), one))
         return found
 
@@ -267,18 +273,23 @@ class _Reader:
         return cast("object", value) if isinstance(value, dict) else self.text(path, value)
 
     def auth(self, path: Path, value: object) -> object:
-        match value:
-            case [user, password]:
-                return ("basic", self.text((*path, 0), user), self.text((*path, 1), password))
-            case {"basic": [user, password], **others} if not others:
-                at = (*path, "basic")
-                return ("basic", self.text((*at, 0), user), self.text((*at, 1), password))
-            case {"basic": Pending(), **others} if not others:
+        if isinstance(value, list):
+            return self._basic(path, cast("list[object]", value))
+        if isinstance(value, dict) and len(cast("dict[str, object]", value)) == 1:
+            ((kind, one),) = cast("dict[str, object]", value).items()
+            if kind == "bearer":
+                return ("bearer", self.text((*path, kind), one))
+            if kind == "basic" and isinstance(one, list):
+                return self._basic((*path, kind), cast("list[object]", one))
+            if kind == "basic" and one is PENDING:
                 return PENDING
-            case {"bearer": token, **others} if not others:
-                return ("bearer", self.text((*path, "bearer"), token))
-            case _:
-                raise Misfit(path, "[user, password], {basic: [u, p]} or {bearer: TOKEN}", value)
+        raise Misfit(path, AUTH, cast("object", value))
+
+    def _basic(self, path: Path, given: list[object]) -> object:
+        if len(given) != 2:
+            raise Misfit(path, AUTH, given)
+        user, password = given
+        return ("basic", self.text((*path, 0), user), self.text((*path, 1), password))
 
     def trust(self, path: Path, value: object) -> object:
         """Read `true`, `false` or the name of a file."""
@@ -290,7 +301,9 @@ class _Reader:
 
     def argv(self, path: Path, value: object) -> object:
         """Read a program and its arguments; text is left to whoever splits it."""
-        return self.texts(path, value) if isinstance(value, list) else self.text(path, value)
+        if isinstance(value, list):
+            return self.texts(path, cast("object", value))
+        return self.text(path, value)
 
     def any(self, path: Path, value: object) -> object:
         del path

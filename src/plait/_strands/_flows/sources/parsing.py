@@ -12,7 +12,7 @@ from plait._engine.native import Backend
 LARGE: Final = 1 << 20
 
 
-async def parse(backend: Backend, length: int, load: Callable[[], JSON]) -> tuple[JSON] | None:  # noqa: ASYNC910 - it has come from a call that is a checkpoint
+async def parse(backend: Backend, length: int, load: Callable[[], JSON]) -> tuple[JSON] | None:
     """Read JSON; `None` if it is none.
 
     Args:
@@ -22,7 +22,7 @@ async def parse(backend: Backend, length: int, load: Callable[[], JSON]) -> tupl
     """
     if length > LARGE:
         return await backend.run_in_thread(_load, load)
-    return _load(load)
+    return _load(load)  # noqa: ASYNC910 - what is read has come by a call that has waited
 
 
 def _load(load: Callable[[], JSON]) -> tuple[JSON] | None:

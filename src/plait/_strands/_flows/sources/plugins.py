@@ -178,9 +178,7 @@ def _strict() -> cattrs.Converter:
         (each,) = get_args(kind) or (Any,)
         return [converter.structure(one, each) for one in cast("list[object]", value)]
 
-    converter.register_structure_hook_func(
-        lambda kind: list in (cast("Any", kind), get_origin(kind)), listed
-    )
+    converter.register_structure_hook_func(lambda kind: list in (kind, get_origin(kind)), listed)
     return converter
 
 
@@ -237,16 +235,17 @@ class FlowtoySource:
     async def call(self, payload: JSON, context: SourceContext) -> SourceResult:
         """Call it. A checkpoint; a cancellation waits for the thread."""
         del context
-        given = await self._run.backend.run_in_thread(self._call, payload)
+        (given,) = await self._run.backend.run_in_thread(self._call, payload)
         if inspect.isawaitable(given):
             given = await cast("Awaitable[object]", given)
         return _opened(given)
 
-    def _call(self, payload: JSON) -> object:
+    def _call(self, payload: JSON) -> tuple[Any]:
+        # In a tuple, since Trio thinks that a thread which gives a coroutine was started by mistake.
         with self._lock:
             if not self._made:
                 self._made.append(self._make(self._configuration))
-        return self._made[0].call(payload)
+        return (self._made[0].call(payload),)
 
     async def aclose(self) -> None:
         """Do nothing: flowtoy's providers are never closed. A checkpoint."""
@@ -255,20 +254,21 @@ class FlowtoySource:
 
 def _opened(given: object) -> SourceResult:
     """Take data out of its envelope, if it is in one."""
-    match given:
-        case {"status": {"success": success, **status}, **rest}:
-            data = cast("JSON", rest.get("data"))
-            if success:
-                return SourceResult(data)
-            code = status.get("code")
-            return SourceResult(
-                data,
-                ok=False,
-                message=_notes(status.get("notes")) or f"provider reported failure (code={code})",
-                code=code if isinstance(code, int) and not isinstance(code, bool) else None,
-            )
-        case _:
-            return SourceResult(cast("JSON", given))
+    envelope = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+    found = envelope.get("status")
+    status = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    if "success" not in status:
+        return SourceResult(cast("JSON", given))
+    data = cast("JSON", envelope.get("data"))
+    if status["success"]:
+        return SourceResult(data)
+    code = status.get("code")
+    return SourceResult(
+        data,
+        ok=False,
+        message=_notes(status.get("notes")) or f"provider reported failure (code={code})",
+        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+    )
 
 
 def _notes(notes: object) -> str:

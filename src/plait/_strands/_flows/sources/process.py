@@ -14,10 +14,10 @@ import attrs
 
 from plait._abc import JSON, SourceContext, SourceResult
 from plait._engine.processes import Ended, OutputTooLargeError, OverdueError, run_process
+from plait._strands._flows.marks import Raw
 from plait._strands._flows.outputs import jmespath_function
 from plait._strands._flows.problems import Path
 from plait._strands._flows.templates import TemplateError, quotes_for_shell, split_words
-from plait._strands._flows.yaml import Raw
 
 from .legacy import unwrap
 from .options import (
@@ -225,11 +225,13 @@ class ProcessSource:
             )
         except OverdueError as error:
             detail = f"the source's timeout of {call.timeout:g} s"
-            return attrs.evolve(_failure(error.ended, "timeout", "timeout"), detail=detail)
+            failure = _failure(error.ended, "timeout", "timeout")
+            return attrs.evolve(failure, detail=detail)  # noqa: ASYNC910 - the child has run
         except OutputTooLargeError as error:
             message = f"{error.stream} is larger than {spell_size(self._most)} (max_output)"
-            return _failure(error.ended, "too_large", message)
+            return _failure(error.ended, "too_large", message)  # noqa: ASYNC910 - the same
         except (OSError, ValueError) as error:  # as Python says it, errno and all
+            await backend.checkpoint()
             return SourceResult(ok=False, message=str(error), kind="start")
         return await self._result(ended)
 
@@ -293,7 +295,8 @@ class ProcessSource:
         code = ended.returncode
         if code not in self._good:
             kind = "signal" if code < 0 else "exit"
-            return _failure(ended, kind, f"process exited with code {code}", code)
+            message = f"process exited with code {code}"
+            return _failure(ended, kind, message, code)  # noqa: ASYNC910 - the same
         stdout = ended.stdout.decode("utf-8", "replace")
         data: dict[str, JSON] = {
             "stdout": stdout,
@@ -312,13 +315,13 @@ def _argv(effective: Mapping[str, object]) -> list[str]:
     if effective.get("shell", False):
         if not isinstance(command, str):
             raise Misfit(("command",), "text, since the shell is to run it", command)
-        # What comes after the command's name is $1 and so on, never part of what the shell reads.
-        return [SHELL, "-c", command, SHELL, *arguments] if arguments else [SHELL, "-c", command]
-    if isinstance(command, str):  # a text is split before it is rendered: this came by another way
-        command = [command]
-    if not isinstance(command, list) or not command:
+        # What comes after the shell's name is $1 and so on, never part of what the shell reads.
+        return [SHELL, "-c", command, SHELL, *arguments]
+    # A text is split before it is rendered; one that is here came by another way, and is one word.
+    words = [command] if isinstance(command, str) else cast("list[str] | None", command)
+    if not words:
         raise Misfit(("command",), "a program and its arguments", command)
-    return [*cast("list[str]", command), *arguments]
+    return [*words, *arguments]
 
 
 def _text(payload: object) -> str:

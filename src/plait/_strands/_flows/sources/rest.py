@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from plait._abc import JSON, SourceContext, SourceResult
 from plait._errors import MissingExtra
+from plait._strands._flows.marks import Raw
 from plait._strands._flows.problems import Path
 from plait._strands._flows.templates import TemplateError
-from plait._strands._flows.yaml import Raw
 
 from .legacy import Unwrapped, unwrap
 from .options import Misfit, Options, from_folder, is_template, plain_mapping, read_all
@@ -195,17 +195,19 @@ class RestSource:
         except (RequestError, UnicodeError) as error:
             await backend.checkpoint()
             return SourceResult(ok=False, message=str(error))
-        answer: Answer | None = None
+        found: list[Answer] = []
         with backend.cancel_scope(deadline=backend.clock()() + request.timeout):
             try:
-                answer = await self._clients.exchange(request)
+                found.append(await self._clients.exchange(request))
             except ExchangeError as error:
+                await backend.checkpoint()
                 return SourceResult(
                     ok=False, message=str(error), kind=error.kind, detail=_asked(request)
                 )
-        if answer is None:
+        if not found:
             detail = f"{_asked(request)}: the source's timeout of {request.timeout:g} s"
             return SourceResult(ok=False, message="timeout", kind="timeout", detail=detail)
+        (answer,) = found
         if not answer.is_success:
             return _failure(answer)
         data = await self._data(answer)
@@ -221,9 +223,9 @@ class RestSource:
         inputs = _read(payload.values, payload.folders, self._run)
         return make(lay_over(self._settings, inputs), None, context.key)
 
-    async def _data(self, answer: Answer) -> JSON:  # noqa: ASYNC910 - after the request itself
+    async def _data(self, answer: Answer) -> JSON:
         if not answer.body:
-            return ""
+            return ""  # noqa: ASYNC910 - the request itself has waited
         parsed = await parse(self._run.backend, len(answer.body), partial(json.loads, answer.body))
         return _text(answer) if parsed is None else parsed[0]
 

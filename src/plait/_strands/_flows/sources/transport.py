@@ -8,14 +8,15 @@ Nothing is tried twice: that is the engine's.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import socket
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urljoin
 
 import attrs
@@ -190,7 +191,9 @@ def _headers(given: Mapping[str, str | None]) -> httpx2.Headers:
     return headers
 
 
+@functools.cache
 def _encodings() -> str:
+    """Ask the library what it can decompress, as it is installed here."""
     return httpx2.AsyncClient(trust_env=False, transport=_Nowhere()).headers["accept-encoding"]
 
 
@@ -250,7 +253,7 @@ async def _read(response: httpx2.Response, hop: _Hop, most: int) -> Answer:
                     break
     if too_large:
         raise ExchangeError("too_large", f"body is larger than {spell_size(most)} (max_body)")
-    return Answer(
+    return Answer(  # noqa: ASYNC910 - the headers have been waited for
         response.status_code,
         dict(response.headers.items()),
         bytes(body[:limit]),
@@ -293,7 +296,7 @@ class _Transport(httpx2.AsyncBaseTransport):
             answer.status,
             headers=answer.headers,
             stream=_Body(answer.stream),
-            extensions=answer.extensions,
+            extensions=cast("Any", answer).extensions,
         )
 
     async def aclose(self) -> None:
@@ -307,9 +310,11 @@ class _Body(httpx2.AsyncByteStream):
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._stream:
-            yield piece
+    # The library iterates over it, and closes what it has begun.
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900
+        async with contextlib.aclosing(self._stream.__aiter__()) as pieces:
+            async for piece in pieces:
+                yield piece  # noqa: ASYNC119
 
     async def aclose(self) -> None:
         """Give the connection back, or close it if there is more to come."""
@@ -323,9 +328,8 @@ class _Gate(httpcore2.AsyncNetworkBackend):
         self._backend: Backend = run.backend
         self._deny_private = run.deny_private
         trio_runs = run.backend.name == "trio"
-        self._makes: httpcore2.AsyncNetworkBackend = (
-            httpcore2.TrioBackend() if trio_runs else httpcore2.AnyIOBackend()
-        )
+        makes: Any = httpcore2.TrioBackend if trio_runs else httpcore2.AnyIOBackend
+        self._makes: httpcore2.AsyncNetworkBackend = makes()
 
     async def connect_tcp(
         self,
@@ -382,7 +386,7 @@ def _trust(verify: Verify) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=verify)
         except OSError as error:  # no such file, or one without certificates
-            reason = os.strerror(error.errno) if error.errno and error.filename else error
+            reason = error if isinstance(error, ssl.SSLError) else error.strerror
             raise ExchangeError("source", f"verify: {verify}: {reason}") from error
     return httpx2.create_ssl_context(verify=verify, trust_env=False)
 
@@ -423,7 +427,7 @@ def _proxy_of(url: httpx2.URL) -> str | None:
 
 
 @contextlib.contextmanager
-def _failures(connects: str, asks: str) -> Iterator[None]:
+def _failures(connects: str, asks: str) -> Generator[None]:
     """Turn the libraries' errors into ours, in words that show neither path, query nor user.
 
     Args:
