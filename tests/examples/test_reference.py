@@ -156,7 +156,11 @@ def test_every_record_is_there_with_its_fields(cls):
     [
         plait.durable.SqliteJournal,
         plait.durable.MemoryJournal,
-        *(value for name, value in vars(plait.abc).items() if name in public(plait.abc) - SOURCE_NAMES),
+        *(
+            value
+            for name, value in vars(plait.abc).items()
+            if name in public(plait.abc) - SOURCE_NAMES
+        ),
     ],
     ids=lambda thing: thing.__name__,
 )
