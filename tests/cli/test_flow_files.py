@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -184,7 +185,7 @@ def test_each_problem_is_one_line(plait, flow):
 
 def test_results_that_cannot_be_written_are_a_failure(here, flow):
     flow(ONE)
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "plait", "run", "flow.yaml", "-q", "-j"],
             env=environment(),

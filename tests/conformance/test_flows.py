@@ -89,16 +89,24 @@ async def test_two_failures_are_a_group():
 
 @everywhere
 async def test_an_owner_that_is_cancelled_takes_the_run_along():
-    begun = anyio.Event()
-    run = flow({"name": "a", "source": "long"}).start(
-        observe=lambda _: begun.set(), grace=lambda: 1.0
-    )
+    words: list[tuple[str, str]] = []
+    ready = anyio.Event()
+
+    def look(news: flows.StepNews) -> None:
+        words.append((news.word, news.step))
+        if {("failed", "x"), ("started", "a")} <= {*words}:
+            ready.set()
+
+    made = flow({"name": "a", "source": "long"}, {"name": "x", "source": "bad"})
+    run = made.start(observe=look, grace=lambda: 1.0)
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(_await, run)
-            await begun.wait()
+            await ready.wait()
             scope.cancel()
+    assert scope.cancelled_caught
     assert run.state == "cancelled"
+    assert words[-1] == ("cancelled", "a")
 
 
 async def _await(run: Any) -> None:

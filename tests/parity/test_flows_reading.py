@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,9 +33,9 @@ def sample(name: str) -> str:
 
 
 def problems_of(told) -> list[str]:
-    """What stderr has, of a command that refused to run."""
+    """What stderr has, of a command that refused to run; a file is `flow.yaml`, whatever its number."""
     assert (told.code, told.stdout) == (2, "")
-    return told.lines()
+    return [re.sub(r"^flow\d+\.yaml:", "flow.yaml:", line) for line in told.lines()]
 
 
 def test_row_01_runs_one_yaml_file(world: World):
@@ -57,7 +58,7 @@ class TestRow02:
 def test_row_03_null_replaces_a_mapping(world: World):
     told = world(f"sources:\nflow: [{{name: a, source: e, {RAW}}}]")
     assert problems_of(told) == [
-        "flow2.yaml:2:26: Unknown provider type 'e'. Available providers: env, process, rest"
+        "flow.yaml:2:26: Unknown provider type 'e'. Available providers: env, process, rest"
     ]
 
 
@@ -104,8 +105,8 @@ class TestRow08:
 
     def test_row_08_reports_unknown_keys(self, world: World):
         first, second = problems_of(world(self.TEXT))
-        assert first == "flow2.yaml:1:1: unknown key 'zzz' at the top level"
-        assert second == "flow2.yaml:5:5: unknown key 'retyr' in step 'a'; did you mean 'retry'?"
+        assert first == "flow.yaml:1:1: unknown key 'zzz' at the top level"
+        assert second == "flow.yaml:5:5: unknown key 'retyr' in step 'a'; did you mean 'retry'?"
 
     def test_row_08_flowtoy_let_them_pass(self, world: World):
         told = world(self.TEXT, args=("-j", "--compat", "flowtoy"))
@@ -117,11 +118,11 @@ class TestRow08:
 class TestRow09:
     def test_row_09_reports_duplicate_steps(self, world: World):
         text = "flow:\n  - {name: a, source: ok}\n  - {name: a, source: ok}\n"
-        assert problems_of(world(text)) == ["flow2.yaml:3:5: duplicate step name 'a', first at 2:5"]
+        assert problems_of(world(text)) == ["flow.yaml:3:5: duplicate step name 'a', first at 2:5"]
 
     def test_row_09_reports_duplicate_keys(self, world: World):
         assert problems_of(world("flow: []\nx-a: 1\nflow: []\n")) == [
-            "flow2.yaml:3:1: duplicate key 'flow', first at 1:1"
+            "flow.yaml:3:1: duplicate key 'flow', first at 1:1"
         ]
 
 
@@ -129,9 +130,9 @@ class TestRow10:
     def test_row_10_reports_bad_names(self, world: World):
         text = "flow:\n  - source: ok\n  - {name: 1, source: ok}\n  - {name: true, source: ok}\n"
         assert problems_of(world(text)) == [
-            "flow2.yaml:2:5: step needs a name",
-            "flow2.yaml:3:12: flow[1].name: expected text, got int 1; quote it to make it text",
-            "flow2.yaml:4:12: flow[2].name: expected text, got bool true; quote it to make it text",
+            "flow.yaml:2:5: step needs a name",
+            "flow.yaml:3:12: flow[1].name: expected text, got int 1; quote it to make it text",
+            "flow.yaml:4:12: flow[2].name: expected text, got bool true; quote it to make it text",
         ]
 
     def test_row_10_yes_is_a_name(self, world: World):
@@ -150,6 +151,7 @@ class TestRow11:
             [sys.executable, "-m", "plait", "run", name, "-j"],
             input=sample("1-automatic.yaml"),
             capture_output=True,
+            check=False,
             text=True,
             env={**os.environ, "PYTHONPATH": str(source)},
         )
@@ -423,11 +425,11 @@ class TestRowX14:
     PLAN = """\
 2-mixed.yaml: 4 steps in 3 waves, 4 workers
 wave 1  authenticate    rest
-wave 2  fetch_users     rest     authenticate    flows.authenticate.token in input.headers.Authorization (2-mixed.yaml:26:24)
-        fetch_products  rest     authenticate    flows.authenticate.token in input.headers.Authorization (2-mixed.yaml:36:24)
+wave 2  fetch_users     rest     authenticate    TOKEN (2-mixed.yaml:26:24)
+        fetch_products  rest     authenticate    TOKEN (2-mixed.yaml:36:24)
 wave 3  combine_data    process  fetch_users     depends_on (2-mixed.yaml:45:9)
                                  fetch_products  depends_on (2-mixed.yaml:46:9)
-"""
+""".replace("TOKEN", "flows.authenticate.token in input.headers.Authorization")
 
     def test_row_x14_plans(self, world: World):
         name = world.write(sample("2-mixed.yaml"), "2-mixed.yaml")

@@ -18,7 +18,7 @@ ROOT: Final = HERE.parents[2]
 PACKAGE: Final = ROOT / "src" / "plait"
 
 #: One file a layer.
-LAYERS: Final = ("kernel", "engine", "events", "journal", "durable")
+LAYERS: Final = ("kernel", "engine", "events", "journal", "durable", "flows")
 
 
 @attrs.frozen(kw_only=True)

@@ -106,7 +106,7 @@ class _Checks:
             files=tuple("" if isinstance(one, Mapping) else os.fspath(one) for one in given),
             document=document,
             marked=self._marked,
-            steps={draft.step.name: draft.finished() for draft in drafts},
+            steps={draft.step.name: draft.checked for draft in drafts if draft.checked},
             sources=sources,
             workers=workers,
             warnings=self._problems.warnings,

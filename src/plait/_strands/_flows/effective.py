@@ -41,6 +41,8 @@ class Providers:
         self._sources = document.sources
         self._marked = marked
         self._problems = problems
+        #: The sources of steps that only name them: the same object for all of these.
+        self._named: dict[str, Effective] = {}
         for name, source in document.sources.items():
             if source.type not in catalog.BUILT_IN and source.type not in catalog.names():
                 self._unknown(source.type, ("sources", name, "type"))
@@ -51,16 +53,25 @@ class Providers:
 
     def of(self, step: Step) -> Effective | None:
         """Find out where a step gets its data. `None`: from nowhere, which is a problem."""
+        if isinstance(step.source, str):
+            known = self._named.get(step.source)
+            return known or self._name(step.source, step.path)
         here = (*step.path, "source")
         match step.source:
-            case str(name) if (source := self._sources.get(name)) is not None:
-                return self._defined(source, ("sources", name))
-            case str(name):
-                return Effective(self._provider(name, here), {}, ())
             case SourceDef() as source:
                 return self._defined(source, here)
             case SourceRef() as reference:
                 return self._overridden(reference, here)
+
+    def _name(self, name: str, path: Path) -> Effective:
+        source = self._sources.get(name)
+        if source is not None:
+            found = self._defined(source, ("sources", name))
+        else:
+            found = Effective(self._provider(name, (*path, "source")), {}, ())
+        if found.provider is not None:
+            self._named[name] = found
+        return found
 
     def _defined(self, source: SourceDef, path: Path) -> Effective:
         provider = self._provider(source.type, (*path, "type"))

@@ -94,6 +94,11 @@ class Problems:
         #: Each once, and found again at once.
         self._found: dict[Problem, None] = {}
 
+    @property
+    def count(self) -> int:
+        """How many were noted, warnings too."""
+        return len(self._found)
+
     def add(self, code: str, message: str, place: Place) -> None:
         """Note an error."""
         self._note(Problem(code, message, place))

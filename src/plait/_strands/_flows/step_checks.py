@@ -26,48 +26,21 @@ MOST_ITEMS: Final = 100_000
 _PAYLOAD_NAMES: Final = ("input", "json", "jmespath")
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False)
 class Draft:
-    """A step after its checks; one with a problem never becomes a checked step."""
+    """A step after its checks.
 
-    number: int
-    place: Place
+    Attributes:
+        step: As it was written.
+        needs: Every reason to wait.
+        after: Which steps it waits for: those that there are.
+        checked: The checked step; `None`: it has no source, which is a problem.
+    """
+
     step: Step
-    provider: Provider | None
-    reading: Reading | None
-    configuration: Tree | None
-    input: Tree | None
-    when: bool | Expression | None
-    items: Tree | None
-    axes: Mapping[str, Tree] | None
-    outputs: tuple[Output, ...]
     needs: tuple[Need, ...]
     after: tuple[str, ...]
-
-    def finished(self) -> CheckedStep:
-        """Make the checked step, once there is no problem left."""
-        assert self.provider is not None
-        assert self.reading is not None
-        assert self.configuration is not None
-        return CheckedStep(
-            number=self.number,
-            name=self.step.name,
-            place=self.place,
-            spec=self.step,
-            provider=self.provider,
-            configuration=self.configuration,
-            folders=self.reading.folders,
-            input=self.input,
-            input_folders=self.reading.input_folders,
-            options=self.reading.options,
-            payload_names=self.reading.payload_names,
-            when=self.when,
-            items=self.items,
-            axes=self.axes,
-            outputs=self.outputs,
-            needs=self.needs,
-            after=self.after,
-        )
+    checked: CheckedStep | None
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -94,62 +67,107 @@ class StepChecks:
         init=False,
         default=attrs.Factory(lambda self: _numbered(self.document.flow), takes_self=True),
     )
+    # Steps without an input that use the same source are read once, and a configuration is compiled
+    # once for all of them: thousands of steps may share a source.
+    _scopes: dict[tuple[bool, tuple[str, ...]], Scope] = attrs.field(
+        init=False, factory=dict[tuple[bool, tuple[str, ...]], Scope]
+    )
+    _readings: dict[Effective, Reading] = attrs.field(init=False, factory=dict[Effective, Reading])
+    _trees: dict[tuple[Effective, Scope], tuple[Reading, Tree]] = attrs.field(
+        init=False, factory=dict[tuple[Effective, Scope], tuple[Reading, Tree]]
+    )
 
     def check(self, number: int, step: Step) -> Draft:
         """Check a step."""
         place = self.marked.place(step.path)
         effective = self.providers.of(step)
+        provider = effective.provider if effective else None
         places = _Places(self.marked, step, effective)
-        scope = attrs.evolve(self.scope, ordered=True) if step.depends_on else self.scope
-        names = _item_names(step)
-        inner = scope.with_names(*names) if names else scope
+        ordered = bool(step.depends_on)
+        scope = self._scope(ordered, ())
 
         reading, configuration, payload = None, None, None
-        if effective is not None and effective.provider is not None:
-            provider = effective.provider
-            reading = provider.check(self._parts(step, place, effective, places))
-            configuration, payload = self._compile(provider, reading, places, inner)
+        if effective is not None and provider is not None:
+            inner = self._scope(ordered, _item_names(step))
+            reading = self._read(step, place, provider, effective, places)
+            configuration = self._configuration(provider, reading, effective, places, inner)
+            payload = self._payload(provider, reading, places, inner)
         when = self._when(step, places, scope)
         items, axes = self._items(step, places, scope)
         trees = [payload, configuration, when, items, *(axes or {}).values()]
         references = [one for tree in trees for one in _references(tree)]
         needs = tuple(self._needs(step, references))
         self._check_missing(step, needs)
-        return Draft(
+        after = self._after(needs)
+        outputs = self._outputs(step, provider)
+        if provider is None or reading is None or configuration is None:
+            return Draft(step, needs, after, None)
+        checked = CheckedStep(
             number=number,
+            name=step.name,
             place=place,
-            step=step,
-            provider=effective.provider if effective else None,
-            reading=reading,
+            spec=step,
+            provider=provider,
             configuration=configuration,
+            folders=reading.folders,
             input=payload,
+            input_folders=reading.input_folders,
+            options=reading.options,
+            payload_names=reading.payload_names,
             when=when,
             items=items,
             axes=axes,
-            outputs=self._outputs(step, effective),
+            outputs=outputs,
             needs=needs,
-            after=self._after(needs),
+            after=after,
         )
+        return Draft(step, needs, after, checked)
+
+    def _scope(self, ordered: bool, names: tuple[str, ...]) -> Scope:  # noqa: FBT001
+        found = self._scopes.get((ordered, names))
+        if found is None:
+            found = attrs.evolve(self.scope, ordered=ordered).with_names(*names)
+            self._scopes[ordered, names] = found
+        return found
 
     # -- source and input
 
-    def _parts(self, step: Step, place: Place, effective: Effective, places: _Places) -> Parts:
-        return Parts(
-            step=step.name,
-            configuration=effective.configuration,
-            input=step.input,
-            place=places.of,
-            key_place=places.of_key,
-            step_place=place,
-            problems=self.problems,
-            deny_private=self.document.runner.deny_private,
-            compat=self.compat,
+    def _read(
+        self, step: Step, place: Place, provider: Provider, effective: Effective, places: _Places
+    ) -> Reading:
+        reading = self._readings.get(effective) if step.input is None else None
+        if reading is not None:
+            return reading
+        before = self.problems.count
+        reading = provider.check(
+            Parts(
+                step=step.name,
+                configuration=effective.configuration,
+                input=step.input,
+                place=places.of,
+                key_place=places.of_key,
+                step_place=place,
+                problems=self.problems,
+                deny_private=self.document.runner.deny_private,
+                compat=self.compat,
+            )
         )
+        if step.input is None and self.problems.count == before:  # what is wrong names the step
+            self._readings[effective] = reading
+        return reading
 
-    def _compile(
-        self, provider: Provider, reading: Reading, places: _Places, scope: Scope
-    ) -> tuple[Tree, Tree | None]:
-        configuration = compile_tree(
+    def _configuration(
+        self,
+        provider: Provider,
+        reading: Reading,
+        effective: Effective,
+        places: _Places,
+        scope: Scope,
+    ) -> Tree:
+        known = self._trees.get((effective, scope))
+        if known is not None and _is_alike(known[0], reading):
+            return known[1]
+        tree = compile_tree(
             reading.configuration,
             path=("configuration",),
             place=places.of,
@@ -158,10 +176,16 @@ class StepChecks:
             scope=scope.with_names(*_PAYLOAD_NAMES) if reading.payload_names else scope,
             lenient=reading.lenient,
         )
+        self._trees[effective, scope] = reading, tree
+        return tree
+
+    def _payload(
+        self, provider: Provider, reading: Reading, places: _Places, scope: Scope
+    ) -> Tree | None:
         if reading.input is None:
-            return configuration, None
+            return None
         at = reading.input_at
-        payload = compile_tree(
+        return compile_tree(
             reading.input,
             path=("input",),
             place=lambda path: places.of((*at, *path[1:])),
@@ -170,10 +194,8 @@ class StepChecks:
             scope=scope,
             always=True,
         )
-        return configuration, payload
 
-    def _outputs(self, step: Step, effective: Effective | None) -> tuple[Output, ...]:
-        provider = effective.provider if effective else None
+    def _outputs(self, step: Step, provider: Provider | None) -> tuple[Output, ...]:
         return compile_outputs(
             step.output,
             step=step.name,
@@ -296,6 +318,14 @@ class _Places:
 
 def _numbered(steps: Sequence[Step]) -> dict[str, int]:
     return {step.name: number for number, step in enumerate(steps)}
+
+
+def _is_alike(one: Reading, other: Reading) -> bool:
+    """Say whether two readings of the same source have the same configuration."""
+    return one is other or (
+        one.configuration == other.configuration
+        and (one.lenient, one.payload_names) == (other.lenient, other.payload_names)
+    )
 
 
 def _native(_: Path) -> Style:
