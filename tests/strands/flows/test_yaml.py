@@ -390,6 +390,18 @@ class TestSyntax:
         assert "\n" not in problem
 
 
+class TestTooMuch:
+    def test_declarations_of_tags(self):
+        lines = "".join(f"%TAG !a{i}! x\n" for i in range(700_000))
+        assert problems(f"{lines}---\na: 1\n") == ["f.yaml:21:1: more than 20 %TAG lines"]
+        assert problems("%TAG !e! tag:yaml.org,2002:\n---\na: !e!str 1\n") == []
+
+    def test_problems(self):
+        found = problems("a: 1\n" * 100_000)
+        assert len(found) == 1_001
+        assert found[-1] == "f.yaml:1001:1: more than 1000 problems; the rest is not read"
+
+
 class TestPlain:
     def test_reads_a_value(self):
         assert reading.plain("[1, {a: on}]") == [1, {"a": "on"}]
