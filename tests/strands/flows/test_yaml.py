@@ -131,6 +131,17 @@ class TestDocuments:
         for indent in (None, 1):
             assert value(json.dumps(tree, indent=indent)) == tree
 
+    def test_json_with_characters_of_two_escapes(self):
+        tree = {"a": "x😀y", "b": "\\\\ud83d\\ude00 \\n 😀", "😀": 1}
+        assert "\\ud83d" in json.dumps(tree)
+        assert value(json.dumps(tree)) == tree
+        assert value(json.dumps(tree, indent=1)) == tree
+
+    def test_a_half_of_two_escapes(self, library):
+        if library == "C":
+            assert "invalid Unicode" in problems('{"a": "\\ud83d"}')[0]
+        assert value("a: \\ud83d\\ude00") == {"a": "\\ud83d\\ude00"}
+
     def test_a_second_one(self):
         assert problems("a: 1\n---\nb: 1\n") == [
             "f.yaml:2:1: expected a single document in the stream"

@@ -12,6 +12,7 @@ Rule 2: each node knows how many values it is with all aliases expanded, and how
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -54,6 +55,8 @@ _NAN: Final = frozenset({".nan", ".NaN", ".NAN"})
 #: What a plain scalar starts with that may be more than text.
 _STARTS: Final = frozenset(["", *"~nNtTfF+-.0123456789<"])
 
+#: An escape in a text of JSON; two of the first kind stand for one character.
+_ESCAPE: Final = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|.)", re.DOTALL)
 _DECLARATION: Final = re.compile("^%TAG", re.MULTILINE)
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _UNPRINTABLE: Final = re.compile(
@@ -119,12 +122,25 @@ def _decode(data: bytes) -> str:
         character = f"U+{ord(found[0]):04X}"
         message = f"control characters are not allowed, but here is {character}"
         raise Unreadable(message, *_end_of(text[: found.start()]))
-    if (
-        surplus := next(islice(_DECLARATION.finditer(text), MOST_DECLARATIONS, None), None)
-    ) is not None:
+    surplus = next(islice(_DECLARATION.finditer(text), MOST_DECLARATIONS, None), None)
+    if surplus is not None:
         message = f"more than {MOST_DECLARATIONS} %TAG lines"
         raise Unreadable(message, *_end_of(text[: surplus.start()]))
-    return text
+    return _joined(text) if "\\ud" in text.lower() else text
+
+
+def _joined(text: str) -> str:
+    """Make one character of two escapes that stand for it: JSON has such pairs, and YAML has not."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, or none that is not refused anyway
+        return text
+    return _ESCAPE.sub(lambda found: _character(found[0]), text)
+
+
+def _character(escape: str) -> str:
+    pair = len(escape) == len(r"\ud83d\ude00")
+    return json.loads(f'"{escape}"') if pair else escape
 
 
 def _end_of(text: str) -> tuple[int, int]:
