@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plait._strands._flows.flow import Flow
     from plait._strands._flows.news import StepNews
     from plait._strands._flows.problems import Problem
-    from plait._strands._flows.result import RunResult, StepError
+    from plait._strands._flows.result import RunResult, StepFailure
 
     from .run import Options
     from .targets import Files
@@ -198,7 +198,7 @@ def _failures(flow: Flow, result: RunResult) -> Iterator[str]:
         yield from (f"  {printable(line)}" for line in _said(step.error))
 
 
-def _said(error: StepError) -> Iterator[str]:
+def _said(error: StepFailure) -> Iterator[str]:
     if error.detail:
         yield from error.detail.splitlines()
     for item in error.items or ():

@@ -363,6 +363,8 @@ class TestAliases:
     def test_a_million_values_are_fine(self):
         text = "x: &x [" + "1," * 999 + "]\ny: [" + "*x," * 998 + "]"
         assert problems(text) == []
+        (problem,) = problems(text.replace("y: [", "y: [*x,*x,"))
+        assert problem.endswith("more than 1000000 values once aliases are expanded")
 
     def test_that_nest_too_deeply(self):
         text = "\n".join(["x0: &a0 [x]", *(f"x{i}: &a{i} [*a{i - 1}]" for i in range(1, 500))])

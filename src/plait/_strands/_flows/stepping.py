@@ -23,7 +23,7 @@ from plait._engine.lane import Work
 from .book import Ancestors, Book
 from .fingerprint import fingerprint
 from .outputs import OutputError, take
-from .result import StepError, StepFailed
+from .result import StepFailed, StepFailure
 from .retrying import too_late
 from .sources.options import Options
 from .story import StepDone
@@ -180,7 +180,7 @@ class Stepping:
             )
         except (TemplateError, OutputError) as error:
             raise self.failure(
-                step, item, StepError(kind=error.kind, message=error.message)
+                step, item, StepFailure(kind=error.kind, message=error.message)
             ) from None
         del self._asked[name, item]
         return self.gave(step, item, outputs, asked)
@@ -204,7 +204,7 @@ class Stepping:
         self, step: CheckedStep, item: int, attempt: int, result: SourceResult
     ) -> StepFailed:
         """Make of a failed call what the kernel is told."""
-        error = StepError(
+        error = StepFailure(
             kind=result.kind,
             message=result.message,
             detail=result.detail,
@@ -219,7 +219,7 @@ class Stepping:
         return self.failure(step, item, error, final=late is not None)
 
     def failure(
-        self, step: CheckedStep, item: int, error: StepError, *, final: bool = False
+        self, step: CheckedStep, item: int, error: StepFailure, *, final: bool = False
     ) -> StepFailed:
         """Know why a step has failed, and make of it what the kernel is told. Rule 2."""
         self.book.lost(step.name, item, error)
@@ -229,10 +229,12 @@ class Stepping:
         """The same of an attempt that took longer than the step allows."""
         step, item = self.flow.steps[attempt.delivery.step], cast("int", attempt.delivery.event)
         detail = f"the step's own timeout of {seconds:g} s"
-        return self.failure(step, item, StepError(kind="timeout", message="timeout", detail=detail))
+        return self.failure(
+            step, item, StepFailure(kind="timeout", message="timeout", detail=detail)
+        )
 
 
-def redacted(error: StepError, redactor: Redactor) -> StepError:
+def redacted(error: StepFailure, redactor: Redactor) -> StepFailure:
     """Hide secrets in an error."""
 
     def tree(value: Mapping[str, JSON] | None) -> Mapping[str, JSON] | None:
