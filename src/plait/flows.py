@@ -11,8 +11,8 @@ from plait._strands._flows.problems import Place as Place
 from plait._strands._flows.problems import Problem as Problem
 from plait._strands._flows.result import ItemResult as ItemResult
 from plait._strands._flows.result import RunResult as RunResult
-from plait._strands._flows.result import StepError as StepError
 from plait._strands._flows.result import StepFailed as StepFailed
+from plait._strands._flows.result import StepFailure as StepFailure
 from plait._strands._flows.result import StepResult as StepResult
 from plait._strands._flows.runner import LocalRunner as LocalRunner
 from plait._strands._flows.runner import run_flow as run_flow

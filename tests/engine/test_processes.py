@@ -1,5 +1,6 @@
 """Child processes: what they get, what comes back, and that nothing of a group is left."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -121,7 +122,7 @@ async def test_children_that_a_leader_leaves_are_ended():
 
 @linux
 async def test_a_grandchild_is_asked_before_it_is_killed(tmp_path):
-    trap = f'trap "echo asked > {tmp_path}/told; exit" TERM'
+    trap = 'trap "echo asked; exit" TERM'
     text = f"sh -c '{trap}; echo ready >&2; while :; do sleep 0.01; done' & read x"
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -130,8 +131,8 @@ async def test_a_grandchild_is_asked_before_it_is_killed(tmp_path):
         if line == "ready":
             fifo.write_text("\n")
 
-    await shell(f"{text} < {fifo}", on_stderr=go)
-    assert (tmp_path / "told").read_text() == "asked\n"
+    ended = await shell(f"{text} < {fifo}", on_stderr=go)
+    assert ended.stdout == b"asked\n"  # and what it said then was read
 
 
 @linux
@@ -182,6 +183,36 @@ async def test_a_grace_can_be_shortened_while_it_goes_on():
             grace=lambda: next(answers, 0.0),
         )
     assert scope.cancelled_caught
+
+
+@linux
+def test_asyncios_own_cancellation_twice_kills_at_once():
+    """It goes past every shield: then nothing is waited for, and nothing is left."""
+    pids, news = [], []
+
+    async def main():
+        asked = asyncio.Event()
+
+        def grace():
+            asked.set()
+            return 3600.0
+
+        def ready(line):
+            pids.append(int(line))
+            task.cancel()
+
+        text = "trap '' TERM; echo $$ >&2; sleep 60 & while :; do sleep 0.01; done"
+        task = asyncio.create_task(shell(text, on_stderr=ready, grace=grace))
+        await asked.wait()
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            news.append("cancelled")
+
+    asyncio.run(main())
+    assert news == ["cancelled"]
+    assert members(pids[0]) == []
 
 
 @linux

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from plait._engine import native
 from plait._engine.process_groups import become_subreaper, end_orphans
-from plait._errors import PlaitError
+from plait._errors import PlaitError, WorkflowCancelledByUser
 
 from .alone import alone
 from .exits import FAILED, INTERRUPTED, TIMED_OUT, UsageError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plait._strands._flows.flow import Flow
     from plait._strands._flows.news import StepNews
     from plait._strands._flows.problems import Problem
-    from plait._strands._flows.result import RunResult, StepError
+    from plait._strands._flows.result import RunResult, StepFailure
 
     from .run import Options
     from .targets import Files
@@ -72,7 +72,7 @@ async def run_files(target: Files, options: Options) -> int:
             params=params,
             journal=path,
             resume=options.resume,
-            observe=watch,
+            observe=watch.notice if options.quiet else watch,
             warn=late.append,
             log=log,
             grace=heard.grace,
@@ -86,20 +86,36 @@ async def run_files(target: Files, options: Options) -> int:
         with heeding(interrupt, heard):
             async with view.shown(), _no_orphans(heard):
                 result, error = await outcome(run)
-            if error is not None and not (watch.began and isinstance(error, PlaitError)):
-                raise error
-            if result is None:
-                tell(str(error))
-                return INTERRUPTED if heard else FAILED
-            watch.begin()
-            code = INTERRUPTED if heard else result.exit_code
-            _sum_up(result, code, view)
-            for warning in late:
-                say(warning)
-            for line in _failures(flow, result):
-                sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
-            return delivered(code, lambda: show_flows(result.flows, options.wanted), options.wanted)
+            if heard:  # one more signal is not to cost what there is
+                return _tell(watch, options, result, error, late, INTERRUPTED)
+    return _tell(watch, options, result, error, late)
+
+
+def _tell(
+    watch: _Watch,
+    options: Options,
+    result: RunResult | None,
+    error: Exception | None,
+    warnings: Sequence[Problem],
+    code: int | None = None,
+) -> int:
+    """Say what has come of the run, show its outputs, and say how the command ends."""
+    if result is None:
+        assert error is not None
+        if code == INTERRUPTED and isinstance(error, WorkflowCancelledByUser):
+            return INTERRUPTED
+        if not (watch.began and isinstance(error, PlaitError)):
+            raise error
+        tell(str(error))
+        return FAILED if code is None else code
+    code = result.exit_code if code is None else code
+    watch.sum_up(result, code)
+    for warning in warnings:
+        say(warning)
+    for line in _failures(watch.flow, result):
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+    return delivered(code, lambda: show_flows(result.flows, options.wanted), options.wanted)
 
 
 @asynccontextmanager
@@ -122,7 +138,7 @@ class _Watch:
     """Hands news on to the view, after a first line that says what runs."""
 
     def __init__(self, flow: Flow, view: Progress) -> None:
-        self._flow = flow
+        self.flow = flow
         self._view = view
         self.run_id = ""
         self.began = False
@@ -132,13 +148,18 @@ class _Watch:
         if self.began:
             return
         self.began = True
-        checked = self._flow.checked
+        checked = self.flow.checked
         self._view.head(
             f"plait: run {self.run_id[:SHORT]} of {printable(checked.name)}: "
             f"{several(len(checked.steps), 'step')}, {several(checked.workers, 'worker')}"
         )
 
+    def notice(self, _: StepNews) -> None:
+        """Notice that the run has begun, where nobody wants to see more of it."""
+        self.began = True
+
     def __call__(self, news: StepNews) -> None:
+        """Show what happened."""
         self.begin()
         retrying = news.word == "retrying"
         self._view.news(
@@ -155,12 +176,13 @@ class _Watch:
             )
         )
 
-
-def _sum_up(result: RunResult, code: int, view: Progress) -> None:
-    ends = Counter("reused" if step.reused else step.state for step in result.steps.values())
-    state = "timed out" if code == TIMED_OUT else result.state
-    seconds = (result.ended_at - result.started_at).total_seconds()
-    view.note(f"plait: {state} in {took(max(seconds, 0.0))}: {counted(ends)}")
+    def sum_up(self, result: RunResult, code: int) -> None:
+        """Say what the steps have come to."""
+        self.begin()
+        ends = Counter("reused" if step.reused else step.state for step in result.steps.values())
+        state = "timed out" if code == TIMED_OUT else result.state
+        seconds = (result.ended_at - result.started_at).total_seconds()
+        self._view.note(f"plait: {state} in {took(max(seconds, 0.0))}: {counted(ends)}")
 
 
 # ---------------------------------------------------------------- what failed
@@ -176,7 +198,7 @@ def _failures(flow: Flow, result: RunResult) -> Iterator[str]:
         yield from (f"  {printable(line)}" for line in _said(step.error))
 
 
-def _said(error: StepError) -> Iterator[str]:
+def _said(error: StepFailure) -> Iterator[str]:
     if error.detail:
         yield from error.detail.splitlines()
     for item in error.items or ():

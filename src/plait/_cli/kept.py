@@ -60,8 +60,8 @@ class KeptStep:
     def fail(self, error: object) -> None:
         """Remember what went wrong, as the journal writes it."""
         self.error = _error(error)
-        known = _mapping(_mapping(error).get("error"))
-        self.known = known if "message" in known else None
+        fields = _mapping(error)
+        self.known = _of_flow(fields).error.as_json() if {"failed", "error"} <= {*fields} else None
 
     def end(self, state: str, at: float) -> None:
         """Come to an end."""
@@ -134,10 +134,17 @@ def _named(name: object, text: object) -> str:
     return f"{str(name).rpartition('.')[2]}: {text}".rstrip(": ")
 
 
+def _of_flow(fields: Fields) -> Any:
+    """Read what a step of a flow gave, or failed with: the strand has a form of its own for that."""
+    from plait._strands._flows.kept import FlowValues
+
+    return FlowValues().decode(fields)
+
+
 def _error(value: object) -> str:
     error = _mapping(value)
-    if isinstance(text := _mapping(error.get("error")).get("message"), str):
-        return text  # of a step of a flow
+    if {"failed", "error"} <= {*error}:
+        return str(_of_flow(error).error.message)
     if "name" in error and "message" in error:
         return _named(error["name"], error["message"])
     said = shown(value)
@@ -150,7 +157,9 @@ def _given(returned: object) -> object:
     if "event" in body:
         event: object = body["event"]
         fields = _mapping(event)
-        return fields["outputs"] if {"outputs", "fingerprint"} <= {*fields} else shown(event)
+        if {"outputs", "fingerprint"} <= {*fields}:
+            return _of_flow(fields).outputs
+        return shown(event)
     if "listed" in body:
         return {"events": _mapping(body["listed"]).get("size")}
     return shown(cast("object", body.get("list")))

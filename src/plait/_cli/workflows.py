@@ -67,14 +67,14 @@ async def run_workflow(target: Named, options: Options) -> int:
         async with view.shown():
             result, error = await outcome(run)
         seconds = time.monotonic() - began
-        if error is not None and not watch.began and isinstance(error, PlaitError) and not heard:
-            raise UsageError(str(error)) from error
-        code = INTERRUPTED if heard else TIMED_OUT if watch.timed_out else FAILED if error else WELL
-        view.note(f"plait: {_state(code)} in {took(seconds)}: {counted(watch.ends)}")
-        if error is None:
-            return delivered(code, lambda: show_value(result, options.wanted), options.wanted)
-        _explain(error, watch, options)
-        return code
+    if error is not None and not watch.began and isinstance(error, PlaitError) and not heard:
+        raise UsageError(str(error)) from error
+    code = INTERRUPTED if heard else TIMED_OUT if watch.timed_out else FAILED if error else WELL
+    view.note(f"plait: {_state(code)} in {took(seconds)}: {counted(watch.ends)}")
+    if error is None:
+        return delivered(code, lambda: show_value(result, options.wanted), options.wanted)
+    _explain(error, watch, options)
+    return code
 
 
 def _refuse(options: Options) -> None:

@@ -284,6 +284,7 @@ class TrioBackend:
         self._to_thread = trio.to_thread
         self._from_thread = trio.from_thread
         self.current_task: Callable[[], object] = trio.lowlevel.current_task
+        self._this_task = trio.lowlevel.current_task
         self.sleep_until: Final = trio.sleep_until
         self.wait_readable: Final = trio.lowlevel.wait_readable
         self.wait_writable: Final = trio.lowlevel.wait_writable
@@ -311,6 +312,10 @@ class TrioBackend:
     def caller(self) -> Callable[[Callable[[], object]], object]:
         """Make what has a function called soon, on this event loop, from any thread."""
         return self._current_token().run_sync_soon
+
+    def rename(self, name: str) -> None:
+        """Name the task that runs now."""
+        self._this_task().name = name
 
     def name_in(self, context: Context) -> None:
         """Do nothing: Trio is recognized everywhere in its loop."""
@@ -400,6 +405,12 @@ class AnyioBackend:
         context = copy_context()
         self.name_in(context)
         return functools.partial(self._running_loop().call_soon_threadsafe, context=context)
+
+    def rename(self, name: str) -> None:
+        """Name the task that runs now."""
+        task = self._this_task()
+        assert task is not None
+        task.set_name(name)
 
     def name_in(self, context: Context) -> None:
         """Let AnyIO know its backend in this context, also where no task is: in a callback."""

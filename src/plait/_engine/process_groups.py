@@ -24,6 +24,9 @@ LAST_LOOK: Final = 0.05
 #: Seconds that killed processes may take to go. Longer takes only what hangs in the kernel.
 PATIENCE: Final = 5.0
 
+#: Whether this system has groups of processes. Windows has none.
+HAS_GROUPS: Final = hasattr(os, "killpg")
+
 #: The children that some call waits for, and will reap.
 awaited: Final[set[int]] = set()
 #: Those that were there before plait: whoever was replaced by it, as by `exec`, has started them.

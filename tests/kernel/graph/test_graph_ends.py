@@ -136,7 +136,9 @@ IMPOSSIBLE: list[Stimulus] = [
     stimuli.Ready(0.0, "a"),
     stimuli.Sent(0.0, DeliveryId(1), Start()),
     stimuli.Contributed(0.0, DeliveryId(1), Start(), Shape.of([Start]), "default", None),
-    stimuli.WaitBegan(0.0, DeliveryId(1), Start, {}, False, None, None),
+    stimuli.WaitBegan(
+        0.0, DeliveryId(1), Start, {}, broadcast=False, waiter_id=None, question=None
+    ),
     stimuli.WaitExpired(0.0, (DeliveryId(1), 0)),
     stimuli.StepAsked(0.0),
     stimuli.Wrote(0.0, DeliveryId(1), Start()),
@@ -150,7 +152,7 @@ IMPOSSIBLE: list[Stimulus] = [
 
 @pytest.mark.parametrize("stimulus", IMPOSSIBLE, ids=names)
 @pytest.mark.parametrize("decided", [False, True])
-def test_what_cannot_happen_is_refused_and_changes_nothing(stimulus: Stimulus, decided: bool):
+def test_what_cannot_happen_is_refused_and_changes_nothing(stimulus: Stimulus, *, decided: bool):
     run = Board(step("a"), step("b"), workers=1)
     if decided:
         run.hear(stimuli.CancelAsked(0.0))

@@ -160,7 +160,7 @@ def test_a_known_item_stays_known_when_another_fails():
 
 
 @pytest.mark.parametrize("fail_fast", [True, False])
-def test_items_of_an_aborted_run_are_left(fail_fast: bool):
+def test_items_of_an_aborted_run_are_left(*, fail_fast: bool):
     run = Board(
         step("A", workers=1, fail_fast=fail_fast),
         step("x"),

@@ -84,7 +84,7 @@ def test_the_seed_is_the_same_in_each_run_of_this_name_and_another_for_each_atte
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_who_was_ended_on_demand_is_not_tried_again(final: bool):
+def test_who_was_ended_on_demand_is_not_tried_again(*, final: bool):
     run = Board(step("a", retry=Patience(2)))
     run.raises("a", final=final)
     assert run.going != final

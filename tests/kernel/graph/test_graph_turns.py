@@ -191,3 +191,23 @@ def test_a_group_with_room_and_no_worker_keeps_nobody_aside():
     assert run.running == ["g1", "y"]
     run.returns("g1")
     assert run.running == ["y", "g2"]
+
+
+def test_who_was_dropped_while_a_group_held_it_back_is_passed_over():
+    run = Board(
+        step("A", workers=3, group="db", retry=Patience(2)),
+        step("b", group="db"),
+        step("c", group="db"),
+        workers=9,
+        groups={"db": 3},
+        admit=several(3),
+    )
+    run.raises("A", 2)
+    assert run.running == ["A[0]", "A[1]", "b"]
+    run.rings("A", 2)  # behind c
+    run.raises("A", 0, final=True)
+    assert run.running == ["A[1]", "b", "c"]
+    run.unwinds("A", 1)
+    assert run.running == ["b", "c"]
+    run.returns("b", "c")
+    assert run.outcome == records.Finished()

@@ -250,6 +250,62 @@ class TestSources:
             f"a.yaml:8:50: Unknown provider type 'zzz'. {known}",
         ]
 
+    def test_each_step_that_uses_a_wrong_one(self, wrong):
+        text = """\
+        sources: {r: {type: rest}}
+        flow:
+          - {name: a, source: r}
+          - {name: b, source: r}
+          - {name: c, source: nosuch}
+          - {name: d, source: nosuch}
+        """
+        known = "Available providers: env, process, rest"
+        assert wrong(text) == [
+            "a.yaml:3:5: step 'a': rest needs a url in input or in configuration",
+            "a.yaml:4:5: step 'b': rest needs a url in input or in configuration",
+            f"a.yaml:5:23: Unknown provider type 'nosuch'. {known}",
+            f"a.yaml:6:23: Unknown provider type 'nosuch'. {known}",
+        ]
+
+    def test_steps_that_share_one_share_its_configuration(self, checked):
+        text = """\
+        sources: {p: {type: process, configuration: {command: "echo {{ item }} {{ flows.a }}"}}}
+        flow:
+          - {name: a, source: env}
+          - {name: b, source: p, foreach: [1]}
+          - {name: c, source: p, foreach: [1]}
+          - {name: d, source: p, foreach: [1], depends_on: a, input: x}
+        """
+        steps = checked(text).steps
+        assert steps["b"].configuration is steps["c"].configuration
+        assert [steps[name].after for name in "bcd"] == [("a",)] * 3
+
+    def test_steps_that_read_a_command_otherwise_do_not_share_it(self, checked):
+        text = """\
+        sources: {p: {type: process, configuration: {command: echo a b}}}
+        flow:
+          - {name: a, source: p}
+          - {name: b, source: p, input: {shell: true}}
+          - {name: c, source: p}
+        """
+        steps = checked(text).steps
+        rendered = [steps[name].configuration.render(Names(flows={})) for name in "abc"]
+        assert [one["command"] for one in rendered] == [
+            ["echo", "a", "b"],
+            "echo a b",
+            ["echo", "a", "b"],
+        ]
+
+    def test_a_name_that_only_some_steps_have(self, wrong):
+        text = """\
+        sources: {p: {type: process, configuration: {command: "echo {{ item }}"}}}
+        flow:
+          - {name: a, source: p, foreach: [1]}
+          - {name: b, source: p}
+        """
+        (line,) = wrong(text)
+        assert "'item' is undefined" in line
+
     def test_the_effective_configuration(self, checked):
         text = """\
         sources:

@@ -118,6 +118,7 @@ def test_the_document_to_be_mutated_is_whole(load, tmp_path):
 @example(b"[" * 5_000)
 @example(b"{a: " * 5_000)
 @example(b"\x80")
+@example(b"[" * 50_000 + b'"\\ud83d\\ude00"')
 @example(b"a: &a [*a, *a]")
 def test_any_bytes(load, data):
     load(data)

@@ -101,6 +101,7 @@ VAGUE = [
     "{{ flows[0] }}",
     "{{ flows['a' ~ 'b'] }}",
     "{% set flows = flows %}{{ flows.a.v }}",
+    "{% if params.region %}{% set flows = {'b': {}} %}{% endif %}{{ flows.b.o }}",
 ]
 
 

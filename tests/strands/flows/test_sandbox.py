@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import tracemalloc
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -12,7 +13,7 @@ from plait._strands._flows.names import Names, Outputs
 from plait._strands._flows.references import Scope
 from plait._strands._flows.sandbox import caps
 from plait._strands._flows.templates import TemplateError
-from tests.strands.flows.rendering import SCOPE, rendered
+from tests.strands.flows.rendering import compiled, rendered
 
 MIB = 1024 * 1024
 
@@ -277,6 +278,15 @@ def test_what_is_as_large_as_it_may_be():
         text = "template result is larger than 16 MiB"
         assert refused("{{ params.big }}.", names=names, scope=scope, style=style) == text
         assert refused("{{ 'x' * 16777217 }}", style=style) == text
+        more = Names(flows={}, params={"big": "x" * (caps.TEXT + 1)})
+        assert refused("{{ params.big }}", names=more, scope=scope, style=style) == text
+
+
+def test_a_message_is_no_longer_than_people_read():
+    names = Names(flows={}, params={"big": BIG})
+    scope = Scope(params=["big"])
+    for template in ("{{ env[params.big] }}", "{{ {}[params.big] }}", "{{ {(params.big,): 1} }}"):
+        assert len(refused(template, names=names, scope=scope)) < 1100
 
 
 def test_ordinary_work_is_not_refused():
@@ -348,32 +358,37 @@ def test_a_rendering_makes_only_so_much_text_on_its_way(monkeypatch):
     assert rendered("{{ 'y' * 900 }}") == "y" * 900
 
 
-def test_threads_render_for_themselves(monkeypatch):
-    monkeypatch.setattr(caps, "TURNS", 1000)
-    template = "{% for i in range(600) %}{% endfor %}x"
-    found: list[object] = []
+class Elsewhere(Mapping[str, object]):
+    """Data that renders a template in another thread whenever something is looked up in it."""
 
-    def render() -> None:
-        try:
-            found.append(rendered(template))
-        except TemplateError as error:
-            found.append(error)
-
-    threads = [threading.Thread(target=render) for _ in range(8)]
-    for thread in threads:
+    def __getitem__(self, key: str) -> object:
+        thread = threading.Thread(target=rendered, args=("{{ 1 + 1 }}",))
         thread.start()
-    for thread in threads:
         thread.join()
-    assert found == ["x"] * 8
+        return key
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
-def test_nothing_of_a_template_runs_when_it_is_checked():
-    from plait._strands._flows.sandbox import caps as limits
+def test_threads_count_for_themselves(monkeypatch):
+    monkeypatch.setattr(caps, "TURNS", 1000)
+    loop = "{% for i in range(600) %}{% endfor %}"
+    names = Names(flows={"a": Outputs("a", {"v": Elsewhere()})})
+    assert rendered(f"{loop}{{{{ flows.a.v.x }}}}", names=names) == "x"
+    text = refused(f"{loop}{{{{ flows.a.v.x }}}}{loop}", names=names)
+    assert text == "template takes more than 1000 turns"
 
-    limits.begin()
-    before = (limits._spent.work, limits._spent.turns)
-    for template in ("{{ 'a' | center(16000000) }}", "{{ 'a' * 9 ~ 'b' | upper }}"):
-        from tests.strands.flows.rendering import compiled
 
-        assert compiled(template, scope=SCOPE)[1] == []
-    assert (limits._spent.work, limits._spent.turns) == before
+@pytest.mark.parametrize("style", ["text", "native"])
+@pytest.mark.parametrize(
+    "template", ["x{{ 'a' | center(12345) }}", "{{ 'a' | center(12345) }}", "x{{ 'a' * 9 ~ 'b' }}"]
+)
+def test_nothing_of_a_template_runs_when_it_is_checked(template, style):
+    caps.begin()
+    assert compiled(f"{template}{{{{ params.region }}}}", style)[1] == []
+    assert compiled(template, style)[1] == []
+    assert (caps._spent.work, caps._spent.turns) == (0, 0)

@@ -51,6 +51,25 @@ async def test_secrets(monkeypatch, secret, hidden):
     assert env.secrets(configuration, {"FT_A": None, "MY_PASSWORD": ""}) == {}
 
 
+async def test_a_rendered_option_of_the_wrong_kind_fails_the_step():
+    async with sources() as source:
+        result = await source.call("env", {"vars": ["A"], "required": "perhaps"})
+    assert (result.ok, result.kind) == (False, "template")
+    assert result.message == "required: expected true or false, got text 'perhaps'"
+
+
+async def test_a_configuration_is_known_by_identity_only_while_it_is_the_same():
+    async with sources() as source:
+        pool, env_ = source.pool, find("env")
+        same = {"vars": ["A"]}
+        opened = pool.open(env_, same)
+        assert pool.open(env_, same) is opened
+        assert pool.open(env_, {"vars": ["A"]}) is opened
+        for number in range(3000):  # made anew each time, as templates do
+            assert pool.open(env_, {"vars": [f"V{number}"]}) is not opened
+        assert pool.open(env_, same) is opened
+
+
 def test_what_is_wrong_with_env():
     assert found("env", {}, "x") == ["an env source takes no input"]
     assert found("env", {"vars": ["A"]}) == []
@@ -91,7 +110,7 @@ async def test_one_source_for_each_configuration():
     async with sources() as source:
         for name in ("x", "y", "x"):
             result = await source.pool.call(port, {"name": name}, 5, CONTEXT)
-            assert result == SourceResult(5)
+            assert result == 5
         assert log == ["open x", "open y"]
         await source.pool.aclose()
         assert log[2:] == ["close y", "close x"]

@@ -299,6 +299,12 @@ def test_what_is_wrong():
     assert found("process", {"command": ["{{ x }}"], "timeout": "{{ t }}"}) == []
 
 
+def test_a_system_without_groups_is_a_problem_before_anything_runs(monkeypatch):
+    monkeypatch.setattr("plait._engine.process_groups.HAS_GROUPS", False)
+    (text,) = found("process", {"command": ["x"]})
+    assert text.startswith("process steps need groups of processes")
+
+
 def test_the_old_grammar():
     for word in ("parameter", "value", "body", "filter"):
         for key in ("value", "template"):

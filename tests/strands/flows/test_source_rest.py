@@ -1,7 +1,10 @@
 """The rest source against the local origin: requests, answers, failures; and how it checks a step."""
 
 import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -588,3 +591,53 @@ def test_styles():
     assert style(("input", "url")) == "native"
     assert style(("configuration", "headers", "X")) == "text"
     assert style(("configuration", "json", "x")) == "native"
+
+
+# ---------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that nobody has signed, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out ca.pem -subj /CN=test"
+    command = ["openssl", *words.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def secure(certificate):
+    """An origin that speaks TLS."""
+    with Origin() as origin:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate / "ca.pem", certificate / "key.pem")
+        origin._server.socket = context.wrap_socket(origin._server.socket, server_side=True)
+        yield origin.url.replace("http:", "https:")
+
+
+async def test_certificates(secure, certificate):
+    result = await call({"url": f"{secure}/digits"})
+    assert (result.ok, result.kind) == (False, "connect")
+    assert result.message.startswith(f"cannot connect to {secure}: certificate verify failed: self")
+    assert (await call({"url": f"{secure}/digits", "verify": False})).data == 123
+    folders = {"verify": str(certificate)}
+    result = await call({"url": f"{secure}/digits", "verify": "ca.pem"}, folders=folders)
+    assert result.data == 123
+
+
+async def test_a_redirect_to_a_secure_origin(origin, secure):
+    async with sources() as source:
+        url = f"{origin.url}/redirect?to={secure}/echo"
+        configuration = {"url": url, "auth": ["u", "p"], "verify": False}
+        result = await source.call("rest", configuration)
+    assert result.data["path"] == "/echo"
+    assert "Authorization" not in result.data["headers"]
+
+
+async def test_what_is_no_tls(origin):
+    result = await call({"url": origin.url.replace("http:", "https:"), "verify": False})
+    assert (result.ok, result.kind) == (False, "connect")
+    assert result.message.startswith("cannot connect to https://127.0.0.1:")

@@ -11,7 +11,7 @@ import trio
 from plait import flows
 from plait._strands._flows.book import Ancestors
 from plait._strands._flows.kept import FlowValues
-from plait._strands._flows.result import StepError, StepFailed
+from plait._strands._flows.result import StepFailed, StepFailure
 from plait._strands._flows.retrying import FlowRetry, delay_after, too_late, wants
 from plait._strands._flows.story import FlowStarted, StepDone
 from plait.durable import MemoryJournal
@@ -90,8 +90,8 @@ def test_a_step_sees_those_that_it_waits_for_also_at_second_hand():
 # ---------------------------------------------------------------- when it is tried again
 
 
-def http(code: int, **more: Any) -> StepError:
-    return StepError(kind="http_status", message=f"HTTP status {code}", code=code, **more)
+def http(code: int, **more: Any) -> StepFailure:
+    return StepFailure(kind="http_status", message=f"HTTP status {code}", code=code, **more)
 
 
 @pytest.mark.parametrize(
@@ -103,18 +103,18 @@ def http(code: int, **more: Any) -> StepError:
         (429, http(429), True),
         ("429", http(429), True),
         (429, http(428), False),
-        ("timeout", StepError(kind="timeout", message="timeout"), True),
-        ("connect", StepError(kind="connect", message=""), True),
+        ("timeout", StepFailure(kind="timeout", message="timeout"), True),
+        ("connect", StepFailure(kind="connect", message=""), True),
         ("connect", http(503), False),
-        ("exit", StepError(kind="exit", message="", code=3), True),
-        ("exit:75", StepError(kind="exit", message="", code=75), True),
-        ("exit:75", StepError(kind="exit", message="", code=3), False),
+        ("exit", StepFailure(kind="exit", message="", code=3), True),
+        ("exit:75", StepFailure(kind="exit", message="", code=75), True),
+        ("exit:75", StepFailure(kind="exit", message="", code=3), False),
         ("exit:75", http(75), False),
-        ("signal", StepError(kind="signal", message="", code=-9), True),
-        ("source", StepError(kind="source", message=""), True),
-        ("any", StepError(kind="source", message=""), True),
-        ("any", StepError(kind="template", message=""), False),
-        ("any", StepError(kind="output", message=""), False),
+        ("signal", StepFailure(kind="signal", message="", code=-9), True),
+        ("source", StepFailure(kind="source", message=""), True),
+        ("any", StepFailure(kind="source", message=""), True),
+        ("any", StepFailure(kind="template", message=""), False),
+        ("any", StepFailure(kind="output", message=""), False),
     ],
 )
 def test_conditions(condition, error, met):
@@ -174,7 +174,7 @@ def test_values_are_read_as_they_were_written(value: object):
 
 def test_errors_are_read_as_they_were_written():
     values = FlowValues()
-    error = StepError(kind="items", message="1 of 2", items=[{"index": 0}], outputs={"o": [None]})
+    error = StepFailure(kind="items", message="1 of 2", items=[{"index": 0}], outputs={"o": [None]})
     again = values.decode(values.encode(StepFailed("a", error)))
     assert (again.step, again.error) == ("a", error)
     foreign = values.decode(values.encode(ValueError("no")))

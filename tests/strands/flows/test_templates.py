@@ -449,3 +449,26 @@ def test_jinja_and_jmespath_are_loaded_when_they_are_needed():
         "assert 'jinja2' in sys.modules and 'jmespath' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_missing_library_is_named():
+    program = (
+        "import sys\n"
+        "sys.modules['jinja2'] = sys.modules['jmespath'] = None\n"
+        "from plait._strands._flows.grammar import Out\n"
+        "from plait._errors import MissingExtra\n"
+        "from tests.strands.flows.rendering import rendered\n"
+        "from tests.strands.flows.test_outputs import outputs_of\n"
+        "for name, use in {\n"
+        "    'jinja2': lambda: rendered('{{ 1 }}'),\n"
+        "    'jmespath': lambda: outputs_of(Out(name='o', type='jmespath', value='a')),\n"
+        "}.items():\n"
+        "    try:\n"
+        "        use()\n"
+        "    except MissingExtra as error:\n"
+        "        text = f\"flow files need {name}. Type: pip install 'plait[flows]'\"\n"
+        "        assert str(error) == text, error\n"
+        "    else:\n"
+        "        raise AssertionError(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

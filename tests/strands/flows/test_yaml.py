@@ -131,6 +131,17 @@ class TestDocuments:
         for indent in (None, 1):
             assert value(json.dumps(tree, indent=indent)) == tree
 
+    def test_json_with_characters_of_two_escapes(self):
+        tree = {"a": "x😀y", "b": "\\\\ud83d\\ude00 \\n 😀", "😀": 1}
+        assert "\\ud83d" in json.dumps(tree)
+        assert value(json.dumps(tree)) == tree
+        assert value(json.dumps(tree, indent=1)) == tree
+
+    def test_a_half_of_two_escapes(self, library):
+        if library == "C":
+            assert "invalid Unicode" in problems('{"a": "\\ud83d"}')[0]
+        assert value("a: \\ud83d\\ude00") == {"a": "\\ud83d\\ude00"}
+
     def test_a_second_one(self):
         assert problems("a: 1\n---\nb: 1\n") == [
             "f.yaml:2:1: expected a single document in the stream"
@@ -352,6 +363,8 @@ class TestAliases:
     def test_a_million_values_are_fine(self):
         text = "x: &x [" + "1," * 999 + "]\ny: [" + "*x," * 998 + "]"
         assert problems(text) == []
+        (problem,) = problems(text.replace("y: [", "y: [*x,*x,"))
+        assert problem.endswith("more than 1000000 values once aliases are expanded")
 
     def test_that_nest_too_deeply(self):
         text = "\n".join(["x0: &a0 [x]", *(f"x{i}: &a{i} [*a{i - 1}]" for i in range(1, 500))])
@@ -388,6 +401,18 @@ class TestSyntax:
         (problem,) = problems(text)
         assert problem.startswith("f.yaml:")
         assert "\n" not in problem
+
+
+class TestTooMuch:
+    def test_declarations_of_tags(self):
+        lines = "".join(f"%TAG !a{i}! x\n" for i in range(700_000))
+        assert problems(f"{lines}---\na: 1\n") == ["f.yaml:21:1: more than 20 %TAG lines"]
+        assert problems("%TAG !e! tag:yaml.org,2002:\n---\na: !e!str 1\n") == []
+
+    def test_problems(self):
+        found = problems("a: 1\n" * 100_000)
+        assert len(found) == 1_001
+        assert found[-1] == "f.yaml:1001:1: more than 1000 problems; the rest is not read"
 
 
 class TestPlain:

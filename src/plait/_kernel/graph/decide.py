@@ -27,7 +27,7 @@ from plait._kernel.retry.ask import ask
 from plait._kernel.state import Delivery
 from plait._kernel.stimuli import Stimulus
 
-from .admission import Broken, Go, Leave
+from .admission import Broken, Leave
 from .effects import Effect
 from .records import Readied, Reason, Record, Reused, Skipped
 from .state import GraphState
@@ -107,18 +107,16 @@ def admitted(state: GraphState, name: str, now: float) -> list[Record]:
         verdict = state.admit(name)
     except Exception as failure:  # noqa: BLE001 - it is the step's failure
         verdict = Broken(failure)
+    if isinstance(verdict, Leave):
+        return [Skipped(now, (name,), "when")]
     first = state.next_delivery
-    match verdict:
-        case Go(count, reused):
-            known = [
-                Reused(now, DeliveryId(first + item), event)
-                for item, event in sorted(reused.items())
-            ]
-            return [Readied(now, name, first, count), *known]
-        case Leave():
-            return [Skipped(now, (name,), "when")]
-        case Broken(error):
-            return [Readied(now, name, first), records.Failed(now, first, error)]
+    if isinstance(verdict, Broken):
+        return [Readied(now, name, first), records.Failed(now, first, verdict.error)]
+    known = [
+        Reused(now, DeliveryId(first + item), event)
+        for item, event in sorted(verdict.reused.items())
+    ]
+    return [Readied(now, name, first, verdict.count), *known]
 
 
 # ---------------------------------------------------------------- failures

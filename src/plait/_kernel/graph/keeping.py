@@ -7,15 +7,15 @@ and begins when its start is on disk. So a run that was killed says truly who wa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Any, Final
 
 from plait._kernel import keeping, records
 from plait._kernel.keeping import Keep
 
-from .records import Readied, Record, Reused, Skipped
+from .records import Readied, Reused, Skipped
 
-KEEPING: Final[Mapping[type[Record], Keep]] = {
-    **cast("Mapping[type[Record], Keep]", keeping.KEEPING),
+KEEPING: Final[Mapping[type[Any], Keep]] = {
+    **keeping.KEEPING,
     records.Started: Keep.ACKNOWLEDGED,
     Readied: Keep.ORDERED,
     Reused: Keep.ACKNOWLEDGED,

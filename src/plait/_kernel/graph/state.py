@@ -88,9 +88,9 @@ class GraphState(RunState):
     failed: deque[str] = attrs.field(factory=a_deque, eq=False, repr=False)
     hurt: deque[str] = attrs.field(factory=a_deque, eq=False, repr=False)
     #: The line, a heap: of each step that may have one body more, the first of its deliveries. Those
-    #: whose group had no room are aside. An entry no longer counts once its delivery is not queued.
+    #: whose group had no room are held back. An entry no longer counts once its delivery is not queued.
     ready: list[Entry] = attrs.field(factory=a_list, eq=False, repr=False)
-    aside: dict[str, list[Entry]] = attrs.field(factory=a_dict, eq=False, repr=False)
+    held: dict[str, list[Entry]] = attrs.field(factory=a_dict, eq=False, repr=False)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -150,10 +150,10 @@ class GraphState(RunState):
         return self.grouped.get(group, 0) < self.plan.groups[group]
 
     def call_back(self, group: str) -> None:
-        """Put the first of those that a group has kept aside back in line, if there is room."""
-        aside = self.aside.get(group)
-        while aside and self.has_room(group):
-            entry = heappop(aside)
+        """Put the first of those that a group has held back in line again, if there is room."""
+        held = self.held.get(group)
+        while held and self.has_room(group):
+            entry = heappop(held)
             if self.counts(entry):
                 heappush(self.ready, entry)
                 return
@@ -199,7 +199,7 @@ class GraphState(RunState):
         assert all(one.left > 0 for one in self.pending.values()), "a turn was missed"
         may = [d for _, d in self.queued.values() if self._may_run(d)]
         assert not may or len(self.running) == self.plan.max_workers, "a slot unused"
-        entries = [entry for heap in (self.ready, *self.aside.values()) for entry in heap]
+        entries = [entry for heap in (self.ready, *self.held.values()) for entry in heap]
         in_line = sorted(entry[1] for entry in entries if self.counts(entry))
         fronts = sorted(step.front for step in self.open.values() if step.front is not None)
         assert in_line == fronts, "not in line, or twice"

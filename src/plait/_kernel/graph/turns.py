@@ -2,7 +2,7 @@
 
 Rule: first in, first out, as far as the limits let them. Who waits for a limit of its own is passed
     over and blocks nobody. Of each step only the first stands in line, and only while the step may
-    have one body more; if its group has no room it is kept aside, until a body of the group has
+    have one body more; if its group has no room it is held back, until a body of the group has
     ended. So each delivery is looked at a few times, however many there are.
 """
 
@@ -26,7 +26,7 @@ def next_in_turn(state: GraphState, now: float) -> Started | None:
             if group is not None:  # it may have been called back: then there is room for another
                 state.call_back(group)
         elif group is not None and not state.has_room(group):
-            heappush(state.aside.setdefault(group, []), entry)
+            heappush(state.held.setdefault(group, []), entry)
         else:
             return Started(now, number, name, state.next_worker)
     return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from plait._kernel.graph.admission import ONCE, Broken, Go, Leave, Verdict
 
 from .items import items_of
-from .result import StepError
+from .result import StepFailure
 from .templates import TemplateError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Admission:
         try:
             return self._admit(step)
         except TemplateError as error:
-            failure = StepError(kind=error.kind, message=error.message)
+            failure = StepFailure(kind=error.kind, message=error.message)
             return Broken(self._stepping.failure(step, 0, failure))
 
     def _admit(self, step: CheckedStep) -> Verdict:

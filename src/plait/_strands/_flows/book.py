@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from plait._abc import JSON
 
 from .names import Outputs
-from .result import StepError
+from .result import StepFailure
 
 if TYPE_CHECKING:
     from .checked import CheckedFlow, CheckedStep
@@ -25,7 +25,7 @@ class Book:
     def __init__(self, flow: CheckedFlow) -> None:
         self._flow = flow
         self._outputs: dict[str, dict[int, dict[str, JSON]]] = {}
-        self._errors: dict[str, dict[int, StepError]] = {}
+        self._errors: dict[str, dict[int, StepFailure]] = {}
         #: How many items a `foreach` or `matrix` step has, once that is known.
         self._counts: dict[str, int] = {}
         self._views: dict[str, Outputs] = {}
@@ -38,7 +38,7 @@ class Book:
         """Know what a step, or an item of it, gave."""
         self._outputs.setdefault(step, {})[item] = outputs
 
-    def lost(self, step: str, item: int, error: StepError) -> None:
+    def lost(self, step: str, item: int, error: StepFailure) -> None:
         """Know why a step, or an item of it, has failed; perhaps it will be tried again."""
         self._errors.setdefault(step, {})[item] = error
 
@@ -61,7 +61,7 @@ class Book:
             for output in self._flow.steps[step].outputs
         }
 
-    def error(self, step: str) -> StepError | None:
+    def error(self, step: str) -> StepFailure | None:
         """Why a step has failed that is over; `None`: it has not."""
         count = self._counts.get(step)
         errors, given = self._errors.get(step, {}), self._outputs.get(step, {})
@@ -72,13 +72,13 @@ class Book:
             return failed[0]
         return self._of_items(step, count, failed)
 
-    def _of_items(self, step: str, count: int, failed: Mapping[int, StepError]) -> StepError:
+    def _of_items(self, step: str, count: int, failed: Mapping[int, StepFailure]) -> StepFailure:
         several = self._flow.steps[step].spec.foreach or self._flow.steps[step].spec.matrix
         message = f"{len(failed)} of {count} items failed"
         if several is not None and several.fail_fast:
             first = next(iter(failed))  # in the order in which they failed
             message = f"item {first + 1} of {count} failed: {failed[first].message}"
-        return StepError(
+        return StepFailure(
             kind="items",
             message=message,
             items=[{"index": item, **failed[item].as_json()} for item in sorted(failed)],

@@ -17,7 +17,7 @@ from plait._journal.codec import Codec, status_after
 from plait._kernel import records
 from plait._kernel.graph.records import Readied, Record, Reused
 
-from .result import StepError, StepFailed
+from .result import StepFailed, StepFailure
 from .story import FlowStarted, StepDone
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _unspelt(value: Any) -> Any:
         case [str() as word]:
             return float(word)
         case [list() as items]:
-            return [_unspelt(one) for one in cast("list[Any]", items)]
+            return [_unspelt(one) for one in items]
         case dict():
             return {key: _unspelt(one) for key, one in cast("dict[str, Any]", value).items()}
         case _:
@@ -115,10 +115,10 @@ def _read(found: Mapping[str, Any]) -> Any:
             reused=found.get("reused", False),
         )
     if "failed" in found:
-        return StepFailed(found["failed"], StepError(**found["error"]))
+        return StepFailed(found["failed"], StepFailure(**found["error"]))
     if "raised" in found:
         return StepFailed(
-            "", StepError(kind="internal", message=f"{found['raised']}: {found['text']}")
+            "", StepFailure(kind="internal", message=f"{found['raised']}: {found['text']}")
         )
     raise ValueError("it has none of the keys that one has")
 

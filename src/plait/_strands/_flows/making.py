@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from plait._kernel.plan import Plan, Word
 
     from .checked import CheckedFlow, CheckedStep
-    from .result import StepError
+    from .result import StepFailure
     from .resume import Earlier
 
 
@@ -278,7 +278,7 @@ class Making:
 
     # ------------------------------------------------------------ what it has come to
 
-    def _error_of(self, name: str) -> StepError | None:
+    def _error_of(self, name: str) -> StepFailure | None:
         error = self.stepping.book.error(name)
         return None if error is None else redacted(error, self._redactor)
 

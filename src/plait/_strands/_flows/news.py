@@ -18,7 +18,7 @@ from plait._kernel.graph.records import Readied, Record, Reused, Skipped
 from plait._kernel.records import AnyRecord
 from plait._naming import publish
 
-from .result import ItemResult, Reason, StepError, StepFailed, StepResult, StepState
+from .result import ItemResult, Reason, StepFailed, StepFailure, StepResult, StepState
 
 if TYPE_CHECKING:
     from plait._ids import DeliveryId
@@ -60,7 +60,7 @@ class StepNews:
     delay: float | None = None
     message: str = ""
     reason: Reason | None = None
-    error: StepError | None = None
+    error: StepFailure | None = None
 
 
 @attrs.define
@@ -71,7 +71,7 @@ class Item:
     attempts: int = 0
     began: float | None = None
     reused: bool = False
-    error: StepError | None = None
+    error: StepFailure | None = None
 
 
 @attrs.define
@@ -97,7 +97,7 @@ class Reporter:
         self,
         flow: CheckedFlow,
         several: Container[str],
-        error_of: Callable[[str], StepError | None],
+        error_of: Callable[[str], StepFailure | None],
     ) -> None:
         self.steps = {name: Progress() for name in flow.steps}
         self.began = 0.0
@@ -190,7 +190,7 @@ class Reporter:
         state: Literal["succeeded", "failed", "cancelled"],
         *,
         reused: bool = False,
-        error: StepError | None = None,
+        error: StepFailure | None = None,
     ) -> None:
         name, place = self._where.pop(number)
         step = self.steps[name]
@@ -350,10 +350,10 @@ def _items(items: Sequence[Item]) -> list[ItemResult]:
     ]
 
 
-def _error(error: BaseException) -> StepError:
+def _error(error: BaseException) -> StepFailure:
     if isinstance(error, StepFailed):
         return error.error
-    return StepError(kind="internal", message=f"{type(error).__name__}: {error}")
+    return StepFailure(kind="internal", message=f"{type(error).__name__}: {error}")
 
 
 publish("plait.flows", StepNews)

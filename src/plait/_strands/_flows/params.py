@@ -114,7 +114,7 @@ def check_params(
 
 def _value(name: str, param: Param, given: object, where: Place, problems: Problems) -> JSON:
     value = _typed(name, param, given, where, problems)
-    if value is not None and param.choices is not None and not _is_among(value, param.choices):
+    if value is not None and param.choices is not None and value not in param.choices:
         known = ", ".join(map(str, param.choices))
         message = f"param {name!r}: {value!r} is not one of {known}"
         problems.add("param", message, where)
@@ -132,10 +132,6 @@ def _typed(name: str, param: Param, given: object, where: Place, problems: Probl
     except ValueError as error:
         problems.add("param", f"param {name!r}: {error}", where)
         return None
-
-
-def _is_among(value: JSON, choices: list[object]) -> bool:
-    return any(value == one and isinstance(one, bool) == isinstance(value, bool) for one in choices)
 
 
 def _fitting(kind: ParamType, value: object) -> JSON:

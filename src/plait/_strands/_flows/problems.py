@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 import attrs
@@ -29,6 +30,8 @@ _SIMPLE: Final = re.compile(r"[^\W\d][\w-]{0,59}")
 
 #: How long a word may be that something is meant by: to compare long ones takes long.
 _LONGEST_WORD: Final = 60
+#: How many words one is compared with: a file may have thousands of names, and as many misspelt.
+_MOST_WORDS: Final = 200
 
 
 def spell(path: Path) -> str:
@@ -173,9 +176,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Add what may have been meant: `; did you mean 'retry'?`, or nothing."""
     if len(word) > _LONGEST_WORD:
         return ""
-    near = difflib.get_close_matches(
-        word, [one for one in known if len(one) <= _LONGEST_WORD], n=1, cutoff=0.6
-    )
+    likely = (one for one in known if len(one) <= _LONGEST_WORD)
+    near = difflib.get_close_matches(word, [*islice(likely, _MOST_WORDS)], n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -18,7 +18,7 @@ Reason: TypeAlias = Literal["when", "upstream", "on_error", "abort"]
 
 
 @attrs.frozen(kw_only=True)
-class StepError:
+class StepFailure:
     """Why a step, or one item of it, has failed.
 
     Attributes:
@@ -66,10 +66,10 @@ class StepFailed(PlaitError):  # noqa: N818 - says what has happened
         error: Why.
     """
 
-    def __init__(self, step: str, error: StepError, *, final: bool = False) -> None:
+    def __init__(self, step: str, error: StepFailure, *, final: bool = False) -> None:
         super().__init__(f"step {step!r} failed: {error.message}")
         self.step: str = step
-        self.error: StepError = error
+        self.error: StepFailure = error
         #: Will no other attempt do better?
         self.final: bool = final
 
@@ -90,7 +90,7 @@ class ItemResult:
     state: StepState
     attempts: int = 0
     reused: bool = False
-    error: StepError | None = None
+    error: StepFailure | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -115,7 +115,7 @@ class StepResult:
     attempts: int = 0
     reused: bool = False
     reason: Reason | None = None
-    error: StepError | None = None
+    error: StepFailure | None = None
     items: Sequence[ItemResult] | None = None
     tolerated: bool = False
 
@@ -179,4 +179,4 @@ class RunResult:
         raise ExceptionGroup(f"{len(failures)} steps failed", failures)
 
 
-publish("plait.flows", StepError, StepFailed, ItemResult, StepResult, RunResult)
+publish("plait.flows", StepFailure, StepFailed, ItemResult, StepResult, RunResult)

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from .grammar import Retry
-from .result import StepError, StepFailed
+from .result import StepFailed, StepFailure
 
 #: Conditions that are a kind of failure, and which kinds they mean.
 KINDS: Final = {
@@ -22,12 +22,12 @@ KINDS: Final = {
 FINAL: Final = frozenset({"template", "output", "items", "when"})
 
 
-def wants(conditions: tuple[str | int, ...], error: StepError) -> bool:
+def wants(conditions: tuple[str | int, ...], error: StepFailure) -> bool:
     """Say whether one of the conditions under `on` is met by a failure."""
     return error.kind not in FINAL and any(_meets(one, error) for one in conditions)
 
 
-def _meets(condition: str | int, error: StepError) -> bool:
+def _meets(condition: str | int, error: StepFailure) -> bool:
     text = str(condition)
     if text == "any":
         return True
@@ -70,7 +70,7 @@ def delay_after(spec: Retry, attempts: int) -> float:
         return spec.max_delay
 
 
-def too_late(spec: Retry | None, error: StepError, attempt: int) -> str | None:
+def too_late(spec: Retry | None, error: StepFailure, attempt: int) -> str | None:
     """Say why a step is not tried again though it could be: the server wants too long a pause."""
     if spec is None or error.retry_after is None or attempt >= spec.attempts:
         return None

@@ -23,7 +23,7 @@ from plait._engine.lane import Work
 from .book import Ancestors, Book
 from .fingerprint import fingerprint
 from .outputs import OutputError, take
-from .result import StepError, StepFailed
+from .result import StepFailed, StepFailure
 from .retrying import too_late
 from .sources.options import Options
 from .story import StepDone
@@ -84,6 +84,7 @@ class Stepping:
         self._kept = kept
         self._log_line = log_line
         self._warn = warn
+        self._plain = Work(self._body)
         #: What has been rendered for those that are not over, by step and item.
         self._asked: dict[tuple[str, int], Asked] = {}
         #: More names, by item, of steps that have several.
@@ -149,7 +150,8 @@ class Stepping:
 
     def work(self, name: str) -> Work:
         """What the shell runs for a step."""
-        return Work(self._body, self.flow.steps[name].spec.timeout)
+        timeout = self.flow.steps[name].spec.timeout
+        return self._plain if timeout is None else Work(self._body, timeout)
 
     async def _body(self, attempt: Attempt) -> object:
         delivery = attempt.delivery
@@ -169,21 +171,25 @@ class Stepping:
             result = await self._pool().call(
                 step.provider, asked.configuration, asked.payload, context, step.folders
             )
-            if not result.ok:
-                raise self.failed_call(step, item, delivery.attempt, result)
-            outputs = take(
-                step.outputs,
-                result.data,
-                status=result.status,
-                headers=result.headers,
-                warn=partial(self._warn, step),
-            )
+            outputs = self._taken(step, item, delivery.attempt, result)
         except (TemplateError, OutputError) as error:
             raise self.failure(
-                step, item, StepError(kind=error.kind, message=error.message)
+                step, item, StepFailure(kind=error.kind, message=error.message)
             ) from None
         del self._asked[name, item]
         return self.gave(step, item, outputs, asked)
+
+    def _taken(
+        self, step: CheckedStep, item: int, attempt: int, result: SourceResult | JSON
+    ) -> dict[str, JSON]:
+        """Take the outputs from what a call gave. Raises what the attempt is told of a failure."""
+        warn = partial(self._warn, step)
+        if not isinstance(result, SourceResult):
+            return take(step.outputs, result, warn=warn)
+        if not result.ok:
+            raise self.failed_call(step, item, attempt, result)
+        status, headers = result.status, result.headers
+        return take(step.outputs, result.data, status=status, headers=headers, warn=warn)
 
     def _say(self, step: str, index: int | None, line: str) -> None:
         self._log_line(step, index, self.redactor.text(line))
@@ -204,7 +210,7 @@ class Stepping:
         self, step: CheckedStep, item: int, attempt: int, result: SourceResult
     ) -> StepFailed:
         """Make of a failed call what the kernel is told."""
-        error = StepError(
+        error = StepFailure(
             kind=result.kind,
             message=result.message,
             detail=result.detail,
@@ -219,7 +225,7 @@ class Stepping:
         return self.failure(step, item, error, final=late is not None)
 
     def failure(
-        self, step: CheckedStep, item: int, error: StepError, *, final: bool = False
+        self, step: CheckedStep, item: int, error: StepFailure, *, final: bool = False
     ) -> StepFailed:
         """Know why a step has failed, and make of it what the kernel is told. Rule 2."""
         self.book.lost(step.name, item, error)
@@ -229,10 +235,12 @@ class Stepping:
         """The same of an attempt that took longer than the step allows."""
         step, item = self.flow.steps[attempt.delivery.step], cast("int", attempt.delivery.event)
         detail = f"the step's own timeout of {seconds:g} s"
-        return self.failure(step, item, StepError(kind="timeout", message="timeout", detail=detail))
+        return self.failure(
+            step, item, StepFailure(kind="timeout", message="timeout", detail=detail)
+        )
 
 
-def redacted(error: StepError, redactor: Redactor) -> StepError:
+def redacted(error: StepFailure, redactor: Redactor) -> StepFailure:
     """Hide secrets in an error."""
 
     def tree(value: Mapping[str, JSON] | None) -> Mapping[str, JSON] | None:

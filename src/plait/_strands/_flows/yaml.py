@@ -12,10 +12,11 @@ Rule 2: each node knows how many values it is with all aliases expanded, and how
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -34,6 +35,11 @@ DEEPEST: Final = 100
 #: Digits of a number, signs and all.
 LONGEST_NUMBER: Final = 1_000
 
+#: Problems of one file, after which the rest of it is not read.
+MOST_PROBLEMS: Final = 1_000
+#: Lines that declare tags: no flow file needs one, and many of them take the parser very long.
+MOST_DECLARATIONS: Final = 20
+
 QUOTE: Final = 'quote the template: "{{ ... }}"'
 
 _CORE: Final = "tag:yaml.org,2002:"
@@ -49,6 +55,9 @@ _NAN: Final = frozenset({".nan", ".NaN", ".NAN"})
 #: What a plain scalar starts with that may be more than text.
 _STARTS: Final = frozenset(["", *"~nNtTfF+-.0123456789<"])
 
+#: An escape in a text of JSON; two of the first kind stand for one character.
+_ESCAPE: Final = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|.)", re.DOTALL)
+_DECLARATION: Final = re.compile("^%TAG", re.MULTILINE)
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -113,7 +122,25 @@ def _decode(data: bytes) -> str:
         character = f"U+{ord(found[0]):04X}"
         message = f"control characters are not allowed, but here is {character}"
         raise Unreadable(message, *_end_of(text[: found.start()]))
-    return text
+    surplus = next(islice(_DECLARATION.finditer(text), MOST_DECLARATIONS, None), None)
+    if surplus is not None:
+        message = f"more than {MOST_DECLARATIONS} %TAG lines"
+        raise Unreadable(message, *_end_of(text[: surplus.start()]))
+    return _joined(text) if "\\ud" in text.lower() else text
+
+
+def _joined(text: str) -> str:
+    """Make one character of two escapes that stand for it: JSON has such pairs, and YAML has not."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, or none that is not refused anyway
+        return text
+    return _ESCAPE.sub(lambda found: _character(found[0]), text)
+
+
+def _character(escape: str) -> str:
+    pair = len(escape) == len(r"\ud83d\ude00")
+    return json.loads(f'"{escape}"') if pair else escape
 
 
 def _end_of(text: str) -> tuple[int, int]:
@@ -323,12 +350,12 @@ class _Composer:
             # `{{ x }}` without quotes is a mapping whose only key is a mapping.
             is_template = isinstance(text, dict) and node.spot[:2] == frame.spot[:2]
             if is_template and node.spot[2] == frame.spot[2] + 1:
-                self._problems.add("yaml", QUOTE, Place(*frame.spot))
+                self._note("yaml", QUOTE, frame.spot)
                 self._templates = True
             elif self._open_template() is None:
                 value: object = text.value if isinstance(text, Raw) else node.value
                 message = expected((), "text", value).replace("text", "text as a key", 1)
-                self._problems.add("shape", message, Place(*node.spot))
+                self._note("shape", message, node.spot)
             return _Key(None, node.spot)
         first = frame.keys.get(text)
         if first is not None:
@@ -356,7 +383,7 @@ class _Composer:
         for base in bases:
             if not isinstance(base.value, dict):
                 message = expected((), "a mapping or a list of mappings after '<<'", base.value)
-                self._problems.add("shape", message, Place(*base.spot))
+                self._note("shape", message, base.spot)
                 return
         frame.bases = bases
         # What is copied counts itself; `<<` and its aliases were only named.
@@ -394,7 +421,7 @@ class _Composer:
         try:
             number = _number(text)
         except ValueError as error:
-            self._problems.add("yaml", str(error), Place(*self._spot(event)))
+            self._note("yaml", str(error), self._spot(event))
             return 0
         return self._text(text, event) if number is None else number
 
@@ -416,18 +443,23 @@ class _Composer:
             return float(value)
         if type(value) is not kind:
             message = expected((), f"a value of {_short(tag)}", text)
-            self._problems.add("shape", message, Place(*self._spot(event)))
+            self._note("shape", message, self._spot(event))
         return value
 
     # -- what is wrong
 
+    def _note(self, code: str, message: str, spot: Spot) -> None:
+        self._problems.add(code, message, Place(*spot))
+        if self._problems.count >= MOST_PROBLEMS:
+            raise Unreadable(f"more than {MOST_PROBLEMS} problems; the rest is not read", *spot[1:])
+
     def _bad_tag(self, tag: str, event: Any) -> None:
         message = f"tag {_short(tag)!r} is not allowed"
-        self._problems.add("yaml", message, Place(*self._spot(event)))
+        self._note("yaml", message, self._spot(event))
 
     def _duplicate(self, key: str, first: Spot, second: Spot) -> None:
         message = f"duplicate key {key!r}, first at {first[1]}:{first[2]}"
-        self._problems.add("duplicate", message, Place(*second))
+        self._note("duplicate", message, second)
 
     def _refuse(self, message: str, event: Any) -> NoReturn:
         raise Unreadable(message, *self._spot(event)[1:])

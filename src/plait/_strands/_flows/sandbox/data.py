@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import jinja2
 
+from plait._show import show
+
 from . import caps
 from .failures import NullInText, TemplateError, TooMuch
 
@@ -62,6 +64,17 @@ _SCALARS: Final = frozenset({str, bool, int, float})
 _DATA: Final = (Mapping, list, tuple, range, Iterator, KeysView, ValuesView, ItemsView)
 
 
+def result_of(value: Any) -> Any:
+    """Make the result of a template of what its one expression gave.
+
+    It is data, and if it is a text, one that is not too large.
+    """
+    data = to_data(value)
+    if isinstance(data, str):
+        caps.limit(len(data))
+    return data
+
+
 def to_data(value: Any) -> Any:
     """Make JSON-like data of what an expression gave: the very object, where it is that already.
 
@@ -109,7 +122,9 @@ class _Plain:
         same = type(value) is dict
         for key, one in value.items():
             if not isinstance(key, str):
-                raise TemplateError(f"template gave a mapping with a key that is no text: {key!r}")
+                raise TemplateError(
+                    f"template gave a mapping with a key that is no text: {show(key, 60)}"
+                )
             name, plain = str.__str__(key), self.made_of(one)
             same = same and plain is one and type(key) is str
             made[name] = plain

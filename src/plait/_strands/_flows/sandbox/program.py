@@ -17,7 +17,7 @@ import jinja2.parser
 from plait._strands._flows.references import Use
 
 from . import caps
-from .data import to_data
+from .data import result_of
 from .environment import Environment, Style
 from .failures import NotOneExpression, NullInText, TemplateError, Uncompilable
 
@@ -71,7 +71,7 @@ class _Code(Program):
             return self._environment.concat(written)
         for _ in written:
             pass
-        return to_data(context.vars["result"])
+        return result_of(context.vars["result"])
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ class _LookUps(Program):
     def _run(self, names: Mapping[str, object]) -> object:
         environment = self._environment
         if self._lone:
-            return to_data(cast("_LookUp", self._parts[0]).find(names, environment))
+            return result_of(cast("_LookUp", self._parts[0]).find(names, environment))
         return environment.concat(
             part if isinstance(part, str) else environment.written(part.find(names, environment))
             for part in self._parts
@@ -120,10 +120,13 @@ def _said(error: Exception) -> str:
             return "template is nested too deeply"
         case MemoryError():
             return "template needs too much memory"
-        case jinja2.TemplateError():
-            return error.message or type(error).__name__
-        case _:
-            return str(error) or type(error).__name__
+        case _:  # it may quote what it could not find, however long that is
+            text = str(error) or type(error).__name__
+            return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+#: Of a long message only so many characters are kept.
+_LONGEST: Final = 1000
 
 
 @attrs.define(eq=False, kw_only=True)

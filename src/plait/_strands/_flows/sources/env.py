@@ -9,9 +9,10 @@ from typing import Final, cast
 from plait._abc import JSON, SourceContext, SourceResult
 from plait._strands._flows.problems import Path
 from plait._strands._flows.redaction import sounds_secret
+from plait._strands._flows.templates import TemplateError
 
-from .options import CONFIGURATION, Option, read_all, table
-from .provider import Parts, Provider, Reading, SourceRun, Style
+from .options import CONFIGURATION, Misfit, Option, read_all, table
+from .provider import Parts, Provider, Reading, SourceFailure, SourceRun, Style, misfit_result
 
 OPTIONS: Final = table(
     Option("vars", "texts", CONFIGURATION, legacy=True),
@@ -32,14 +33,13 @@ def values(
 def secrets(configuration: Mapping[str, object], found: Mapping[str, str | None]) -> dict[str, str]:
     """Say which of these values must not be shown."""
     which = read_all(OPTIONS, configuration).get("secret")
-    return {
-        name: value
-        for name, value in found.items()
-        if value and (sounds_secret(name) if which is None else _is_named(name, which))
-    }
+    return {name: value for name, value in found.items() if value and _is_secret(name, which)}
 
 
-def _is_named(name: str, which: object) -> bool:
+def _is_secret(name: str, which: object) -> bool:
+    """Say whether a variable holds a secret; `which` is the option, `None` if it is not given."""
+    if which is None:
+        return sounds_secret(name)
     return which is True or (isinstance(which, list) and name in which)
 
 
@@ -70,30 +70,36 @@ class Env(Provider):
     ) -> EnvSource:
         """Make a source."""
         del folders
-        return EnvSource(configuration, run)
+        try:
+            return EnvSource(configuration, run)
+        except (Misfit, TemplateError) as error:
+            raise SourceFailure(misfit_result(error)) from error
 
 
 class EnvSource:
     """Gives the values that the variables have when a step asks for them."""
 
     def __init__(self, configuration: Mapping[str, JSON], run: SourceRun) -> None:
-        self._configuration = configuration
+        given = read_all(OPTIONS, configuration)
+        self._names = cast("list[str]", given.get("vars", []))
+        self._secret = [name for name in self._names if _is_secret(name, given.get("secret"))]
+        self._required = given.get("required", False)
         self._run = run
-        self._required = read_all(OPTIONS, configuration).get("required", False)
 
-    async def call(self, payload: JSON, context: SourceContext) -> SourceResult:
+    async def call(self, payload: JSON, context: SourceContext) -> SourceResult | JSON:
         """Read the variables. A checkpoint."""
         del payload, context
         await self._run.backend.checkpoint()
-        found = values(self._configuration, os.environ)
-        for name, value in secrets(self._configuration, found).items():
-            self._run.redactor.add(value, f"env.{name}")
-        unset = [name for name, value in found.items() if value is None]
-        if self._required and unset:
+        found: dict[str, JSON] = {name: os.environ.get(name) for name in self._names}
+        for name in self._secret:
+            if value := found[name]:
+                self._run.redactor.add(str(value), f"env.{name}")
+        unset = [name for name, value in found.items() if value is None] if self._required else []
+        if unset:
             return SourceResult(
                 ok=False, message=f"environment variable {unset[0]!r} is not set", kind="template"
             )
-        return SourceResult({**found})
+        return found
 
     async def aclose(self) -> None:
         """Do nothing: it holds nothing. A checkpoint."""

@@ -261,9 +261,9 @@ class _Reader:
             if pair is PENDING:
                 found.append((PENDING, PENDING))
                 continue
-            both = cast("list[object]", pair) if isinstance(pair, list) else []
+            both = _listed(pair)
             if len(both) != 2:
-                raise Misfit((*path, number), "a pair [name, value]", cast("object", pair))
+                raise Misfit((*path, number), "a pair [name, value]", pair)
             name, one = both
             found.append((self.text((*path, number, 0), name), one))
         return found
@@ -273,6 +273,7 @@ class _Reader:
         return cast("object", value) if isinstance(value, dict) else self.text(path, value)
 
     def auth(self, path: Path, value: object) -> object:
+        shown = value
         if isinstance(value, list):
             return self._basic(path, cast("list[object]", value))
         if isinstance(value, dict) and len(cast("dict[str, object]", value)) == 1:
@@ -283,7 +284,7 @@ class _Reader:
                 return self._basic((*path, kind), cast("list[object]", one))
             if kind == "basic" and one is PENDING:
                 return PENDING
-        raise Misfit(path, AUTH, cast("object", value))
+        raise Misfit(path, AUTH, shown)
 
     def _basic(self, path: Path, given: list[object]) -> object:
         if len(given) != 2:
@@ -330,6 +331,10 @@ _READERS: Final[Mapping[str, Callable[[_Reader, Path, object], object]]] = {
     "trust": _Reader.trust,
     "argv": _Reader.argv,
 }
+
+
+def _listed(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def _is_plain(value: object) -> bool:

@@ -50,9 +50,9 @@ def find(name: str) -> Provider | None:
         return None
     try:
         made: Any = point.load()
+        return Port(name, made) if point.group == OURS else Flowtoy(name, made)
     except Exception as error:  # noqa: BLE001 - whatever a plugin does when it is imported
         return Broken(name, str(error) or type(error).__name__)
-    return Port(name, made) if point.group == OURS else Flowtoy(name, made)
 
 
 def forget() -> None:
@@ -112,6 +112,8 @@ class Port(Plugin):
         self._make = make
         options: object = getattr(make, "Options", None)
         self._class = options if isinstance(options, type) and attrs.has(options) else None
+        if self._class is not None:
+            attrs.resolve_types(self._class)  # they are text in a module with postponed annotations
 
     def check(self, parts: Parts) -> Reading:
         """Check the configuration against the plugin's own class, as far as can be seen now."""

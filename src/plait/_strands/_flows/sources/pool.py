@@ -16,6 +16,8 @@ log = logging.getLogger("plait.flows")
 
 #: Seconds that closing all sources of a run may take.
 CLOSING: Final = 10.0
+#: Configurations that are known by identity.
+MOST_SEEN: Final = 1024
 
 
 class Pool:
@@ -28,6 +30,8 @@ class Pool:
     def __init__(self, run: SourceRun) -> None:
         self.run = run
         self._open: dict[str, Source] = {}
+        #: The same by identity: a configuration without templates is the same object each time.
+        self._seen: dict[int, tuple[Mapping[str, JSON], Provider, Source]] = {}
 
     def open(
         self,
@@ -40,6 +44,9 @@ class Pool:
         Raises:
             SourceFailure: The configuration is of no use.
         """
+        seen = self._seen.get(id(configuration))
+        if seen is not None and seen[1] is provider:  # it holds the object, so its id is its own
+            return seen[2]
         key = json.dumps(
             [provider.name, configuration, folders or {}], sort_keys=True, default=repr
         )
@@ -47,6 +54,9 @@ class Pool:
         if source is None:
             source = provider.open(configuration, run=self.run, folders=folders or {})
             self._open[key] = source
+        if len(self._seen) >= MOST_SEEN:  # templates make another object each time
+            self._seen.clear()
+        self._seen[id(configuration)] = (configuration, provider, source)
         return source
 
     async def call(
@@ -56,12 +66,11 @@ class Pool:
         payload: JSON | Options,
         context: SourceContext,
         folders: Mapping[str, str] | None = None,
-    ) -> SourceResult:
+    ) -> SourceResult | JSON:
         """Open and call in one. A checkpoint. Whatever goes wrong is a result, but a cancellation.
 
         What a source raises, a plugin's too, is a failure of kind `source`.
         """
-        await self.run.backend.checkpoint_if_cancelled()
         try:
             source = self.open(provider, configuration, folders)
             # Only plait's own sources have inputs that are options, and they take them.
@@ -73,7 +82,7 @@ class Pool:
             log.debug("Source %r raised", provider.name, exc_info=error)
             await self.run.backend.checkpoint()
             return SourceResult(ok=False, message=str(error) or type(error).__name__)
-        return result if isinstance(result, SourceResult) else SourceResult(result)
+        return result
 
     async def aclose(self) -> None:
         """Close all sources, the last one first. Twice is fine. A checkpoint.
@@ -83,6 +92,7 @@ class Pool:
         backend = self.run.backend
         limit = backend.clock()() + CLOSING
         with backend.cancel_scope(shield=True, deadline=limit):
+            self._seen.clear()
             while self._open:
                 _, source = self._open.popitem()
                 try:

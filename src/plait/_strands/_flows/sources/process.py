@@ -13,6 +13,7 @@ from typing import Final, cast
 import attrs
 
 from plait._abc import JSON, SourceContext, SourceResult
+from plait._engine import process_groups
 from plait._engine.processes import Ended, OutputTooLargeError, OverdueError, run_process
 from plait._strands._flows.marks import Raw
 from plait._strands._flows.outputs import jmespath_function
@@ -58,6 +59,7 @@ OPTIONS: Final = table(
 
 #: A mapping with nothing else is options, also without a command.
 MARKS: Final = frozenset({"command", "args", "stdin", "env", "cwd", "timeout", "shell"})
+NO_GROUPS: Final = "process steps need groups of processes, which this system does not have"
 SHELL: Final = "/bin/sh"
 MOST_OUTPUT: Final = 64 << 20
 GRACE: Final = 10.0
@@ -87,6 +89,8 @@ class Process(Provider):
 
     def check(self, parts: Parts) -> Reading:
         """Find what is wrong with a step that uses this provider, and split its command."""
+        if not process_groups.HAS_GROUPS:
+            parts.problems.add("source", NO_GROUPS, parts.step_place)
         configuration = {**parts.configuration}
         parts.check_keys(("configuration",), configuration, OPTIONS)
         unwrapped = unwrap(parts)

@@ -160,6 +160,7 @@ class Clients:
                 transport=_Transport(_trust(verify), proxy, _Gate(self._run)),
                 trust_env=False,
                 timeout=None,
+                # No request of ours takes cookies from it; so it shall not collect them either.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
             self._open[verify, proxy] = client
