@@ -336,7 +336,9 @@ removed = st.lists(st.sampled_from("abc"), max_size=2).map(tuple)
 
 reasons_to_hold: SearchStrategy[Why] = st.builds(
     Differs,
-    st.builds(Key, st.builds(lambda number: (("s0", number),), numbers), names, st.just(0)),
+    st.builds(
+        Key, st.builds(lambda number: (("s0", number),), numbers), names, st.just(0), st.just("")
+    ),
     st.just("handler"),
     names,
     names,
