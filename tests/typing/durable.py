@@ -9,9 +9,10 @@ from uuid import UUID
 
 import plait
 import plait.testing
+from plait._steps import signatures
 from plait._steps.attempt import current_step
 from plait._steps.branches import Failed, Ok, Winner
-from plait._strands._durable import signatures, sync_signatures
+from plait._strands._durable import sync_signatures
 from plait._strands._durable.context import Context, SyncContext
 from plait._strands._durable.event import Event, FunctionFailed, Sendable
 from plait._strands._durable.function import Function, FunctionDecorator

@@ -72,27 +72,26 @@ class FlowValues:
 
 def _spelt(value: Any) -> Any:
     """Write numbers that JSON does not have as words in a list of one; and other lists in one as well."""
-    match value:
-        case float() if not math.isfinite(value):
-            return [repr(value)]
-        case list():
-            return [[_spelt(one) for one in value]]
-        case dict():
-            return {key: _spelt(one) for key, one in cast("dict[str, Any]", value).items()}
-        case _:
-            return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return [repr(value)]
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [[_spelt(one) for one in items]]
+    if isinstance(value, dict):
+        fields: dict[str, Any] = value
+        return {key: _spelt(one) for key, one in fields.items()}
+    return value
 
 
 def _unspelt(value: Any) -> Any:
-    match value:
-        case [str() as word]:
-            return float(word)
-        case [list() as items]:
-            return [_unspelt(one) for one in items]
-        case dict():
-            return {key: _unspelt(one) for key, one in cast("dict[str, Any]", value).items()}
-        case _:
-            return value
+    if isinstance(value, list):
+        items: list[Any] = value
+        [only] = items
+        return float(only) if isinstance(only, str) else [_unspelt(one) for one in only]
+    if isinstance(value, dict):
+        fields: dict[str, Any] = value
+        return {key: _unspelt(one) for key, one in fields.items()}
+    return value
 
 
 def _read(found: Mapping[str, Any]) -> Any:

@@ -29,7 +29,6 @@ from plait._kernel import records
 from plait._kernel.graph.state import GraphState
 
 from .admission import Admission
-from .compile import edges
 from .kept import FlowArchive, FlowScribe
 from .names import Names, Variables
 from .news import Reporter, StepNews
@@ -101,7 +100,6 @@ class Making:
         self._redactor = Redactor()
         self._secrets: dict[str, str] = {}
         self._pool: Pool | None = None
-        self._edges: dict[str, dict[str, Word]] | None = None
         several = frozenset(
             name
             for name, step in flow.steps.items()
@@ -283,10 +281,8 @@ class Making:
         return None if error is None else redacted(error, self._redactor)
 
     def _tolerates(self, name: str) -> bool:
-        if self._edges is None:
-            self._edges = edges(self._flow)
         spec, runner = self._flow.steps[name].spec, self._flow.document.runner.on_error
-        words = tuple(word for _, word in self._plan.dependents.get(name, ()))
+        words: tuple[Word, ...] = tuple(word for _, word in self._plan.dependents.get(name, ()))
         return is_tolerated(spec.on_error, runner, words)
 
     def _has_failed(self, state: Any) -> bool:

@@ -148,8 +148,10 @@ class RunResult:
     steps: Mapping[str, StepResult]
     started_at: datetime
     ended_at: datetime
-    _reveal: Callable[[], Mapping[str, Mapping[str, JSON]]] = attrs.field(repr=False, eq=False)
-    _error: Exception | None = attrs.field(default=None, repr=False, eq=False)
+    _reveal: Callable[[], Mapping[str, Mapping[str, JSON]]] = attrs.field(
+        alias="reveal", repr=False, eq=False
+    )
+    _error: Exception | None = attrs.field(alias="error", default=None, repr=False, eq=False)
 
     def reveal(self) -> Mapping[str, Mapping[str, JSON]]:
         """Give the outputs as they are, secrets included."""
