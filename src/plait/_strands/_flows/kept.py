@@ -75,21 +75,21 @@ def _spelt(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return [repr(value)]
     if isinstance(value, list):
-        items: list[Any] = value
+        items: list[Any] = cast("Any", value)
         return [[_spelt(one) for one in items]]
     if isinstance(value, dict):
-        fields: dict[str, Any] = value
+        fields: dict[str, Any] = cast("Any", value)
         return {key: _spelt(one) for key, one in fields.items()}
     return value
 
 
 def _unspelt(value: Any) -> Any:
     if isinstance(value, list):
-        items: list[Any] = value
+        items: list[Any] = cast("Any", value)
         [only] = items
         return float(only) if isinstance(only, str) else [_unspelt(one) for one in only]
     if isinstance(value, dict):
-        fields: dict[str, Any] = value
+        fields: dict[str, Any] = cast("Any", value)
         return {key: _unspelt(one) for key, one in fields.items()}
     return value
 
