@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from plait import flows
+from plait import StopEvent, flows
 from plait.durable import MemoryJournal, SqliteJournal
-from plait.errors import ConfigError, UnknownRunError, WorkflowTimeoutError
+from plait.errors import ConfigError, UnknownRunError, WorkflowRuntimeError, WorkflowTimeoutError
 
 everywhere = pytest.mark.anyio
 
@@ -111,6 +111,15 @@ async def test_an_owner_that_is_cancelled_takes_the_run_along():
 
 async def _await(run: Any) -> None:
     await run
+
+
+@everywhere
+async def test_its_steps_take_no_events():
+    async with flow({"name": "a"}).start() as run:
+        with pytest.raises(
+            WorkflowRuntimeError, match="takes no events: its steps follow one another"
+        ):
+            run.send_event(StopEvent())
 
 
 @everywhere

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from plait._errors import StepTimeoutError, WorkflowRuntimeError
 from plait._event import Event
-from plait._ids import DeliveryId, RunId
+from plait._ids import OUTSIDE, DeliveryId, RunId
 from plait._kernel.graph.advance import advance
 from plait._kernel.graph.effects import Launch
 from plait._kernel.graph.keeping import KEEPING
@@ -190,6 +190,13 @@ class GraphShell(Shell):
             self.hear(Raised(self.clock(), number, failure, final=worker.unwanted))
         if cancelled is not None and asked:
             raise cancelled
+
+    def send(self, event: object, step: str | None, sender: DeliveryId = OUTSIDE) -> None:
+        """Refuse an event: no step takes one."""
+        del event, step, sender
+        raise WorkflowRuntimeError(
+            f"Run {self.run_id!r} takes no events: its steps follow one another."
+        )
 
     def attempts(self) -> Iterator[Attempt]:
         """The bodies that are executing."""
