@@ -9,6 +9,8 @@ A row writes its steps as YAML and says what the command is asked for:
 traceback, which no user may see.
 """
 
+# ruff: noqa: E501 - a step of a flow reads best on one line
+
 from __future__ import annotations
 
 import json

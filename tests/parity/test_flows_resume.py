@@ -1,5 +1,7 @@
 """Flow files, rows X12 and X13: what a run leaves for one that resumes it."""
 
+# ruff: noqa: E501 - a step of a flow reads best on one line
+
 from __future__ import annotations
 
 import json

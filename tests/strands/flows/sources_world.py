@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 
-from plait._abc import SourceContext
+from plait._abc import SourceContext, SourceResult
 from plait._engine.native import current
 from plait._strands._flows.problems import Place, Problems
 from plait._strands._flows.sources.catalog import Parts, SourceRun, find
@@ -41,7 +41,8 @@ class Sources:
     ):
         if options is not None:
             payload = Options(options)
-        return await self.pool.call(find(name), configuration, payload, context, **more)
+        result = await self.pool.call(find(name), configuration, payload, context, **more)
+        return result if isinstance(result, SourceResult) else SourceResult(result)
 
 
 @asynccontextmanager

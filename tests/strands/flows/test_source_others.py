@@ -110,7 +110,7 @@ async def test_one_source_for_each_configuration():
     async with sources() as source:
         for name in ("x", "y", "x"):
             result = await source.pool.call(port, {"name": name}, 5, CONTEXT)
-            assert result == SourceResult(5)
+            assert result == 5
         assert log == ["open x", "open y"]
         await source.pool.aclose()
         assert log[2:] == ["close y", "close x"]

@@ -11,7 +11,7 @@ import trio
 from plait import flows
 from plait._strands._flows.book import Ancestors
 from plait._strands._flows.kept import FlowValues
-from plait._strands._flows.result import StepFailure, StepFailed
+from plait._strands._flows.result import StepFailed, StepFailure
 from plait._strands._flows.retrying import FlowRetry, delay_after, too_late, wants
 from plait._strands._flows.story import FlowStarted, StepDone
 from plait.durable import MemoryJournal

@@ -76,7 +76,7 @@ def _spelt(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return [repr(value)]
         case list():
-            return [[_spelt(one) for one in cast("list[Any]", value)]]
+            return [[_spelt(one) for one in value]]
         case dict():
             return {key: _spelt(one) for key, one in cast("dict[str, Any]", value).items()}
         case _:
@@ -88,7 +88,7 @@ def _unspelt(value: Any) -> Any:
         case [str() as word]:
             return float(word)
         case [list() as items]:
-            return [_unspelt(one) for one in cast("list[Any]", items)]
+            return [_unspelt(one) for one in items]
         case dict():
             return {key: _unspelt(one) for key, one in cast("dict[str, Any]", value).items()}
         case _:

@@ -84,6 +84,7 @@ class Stepping:
         self._kept = kept
         self._log_line = log_line
         self._warn = warn
+        self._plain = Work(self._body)
         #: What has been rendered for those that are not over, by step and item.
         self._asked: dict[tuple[str, int], Asked] = {}
         #: More names, by item, of steps that have several.
@@ -149,7 +150,8 @@ class Stepping:
 
     def work(self, name: str) -> Work:
         """What the shell runs for a step."""
-        return Work(self._body, self.flow.steps[name].spec.timeout)
+        timeout = self.flow.steps[name].spec.timeout
+        return self._plain if timeout is None else Work(self._body, timeout)
 
     async def _body(self, attempt: Attempt) -> object:
         delivery = attempt.delivery
@@ -169,21 +171,25 @@ class Stepping:
             result = await self._pool().call(
                 step.provider, asked.configuration, asked.payload, context, step.folders
             )
-            if not result.ok:
-                raise self.failed_call(step, item, delivery.attempt, result)
-            outputs = take(
-                step.outputs,
-                result.data,
-                status=result.status,
-                headers=result.headers,
-                warn=partial(self._warn, step),
-            )
+            outputs = self._taken(step, item, delivery.attempt, result)
         except (TemplateError, OutputError) as error:
             raise self.failure(
                 step, item, StepFailure(kind=error.kind, message=error.message)
             ) from None
         del self._asked[name, item]
         return self.gave(step, item, outputs, asked)
+
+    def _taken(
+        self, step: CheckedStep, item: int, attempt: int, result: SourceResult | JSON
+    ) -> dict[str, JSON]:
+        """Take the outputs from what a call gave. Raises what the attempt is told of a failure."""
+        warn = partial(self._warn, step)
+        if not isinstance(result, SourceResult):
+            return take(step.outputs, result, warn=warn)
+        if not result.ok:
+            raise self.failed_call(step, item, attempt, result)
+        status, headers = result.status, result.headers
+        return take(step.outputs, result.data, status=status, headers=headers, warn=warn)
 
     def _say(self, step: str, index: int | None, line: str) -> None:
         self._log_line(step, index, self.redactor.text(line))

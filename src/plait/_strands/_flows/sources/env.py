@@ -86,7 +86,7 @@ class EnvSource:
         self._required = given.get("required", False)
         self._run = run
 
-    async def call(self, payload: JSON, context: SourceContext) -> SourceResult:
+    async def call(self, payload: JSON, context: SourceContext) -> SourceResult | JSON:
         """Read the variables. A checkpoint."""
         del payload, context
         await self._run.backend.checkpoint()
@@ -99,7 +99,7 @@ class EnvSource:
             return SourceResult(
                 ok=False, message=f"environment variable {unset[0]!r} is not set", kind="template"
             )
-        return SourceResult(found)
+        return found
 
     async def aclose(self) -> None:
         """Do nothing: it holds nothing. A checkpoint."""

@@ -66,7 +66,7 @@ class Pool:
         payload: JSON | Options,
         context: SourceContext,
         folders: Mapping[str, str] | None = None,
-    ) -> SourceResult:
+    ) -> SourceResult | JSON:
         """Open and call in one. A checkpoint. Whatever goes wrong is a result, but a cancellation.
 
         What a source raises, a plugin's too, is a failure of kind `source`.
@@ -82,7 +82,7 @@ class Pool:
             log.debug("Source %r raised", provider.name, exc_info=error)
             await self.run.backend.checkpoint()
             return SourceResult(ok=False, message=str(error) or type(error).__name__)
-        return result if isinstance(result, SourceResult) else SourceResult(result)
+        return result
 
     async def aclose(self) -> None:
         """Close all sources, the last one first. Twice is fine. A checkpoint.
