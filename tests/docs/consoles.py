@@ -43,8 +43,8 @@ SHOWN_ORIGIN = "http://127.0.0.1:8777"
 VARYING = (
     (re.compile(r"\b\d+(\.\d+)? s\b"), "0 s"),
     (re.compile(r"\b\d\d\d\d-\d\d-\d\d \d\d:\d\d:\d\d\b"), "2026-01-01 00:00:00"),
-    (re.compile(r"(?<=plait: run )\w+(?= of )"), "000000"),
-    (re.compile(r"\b[0-9a-hjkmnp-tv-z]{10}\b(?=  )"), "0000000000"),
+    (re.compile(r"(?<=\brun )[0-9a-hjkmnp-tv-z]{6,10}(?= of )"), "a-run"),
+    (re.compile(r"^[0-9a-hjkmnp-tv-z]{6}(?=  )"), "a-run"),
     (re.compile(r"[ \t]+"), " "),
 )
 

@@ -135,6 +135,21 @@ def test_states_and_reasons_are_there():
     assert {f"`{state}`" for state in RunState.__args__} <= set(re.findall(r"`\w+`", PAGE))
 
 
+def test_every_code_of_a_problem_is_there():
+    strand = Path(grammar.__file__).parent
+    sources = [path.read_text(encoding="utf-8") for path in sorted(strand.rglob("*.py"))]
+    call = re.compile(r'(?:\.add|\.warn|_note|Problem)\(\s*"([a-z-]+)"')
+    codes = {code for source in sources for code in call.findall(source)}
+    assert len(codes) > 15
+    told = {
+        code
+        for table in tables(section("Problems"))
+        for row in table
+        for code in re.findall(r"`([a-z-]+)`", row["code"])
+    }
+    assert codes - told == set()
+
+
 # ---------------------------------------------------------------------------- the command
 
 

@@ -20,7 +20,7 @@ PRODUCTS = [{"sku": "p1"}]
 
 @pytest.fixture
 def origin():
-    with Origin(delay=0.2) as origin:
+    with Origin(delay=0.5) as origin:  # long enough for all that are under way at once
         yield origin
 
 
