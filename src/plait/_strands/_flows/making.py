@@ -359,7 +359,7 @@ class Closing(AbstractAsyncContextManager[None, None]):
     async def __aenter__(self) -> None:
         """Have nothing to open: each source is, when it is first needed."""
 
-    async def __aexit__(
+    async def __aexit__(  # noqa: ASYNC910 - a run without sources has nothing to close
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
