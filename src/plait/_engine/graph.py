@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 class GraphShell(Shell):
     """One run, from the inside."""
 
-    state: GraphState
+    # Made by `_new_state`, and never another.
+    state: GraphState  # pyright: ignore[reportIncompatibleVariableOverride]
     _advance: Any = staticmethod(advance)
     _limiter: Limiter
 
@@ -225,7 +226,7 @@ class GraphArchive(Archive, Protocol):
         ...
 
 
-class JournaledGraphShell(GraphShell, JournaledShell):
+class JournaledGraphShell(GraphShell, JournaledShell):  # pyright: ignore[reportIncompatibleVariableOverride]
     """One run that is kept in a journal, from the inside.
 
     Unlike the run of a workflow it ends with its owner: what goes on later is another run, which takes
