@@ -179,6 +179,17 @@ OUT = {
 LINES = 17
 
 
+def test_row_x13_a_key_is_the_same_in_every_run(world: World):
+    text = """
+    flow:
+      - {name: a, source: process, input: {command: [sh, -c, 'echo $PLAIT_KEY >> log; exit 3']}, retry: {attempts: 2, delay: 0}}
+    """
+    for args in (JOURNAL, RESUME, RESUME):
+        assert world(text, args=args).code == 1
+    keys = (world.folder / "log").read_text().split()
+    assert (len(keys), len({*keys})) == (6, 1)
+
+
 @pytest.mark.parametrize("point", range(50))
 def test_row_x13_resumes_after_a_kill(tmp_path: Path, point: int):
     (tmp_path / "flow.yaml").write_text(STEPS)

@@ -131,6 +131,8 @@ class Archive(Protocol):
 class JournaledShell(Shell):
     """One run that is kept in a journal, from the inside."""
 
+    taken_up: Happening | None
+    conclusion: Conclusion | None
     #: How each record is kept.
     _keeping: Mapping[Any, Keep] = KEEPING
 
