@@ -67,7 +67,7 @@ async def test_a_bug_of_plait_at_the_end_of_a_run_is_raised_and_the_run_is_over(
     def conclude(*args, **kwargs):
         raise KeyError("bug")
 
-    monkeypatch.setattr(shell, "conclude", conclude)
+    monkeypatch.setattr(shell.Shell, "_ending", staticmethod(conclude))
     flow = Fails()
     flow.error = ValueError("mine")
     run = flow.run()

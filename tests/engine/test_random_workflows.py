@@ -358,6 +358,7 @@ def sound(monkeypatch):
         return said
 
     monkeypatch.setattr(engine_shell, "advance", checked)
+    monkeypatch.setattr(engine_shell.Shell, "_advance", staticmethod(checked))
 
 
 @pytest.mark.usefixtures("sound")

@@ -94,6 +94,7 @@ ELSEWHERE = {
     records.Recalled,
     records.Stored,
     records.HandedOver,
+    records.FunctionHeld,
 }
 
 
