@@ -19,6 +19,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
@@ -260,6 +261,9 @@ class _Child:
         self.signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(PATIENCE)
+        begun = self._clock()
+        while group_lives(self.pid) and self._clock() - begun < PATIENCE:
+            time.sleep(FIRST_LOOK)  # they have been killed, and are about to go
 
 
 class _Sink:

@@ -13,14 +13,14 @@ from plait._journal.sqlite import SqliteJournal
 from plait._kernel import records
 from plait._kernel.graph.records import Readied
 from plait._strands._flows.kept import FlowArchive, FlowScribe, reader_of
-from plait._strands._flows.result import StepError, StepFailed
+from plait._strands._flows.result import StepFailed, StepFailure
 from tests.engine.graph.running import DONE, RUN, flow, kinds, run, step
 from tests.engine.graph.test_graph_tree import raising, sleeping, tasks
 from tests.kernel.strategies import Patience
 from tests.parity.clocks import in_virtual_time
 from tests.strands.events.journal.lives import Held, Kept, everywhere
 
-FAILED = StepFailed("a", StepError(kind="exit", message="bad"))
+FAILED = StepFailed("a", StepFailure(kind="exit", message="bad"))
 
 
 def acknowledging(journal):
