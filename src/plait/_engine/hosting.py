@@ -226,6 +226,8 @@ class HostedBody:
     async def _begin(self, body: Body) -> object:
         self.begun()
         attempt = self.attempt
+        if self._comes_too_late:
+            await self._shell.native.event().wait()  # the scope is being cancelled
         try:
             value = await body(attempt)
             if attempt.held and self._may_end:
@@ -238,6 +240,13 @@ class HostedBody:
         if self._may_end:
             self._end(of_run.Returned(self._shell.clock(), self._number, value, stays=False))
         return value
+
+    @property
+    def _comes_too_late(self) -> bool:
+        """Has the run been suspended or decided since its worker took the delivery?"""
+        shell = self._shell
+        decided = shell.winding_up and not shell.state.draining
+        return decided or not shell.keeps or shell.is_cancelled
 
     @property
     def _may_end(self) -> bool:
