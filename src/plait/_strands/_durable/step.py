@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
+from types import FunctionType
 from typing import Any, Final, TypeVar, TypeVarTuple, overload
 
 import attrs
@@ -22,8 +23,8 @@ from plait._naming import publish
 from plait._show import show
 
 from . import arguments
-from .attempt import attempt
-from .checks import Duration
+from .attempt import attempt, called
+from .checks import Duration, is_async
 from .event import SHOWN, Event, Sendable, envelopes
 from .function import Function
 from .middleware import before_send
@@ -45,10 +46,14 @@ class _Handler:
 
     name: str
     output: Output
+    #: Is it known that calling it gives a coroutine?
+    is_async: bool = False
 
 
 #: What was found out of handlers before: a call of a step is not to look at annotations again.
 _handlers: Final[MutableMapping[Any, _Handler]] = weakref.WeakKeyDictionary()
+#: Of functions that were given as they are: these have been checked as well.
+_functions: Final[MutableMapping[Any, _Handler]] = weakref.WeakKeyDictionary()
 
 
 class Step:
@@ -155,19 +160,23 @@ class Step:
             ```
         """
         arguments.check_id(step_id, "ctx.step.run")
-        call = f"ctx.step.run({step_id!r}"
-        arguments.check_handler("handler", handler, call)
-        arguments.check_handler("rollback", rollback, f"{call}, ..., rollback=", optional=True)
-        arguments.check_type(output_type)
-        policy = _policy(retry, self._parts.policy)
-        known = _known(handler, output_type)
-        output = Sealed(known.output, self._parts.middleware)
+        parts = self._parts
+        known = _functions.get(handler) if type(handler) is FunctionType else None
+        if known is None or output_type is not None or rollback is not None:
+            call = f"ctx.step.run({step_id!r}"
+            arguments.check_handler("handler", handler, call)
+            arguments.check_handler("rollback", rollback, f"{call}, ..., rollback=", optional=True)
+            arguments.check_type(output_type)
+            known = _known(handler, output_type)
+        policy = parts.policy if retry is None else _policy(retry)
+        output = Sealed(known.output, parts.middleware)
         if rollback is not None:
             undo = partial(self._undo, rollback, output)
-            self._parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, policy))
-        return await self._parts.calls.run(
+            parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, policy))
+        at_once = known.is_async and not parts.middleware
+        return await parts.calls.run(
             step_id,
-            partial(self._attempt, handler, args),
+            partial(called if at_once else self._attempt, handler, args),
             name=known.name,
             retry=policy,
             output=output,
@@ -388,9 +397,7 @@ def _digest(run_id: str, key: Key, n: int) -> str:
     return sha256(f"{run_id}\n{key_text(key)}\n{n}".encode()).hexdigest()[:32]
 
 
-def _policy(retry: Any, otherwise: RetryPolicy) -> RetryPolicy:
-    if retry is None:
-        return otherwise
+def _policy(retry: Any) -> RetryPolicy:
     for fault in check_retries("retry", retry):
         is_number = isinstance(retry, int) and not isinstance(retry, bool)
         raise ValueError(fault) if is_number else TypeError(fault)
@@ -407,6 +414,9 @@ def _known(handler: Callable[..., Any], output_type: Any) -> _Handler:
         return _look_at(handler, None)
     if known is None:
         known = _handlers[inner] = _look_at(handler, None)
+    if type(handler) is FunctionType:
+        known = attrs.evolve(known, is_async=is_async(handler))
+        _functions[handler] = known
     return known
 
 
