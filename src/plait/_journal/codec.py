@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from json import JSONDecoder, JSONEncoder
-from typing import Final, Generic, NoReturn, Protocol, cast
+from typing import Any, Final, Generic, NoReturn, Protocol, cast
 
 from typing_extensions import TypeVar
 
 from plait._abc import Entry, Opening, Status
 from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
+from plait._kernel.calls.keys import key_text
 from plait._kernel.fold import fold
 from plait._kernel.records import Cancelled, Closed, Record, RunStarted, Stopped
 from plait._kernel.state import RunState
@@ -26,6 +27,7 @@ from plait._kernel.state import RunState
 from . import forms
 from .forms import Misfit, Values, a_mapping
 from .kinds import REGISTRY
+from .pens import Pen
 from .registry import Registry, UnknownKind
 
 
@@ -54,7 +56,9 @@ def _encoder(*, ascii_only: bool) -> JSONEncoder:
 # Made once: `json.dumps` makes an encoder at each call.
 _to_text: Final = _encoder(ascii_only=False).encode
 _to_ascii: Final = _encoder(ascii_only=True).encode
-_from_text: Final = JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder: Final = JSONDecoder(parse_constant=_refuse_constant)
+_from_text: Final = _decoder.decode
+_read_one: Final = _decoder.raw_decode
 
 
 def to_bytes(data: object) -> bytes:
@@ -78,7 +82,12 @@ def from_bytes(body: bytes) -> object:
         ValueError: It is no JSON in UTF-8.
         RecursionError: It is too deep.
     """
-    return cast("object", _from_text(str(body, "utf-8")))
+    text = str(body, "utf-8")
+    if text[:1] == "{":  # as a rule: no space before it, and none behind
+        data, end = _read_one(text)
+        if end == len(text):
+            return cast("object", data)
+    return cast("object", _from_text(text))
 
 
 class Codec(Generic[R]):
@@ -105,6 +114,7 @@ class Codec(Generic[R]):
         self.epoch = epoch
         self._registry = registry
         self._by_class = registry.by_class
+        self._pens = registry.pens
 
     def encode(
         self,
@@ -125,19 +135,31 @@ class Codec(Generic[R]):
         Raises:
             ContextSerdeError: A value of a user's in it cannot be written.
         """
-        kind, form = self._by_class[type(record)]
+        cls = type(record)
+        kind, form = self._by_class[cls]
         key: str | None = None
         try:
-            fields = forms.write(form, record, self.values)
-            if kind.keyed:
-                key = cast("dict[str, str]", fields).pop("key")
-            body = to_bytes(fields)
+            pen = self._pens.get(cls)
+            body = None if pen is None else self._at_once(pen, record)
+            if body is None:
+                fields = forms.write(form, record, self.values)
+                if kind.keyed:
+                    key = cast("dict[str, str]", fields).pop("key")
+                body = to_bytes(fields)
+            elif kind.keyed:
+                key = key_text(cast("Any", record).key)
         except (ValueError, TypeError, RecursionError) as error:
             if isinstance(error, ContextSerdeError):
                 raise
             raise ContextSerdeError(f"Cannot write {kind.tag}: {error}") from error
         at = record.at + self.epoch
         return Entry(self.stream, n, kind.tag, kind.version, at, key, body, status, opening)
+
+    def _at_once(self, pen: Pen, record: R) -> bytes | None:
+        try:
+            return pen.write(record, self.values, _to_text).encode()
+        except UnicodeEncodeError:  # see `to_bytes`
+            return None
 
     def decode(self, entry: Entry) -> R:
         """Make a record of an entry.
