@@ -107,7 +107,12 @@ class Shop:
             await run("ask", self.handle, f"ask {k}")
             return await run("bid", self.handle, f"bid {k}")
 
-        won = await ctx.group.parallel(tuple(partial(bid, k) for k in range(3)), mode="race")
+        async def dream() -> str:
+            await ctx.step.sleep("dream", 3600)  # whoever wins, this one is under way
+            return "dreamt"
+
+        bidders = (*(partial(bid, k) for k in range(3)), dream)
+        won = await ctx.group.parallel(bidders, mode="race")
         if not won.value.startswith(f"bid {won.branch}#"):
             raise AssertionError(won)
         await ctx.step.send_event("tell", Event(name="told", data={"what": won.branch}))

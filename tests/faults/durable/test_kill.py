@@ -39,6 +39,4 @@ def test_no_acknowledged_step_is_lost_or_run_again(seed):
     assert int(re.match(r"(\d+) kills", last)[1]) >= COUNT // TESTS
     seen = json.loads(seen)
     for what in ("steps that ran again", "retries", "cancelled"):
-        assert seen[what] > seen["runs"] / 10, (
-            what
-        )  # how often depends on who else uses the machine
+        assert seen[what] > seen["runs"] / 2, what
