@@ -106,9 +106,9 @@ def test_row_52_ends_what_is_in_flight_at_an_abort(world):
 SIGNALLED = """
 runner: {max_workers: 2}
 sources:
-  slow: {type: process, configuration: {command: [sh, -c, 'echo $$ > "pid-$PLAIT_STEP"; sleep 60']}}
+  slow: {type: process, configuration: {command: [sh, -c, 'echo $$ > "pid-$PLAIT_STEP"; echo is up >&2; sleep 60']}}
   deaf: {type: process, configuration: {grace: 1h, command:
-    [sh, -c, 'trap "" TERM; echo $$ > "pid-$PLAIT_STEP"; echo deaf >&2; for n in $(seq 600); do sleep 0.1; done']}}
+    [sh, -c, 'trap "" TERM; echo $$ > "pid-$PLAIT_STEP"; echo is up >&2; for n in $(seq 600); do sleep 0.1; done']}}
   touch: {type: process, configuration: {command: [sh, -c, 'touch "touched-$PLAIT_STEP"']}}
 flow:
   - {name: done, source: ok, output: [{name: o, type: jmespath, value: stdout}]}
@@ -125,14 +125,10 @@ def written(world, source):
 
 
 def signalled(world, send, *, source="slow", times=1):
-    """Run the steps of row 53, send signals once two of them run, and look at what is left."""
+    """Run the steps of row 53, send signals once both processes are up, and look at what is left."""
     with Command("run", *written(world, source), "-j", "-v", cwd=world.folder) as running:
-        running.until("started    s1")
-        if source == "deaf":
-            running.until("deaf")
-            running.until("deaf")
-        else:
-            running.until("started    s2")
+        for _ in ("s1", "s2"):
+            running.until("is up")
         for time in range(times):
             send(running)
             if time == 0 and times > 1:
@@ -142,8 +138,8 @@ def signalled(world, send, *, source="slow", times=1):
     assert json.loads(done.out) == {"done": {"o": "ok\n"}}
     assert "Traceback" not in done.err
     assert not [*world.folder.glob("touched-*")]
-    for file in world.folder.glob("pid-*"):
-        assert of_group(int(file.read_text())) == []
+    for step in ("s1", "s2"):
+        assert of_group(int((world.folder / f"pid-{step}").read_text())) == []
     for step in ("s1", "s2", "t1", "t2"):
         assert f"cancelled  {step}" in done.err
     return done
