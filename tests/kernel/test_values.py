@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait._kernel import effects, records, stimuli
+from plait._kernel import value as values
 from tests.kernel.strategies import EFFECTS, OUTCOMES, RECORDS, STIMULI
 
 #: What is never by itself, but in a field of a record.
@@ -103,3 +104,59 @@ def test_every_record_says_when_it_happened():
 def test_every_stimulus_says_what_time_it_is():
     for kind in get_args(stimuli.Stimulus):
         assert attrs.fields(kind)[0].name == "now"
+
+
+@values.value
+class Nothing:
+    pass
+
+
+@values.value
+class Pair:
+    left: object
+    right: object = attrs.field(default=None, hash=False)
+    shown: int = attrs.field(default=0, eq=False)
+    aside: int = attrs.field(default=0, eq=False, repr=False)
+
+
+@values.mutable
+class Box:
+    size: int = attrs.field(default=0, eq=abs)
+    other: object = None
+
+
+class Other(Pair):
+    __slots__ = ()
+
+
+def test_what_is_not_compared_makes_no_difference():
+    assert Nothing() == Nothing() != Pair(1)
+    assert hash(Nothing()) == hash(Nothing())
+    assert Pair(1) == Pair(1, aside=2, shown=3)
+    assert Pair(1) != Pair(2)
+    assert Pair(1) != Pair(1, 2)
+    assert hash(Pair(1)) == hash(Pair(1, 2, shown=3)) != hash(Pair(2))
+    assert Pair(1) != (1, None)
+
+
+def test_no_value_is_equal_to_one_of_a_subclass():
+    assert Pair(1) != Other(1)
+    assert Other(1) != Pair(1)
+    assert repr(Other(1)) == "Other(left=1, right=None, shown=0)"
+
+
+def test_a_field_that_is_compared_by_a_key_is_equal_by_it():
+    assert Box(-1) == Box(1)
+    assert Box(-1) != Box(2)
+    assert Box(1, 2) != Box(1, 3)
+
+
+def test_what_changes_has_no_hash():
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Box())
+
+
+def test_what_holds_itself_can_be_shown():
+    box = Box(1)
+    box.other = box
+    assert repr(box) == "Box(size=1, other=...)"

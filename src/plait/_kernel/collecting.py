@@ -18,7 +18,7 @@ import attrs
 
 from plait._ids import DeliveryId
 
-from .value import a_dict
+from .value import a_dict, mutable
 
 Runs: TypeAlias = tuple[tuple[type, int], ...]
 Kept: TypeAlias = tuple[DeliveryId, object]
@@ -62,7 +62,7 @@ class BufferKey(NamedTuple):
     key: Hashable = None
 
 
-@attrs.define
+@mutable
 class Buffer:
     """Events on their way to a batch, by the class they count as."""
 

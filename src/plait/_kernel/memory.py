@@ -21,7 +21,7 @@ from typing import Final
 import attrs
 
 from .records import Emitted
-from .value import a_dict, a_list
+from .value import a_dict, a_list, mutable
 from .waits import Wait
 
 
@@ -32,7 +32,7 @@ class Unanswered:
 UNANSWERED: Final = Unanswered()
 
 
-@attrs.define
+@mutable
 class Reply:
     """What came of a wait."""
 
@@ -51,7 +51,7 @@ class Reply:
         return mine.kind is wait.kind and _equal(mine.requirements, wait.requirements)
 
 
-@attrs.define
+@mutable
 class Memory:
     """What one attempt has done, in all its lives. Made when there is something to remember."""
 

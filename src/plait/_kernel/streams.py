@@ -19,7 +19,7 @@ import attrs
 from plait._ids import DeliveryId
 
 from .plan import Gather
-from .value import a_dict, value
+from .value import a_dict, mutable, value
 
 StreamId = NewType("StreamId", int)
 
@@ -42,7 +42,7 @@ class Gathered:
     line: tuple[str, ...]
 
 
-@attrs.define
+@mutable
 class Stream:
     """One returned list."""
 

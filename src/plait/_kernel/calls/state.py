@@ -12,7 +12,7 @@ from collections import deque
 
 import attrs
 
-from plait._kernel.value import a_deque, a_dict, a_list
+from plait._kernel.value import a_deque, a_dict, a_list, mutable
 
 from .keys import Key, Path
 from .life import DOOMED, ENDED, HELD, LEAVING, Stage
@@ -20,7 +20,7 @@ from .marks import Made
 from .records import CallCompleted, CallScheduled, DeadlineFired, Ending, Outcome
 
 
-@attrs.define
+@mutable
 class Past:
     """What the records say about one key."""
 
@@ -40,7 +40,7 @@ class Past:
     cancellations: int = 0
 
 
-@attrs.define
+@mutable
 class Deadline:
     """A durable deadline of this attempt of the body."""
 
@@ -50,7 +50,7 @@ class Deadline:
     fired: DeadlineFired | None = None
 
 
-@attrs.define
+@mutable
 class Call:
     """A call that was made in this start of the body and has not come back."""
 
@@ -63,7 +63,7 @@ class Call:
     began: float | None = None
 
 
-@attrs.define
+@mutable
 class BodyState:
     """The calls of one body.
 

@@ -11,6 +11,7 @@ import attrs
 from plait._kernel.calls.keys import Key
 from plait._kernel.calls.records import CallFailed
 from plait._kernel.calls.state import BodyState
+from plait._kernel.value import mutable
 
 from .life import Body, Phase
 from .reasons import Why
@@ -18,7 +19,7 @@ from .records import End, FunctionCancelled, FunctionFailed, RollbackBegun, RunQ
 from .stimuli import TakenUp
 
 
-@attrs.define
+@mutable
 class FunctionState:
     """A run."""
 
