@@ -18,8 +18,7 @@ Rule 5: *A run outlives its process.* A **journal** takes the records of a stimu
     for who runs again, `memory` for what a body that runs again does not do twice.
 
 What lies elsewhere: the **durable calls** of a delivery are decided by a kernel of their own, see
-`delivery_calls`. Where flows will go, with no new mechanism: their **dependencies** are joins over the
-completion events of steps.
+`delivery_calls`; so is which step of a **flow** is next, by what it depends on: see `graph`.
 """
 
 from __future__ import annotations
