@@ -131,8 +131,10 @@ class Host:
     def take_in(self, stimulus: Stimulus) -> tuple[Sequence[object], Sequence[object]]:
         """Decide, and have kept what is to be kept: the door of a body's calls."""
         kept, todo = advance(self.state, stimulus)
+        joined = [effect for effect in todo if isinstance(effect, JOINED)] if todo else ()
+        if not kept and not joined:
+            return (), todo
         records = [record for _, record in kept]
-        joined = [effect for effect in todo if isinstance(effect, JOINED)]
         end = records[-1] if records and isinstance(records[-1], ENDS) else None
         if end is None and not joined:  # as a rule
             self._keep(kept)
