@@ -106,6 +106,9 @@ class Output:
         Raises:
             OutputRefused: As for `write`.
         """
+        kind = type(value)
+        if value is None or kind is bool or (kind is int and SMALLEST <= value <= LARGEST):  # type: ignore[operator]
+            return value, value  # these are written as they are, whatever the type
         data = self.write(value)
         if is_plain(value):
             return data, value

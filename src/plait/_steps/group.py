@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, ItemsView, Iterable, KeysView
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from plait._engine.bodies.body import Raised, Returned
@@ -129,14 +130,14 @@ class Group(RunsBranches):
 def awaited(branch: Callable[[], Any], k: int) -> Callable[[], Awaitable[Any]]:
     """Wrap a branch: what it gives must be awaitable."""
 
-    async def run() -> Any:
+    def run() -> Awaitable[Any]:
         given = branch()
-        if not inspect.isawaitable(given):
+        if type(given) is not CoroutineType and not inspect.isawaitable(given):
             raise TypeError(
                 f"Branch {k} of parallel() gave {show(given, SHOWN)}, which cannot be awaited\n"
                 "  write lambda: ctx.step.run(...), or an async function"
             )
-        return await given
+        return given
 
     return named(branch, run)
 
