@@ -313,9 +313,15 @@ class Book:
         scribe, last = self._reader(run_id), 0
         while True:
             page = await self.journal.read(run_id, after=last, limit=PAGE)
-            for entry in page:
-                _add(state, scribe, entry, after=last)
+            for entry, record in scribe.each(page, after=last):
                 last = entry.n
+                if record is None:  # a note, of which its number is all there is to know
+                    count(state.calls, last)
+                    continue
+                try:
+                    fold(state, record, last)
+                except Exception as error:  # `fold` never judges: what fails fails anyhow
+                    raise _does_not_follow(entry, error) from error
             if len(page) < PAGE:
                 return state if last else None
 
@@ -360,17 +366,6 @@ def _says_the_same(entry: Entry, written: Entry, scribe: FunctionScribe) -> bool
     except UnreadableEntryError:
         return False
     return bool(pair[0].why == pair[1].why)
-
-
-def _add(state: FunctionState, scribe: FunctionScribe, entry: Entry, *, after: int) -> None:
-    read = [*scribe.records([entry], after=after)]
-    if not read:  # a note, of which its number is all there is to know
-        count(state.calls, entry.n)
-    for n, record in read:
-        try:
-            fold(state, record, n)
-        except Exception as error:  # `fold` never judges: what fails fails anyhow
-            raise _does_not_follow(entry, error) from error
 
 
 def _does_not_follow(entry: Entry, error: Exception) -> UnreadableEntryError:
