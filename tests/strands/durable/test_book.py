@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,24 @@ async def test_what_was_gathered_goes_before_what_is_appended_later() -> None:
             book.gather(run_of(book, "r5"), 1, lambda n, _: told.append(n))
         assert journal.pieces == [[("r1", 1)], [("r2", 1)], [("r3", 1)], [("r4", 1), ("r5", 1)]]
     assert told == [1, None, 1, None, 1]
+
+
+async def test_notes_alone_wait_in_a_journal_that_can() -> None:
+    journal, patient = Noted(), []
+
+    def append_patiently(entries: Sequence[Entry], done: Callable[..., object]) -> None:
+        patient.append(len(entries))
+        journal.append(entries, done)
+
+    async with opened(journal):
+        journal.append_patiently = append_patiently
+        book = Book("shop", journal, call_soon=lambda _: None)
+        for waited_for in (True, False), (False, False), (True,):
+            for n, one in enumerate(waited_for, 1):
+                entry = attrs.evolve(run_of(book, "r1")[0], stream=f"{waited_for}{n}")
+                book.gather([entry], 1, lambda n, _: None, notes=not one)
+            book.flush()
+        assert patient == [2]
 
 
 async def test_who_gathers_is_told_if_the_journal_takes_nothing() -> None:

@@ -101,6 +101,12 @@ class Book:
         #: What is gathered in this pass of the loop, and who is to be told, up to which number.
         self._gathered: list[Entry] = []
         self._gatherers: list[tuple[Kept, int]] = []
+        #: Is there something among it for which somebody waits?
+        self._waited_for = False
+        #: Not every journal can wait.
+        self._append_patiently: Callable[[Sequence[Entry], Done], object] = getattr(
+            journal, "append_patiently", journal.append
+        )
 
     def scribe(
         self, run_id: str, *, target: str, parent: str | None, source: str | None
@@ -137,7 +143,7 @@ class Book:
             collected += entries
             dones.append(done)
 
-    def gather(self, entries: Sequence[Entry], n: int, kept: Kept) -> None:
+    def gather(self, entries: Sequence[Entry], n: int, kept: Kept, *, notes: bool = False) -> None:
         """Append entries of one stream, in one append with others of this pass of the loop. Not a checkpoint.
 
         Branches of a run begin and end together, so that an append for each of their records would be
@@ -147,6 +153,7 @@ class Book:
             entries: Of one stream.
             n: The number of the last of them.
             kept: Called with the highest number that is on disk, or with what went wrong.
+            notes: Does nobody wait for them? Then they may wait for others in the journal as well.
         """
         if self._collected is not None or self._call_soon is None:
             self.append(entries, partial(kept, n))
@@ -154,6 +161,7 @@ class Book:
         if not self._gathered:
             self._call_soon(self.flush)
         self._gathered += entries
+        self._waited_for = self._waited_for or not notes
         gatherers = self._gatherers
         if gatherers and gatherers[-1][0] == kept:
             gatherers.pop()
@@ -165,10 +173,12 @@ class Book:
             return
         entries, self._gathered = self._gathered, []
         gatherers, self._gatherers = self._gatherers, []
+        append = self.journal.append if self._waited_for else self._append_patiently
+        self._waited_for = False
         dones = [partial(kept, n) for kept, n in gatherers]
         done = dones[0] if len(dones) == 1 else partial(_tell, dones)
         try:
-            self.journal.append(entries, done)
+            append(entries, done)
         except (
             JournalError
         ) as error:  # it takes nothing, and nobody is here whom that could be told
