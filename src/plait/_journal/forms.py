@@ -351,8 +351,9 @@ def fields(make: Callable[..., object], **forms: Form) -> Form:
     expected = forms.keys()
 
     def read(data: object, values: Values) -> object:
-        if type(data) is dict and data.keys() == expected:  # as a rule
-            given = cast("dict[str, object]", data)
+        kind: type = type(data)
+        given: Any = data
+        if kind is dict and given.keys() == expected:  # as a rule
             try:
                 return make(**{name: one(given[name], values) for name, one in reads})
             except Misfit:

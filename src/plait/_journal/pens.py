@@ -6,7 +6,7 @@ mapping of each record and have an encoder look at it was half of what writing a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter, call
 from typing import Any, Final, TypeAlias
 
@@ -14,6 +14,9 @@ from .forms import VALUE, Form, Values
 
 #: Writes JSON values as text.
 ToText: TypeAlias = Callable[[object], str]
+
+#: Calls each of several functions with its own argument, without code of Python's between them.
+_CALL: Final[Any] = call
 
 
 class Pen:
@@ -57,7 +60,8 @@ class Pen:
             seen = [*seen]
             for place in self._users:
                 seen[place] = _text(seen[place], values, to_text)
-        return self._template % tuple(map(call, self._texts, seen))
+        texts: Iterator[str] = map(_CALL, self._texts, seen)
+        return self._template % tuple(texts)
 
 
 def pen_for(fields: Mapping[str, Form]) -> Pen | None:
