@@ -34,7 +34,6 @@ from plait._kernel.state import RunState
 from . import forms
 from .canonical import from_bytes as from_bytes
 from .canonical import to_bytes as to_bytes
-from .canonical import to_text
 from .forms import Misfit, Values, a_mapping
 from .kinds import REGISTRY
 from .pens import Pen
@@ -120,7 +119,7 @@ class Codec(Generic[R]):
 
     def _at_once(self, pen: Pen, record: R) -> bytes | None:
         try:
-            return pen.write(record, self.values, to_text).encode()
+            return pen.write(record, self.values).encode()
         except UnicodeEncodeError:  # see `to_bytes`
             return None
 

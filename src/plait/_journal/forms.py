@@ -24,6 +24,8 @@ from plait._errors import ContextSerdeError
 from plait._kernel.collecting import Shape
 from plait._show import show
 
+from .canonical import to_text
+
 
 class Values(Protocol):
     """Writes and reads what belongs to users: events, errors, keys, and the classes of all these."""
@@ -202,7 +204,7 @@ SECONDS: Final = Form(_read_seconds, lambda value, _: float(value), _seconds_tex
 DURATION: Final = Form(_read_duration, lambda value, _: value)
 VALUE: Final = Form(read_value, write_value)
 #: A JSON value already, and nobody else's business here.
-AS_IT_COMES: Final = Form(lambda data, _: data, lambda value, _: value)
+AS_IT_COMES: Final = Form(lambda data, _: data, lambda value, _: value, to_text)
 KIND: Final = instance(type)
 KEY: Final = Form(_read_key, write_value)
 

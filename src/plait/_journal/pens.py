@@ -6,14 +6,12 @@ mapping of each record and have an encoder look at it was half of what writing a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter, call
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from .canonical import to_text
 from .forms import VALUE, Form, Values
-
-#: Writes JSON values as text.
-ToText: TypeAlias = Callable[[object], str]
 
 #: Calls each of several functions with its own argument, without code of Python's between them.
 _CALL: Final[Any] = call
@@ -29,7 +27,7 @@ class Pen:
         >>> from plait._kernel.functions.records import FunctionCancelled
         >>> from .forms import COUNT, SECONDS, TEXT
         >>> pen = Pen({"at": SECONDS, "reason": TEXT, "cause": COUNT})
-        >>> pen.write(FunctionCancelled(2, "why", 1), None, str)
+        >>> pen.write(FunctionCancelled(2, "why", 1), None)
         '{"at":2.0,"cause":1,"reason":"why"}'
     """
 
@@ -42,13 +40,12 @@ class Pen:
         self._texts: Final = tuple(fields[name].text or str for name in names)
         self._users: Final = tuple(k for k, name in enumerate(names) if fields[name] is VALUE)
 
-    def write(self, record: object, values: Values, to_text: ToText) -> str:
+    def write(self, record: object, values: Values) -> str:
         """Write a body.
 
         Args:
             record: Of this pen's class.
             values: Writes users' values.
-            to_text: Writes what that has made of them.
 
         Raises:
             ContextSerdeError: One of them cannot be written.
@@ -59,7 +56,7 @@ class Pen:
         if self._users:
             seen = [*seen]
             for place in self._users:
-                seen[place] = _text(seen[place], values, to_text)
+                seen[place] = _text(seen[place], values)
         texts: Iterator[str] = map(_CALL, self._texts, seen)
         return self._template % tuple(texts)
 
@@ -71,7 +68,7 @@ def pen_for(fields: Mapping[str, Form]) -> Pen | None:
     return Pen(fields)
 
 
-def _text(value: object, values: Values, to_text: ToText) -> str:
+def _text(value: object, values: Values) -> str:
     if value is None:
         return "null"
     data = values.encode(value)
