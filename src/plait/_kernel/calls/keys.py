@@ -47,7 +47,7 @@ class Key(NamedTuple):
         return self._replace(role="")
 
 
-_decode: Final = JSONDecoder().decode
+_decode: Final = JSONDecoder().raw_decode
 
 
 @lru_cache(maxsize=4096)  # each key is written with several records
@@ -82,22 +82,27 @@ def key_of(text: str) -> Key:
     Raises:
         ValueError: It is not the text of a key.
     """
-    wrong = ValueError(f"{text!r} is not the text of a key")
+    key = _read(text)
+    if (
+        key is None or key_text(key) != text
+    ):  # `tuple` takes more than lists, and JSON more than a text
+        raise ValueError(f"{text!r} is not the text of a key")
+    return key
+
+
+def _read(text: str) -> Key | None:
     if not text.startswith("[["):  # a list whose first item is a list
-        raise wrong
+        return None
     try:
-        held: list[Any] = _decode(text)
-        path: list[Any] = held[0]
-        parts = tuple(part if isinstance(part, int) else tuple(part) for part in path)
-        step_id, occurrence, *role = held[1:]
+        held: list[Any] = _decode(text)[0]
+        path, step_id, occurrence, *role = held
+        parts = tuple([part if isinstance(part, int) else tuple(part) for part in path])
     except (TypeError, ValueError):
-        raise wrong from None
+        return None
     right = all(map(_is_part, parts)) and type(occurrence) is int and role in ([], [ROLLBACK])
     if right and (step_id is None or isinstance(step_id, str)):
-        key = Key(parts, step_id, occurrence, *role)
-        if key_text(key) == text:  # `tuple` takes more than lists
-            return key
-    raise wrong
+        return Key(parts, step_id, occurrence, *role)
+    return None
 
 
 def _is_part(part: object) -> bool:
