@@ -103,10 +103,7 @@ class Book:
         self._gatherers: list[tuple[Kept, int]] = []
         #: Is there something among it for which somebody waits?
         self._waited_for = False
-        #: Not every journal can wait.
-        self._append_patiently: Callable[[Sequence[Entry], Done], object] = getattr(
-            journal, "append_patiently", journal.append
-        )
+        self._append_patiently = _patient_way(journal)
 
     def scribe(
         self, run_id: str, *, target: str, parent: str | None, source: str | None
@@ -353,6 +350,22 @@ class Book:
 
     def _reader(self, run_id: str) -> FunctionScribe:
         return self.scribe(run_id, target="", parent=None, source=None)
+
+
+def _patient_way(journal: Journal) -> Callable[[Sequence[Entry], Done], object]:
+    """Find how a journal appends what nobody waits for; not every one can wait.
+
+    Only the class that says how it appends can say how it does so patiently: a journal around another
+    one, or made of another one, is to see every entry, and in order.
+    """
+    for cls in type(journal).__mro__:
+        own = vars(cls)
+        if "append" in own:
+            patient = "append_patiently" in own
+            way: Callable[[Sequence[Entry], Done], object]
+            way = getattr(journal, "append_patiently" if patient else "append")
+            return way
+    return journal.append
 
 
 def _just_before(stream: str) -> str:
