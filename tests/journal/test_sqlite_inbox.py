@@ -67,6 +67,20 @@ def test_what_is_collected_waits_for_flush(inbox, monkeypatch):
     assert len(inbox.take()) == 1
 
 
+def test_what_is_patient_waits_for_what_is_not(inbox, monkeypatch):
+    monkeypatch.setattr(inboxes, "LONGEST", 1e6)
+    inbox.put(append(), patient=True)
+    inbox.put(append(), patient=True)
+    assert inbox.take(0.0) == ()
+    inbox.put(append())
+    assert len(inbox.take()) == 3
+    inbox.put(append(64), patient=True)
+    assert len(inbox.take()) == 1
+    monkeypatch.setattr(inboxes, "LONGEST", 0.0)
+    inbox.put(append(), patient=True)
+    assert len(inbox.take()) == 1, "at the latest when its time is over"
+
+
 @pytest.mark.parametrize("rows", [1, 21, 64, 65])
 def test_what_is_collected_goes_at_64_rows(inbox, monkeypatch, rows):
     monkeypatch.setattr(inboxes, "LONGEST", 1e6)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -309,5 +308,5 @@ def _perform(effect: object) -> None:
     raise PlaitInternalError(f"nobody performs {effect}")
 
 
-def _admit(_: Key) -> nullcontext[None]:
-    return nullcontext()
+def _admit(_: Key) -> None:
+    """Let every attempt of a handler run at once: the worker has its slot."""

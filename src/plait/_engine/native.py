@@ -168,7 +168,9 @@ def _slot_parts() -> _SlotParts:
     import outcome
     import trio
 
-    return _SlotParts(trio.lowlevel, outcome.Value[object], outcome.Error)
+    # Not `Value[object]`: each call of that fails to note its type in what it has made.
+    value: Any = outcome.Value
+    return _SlotParts(trio.lowlevel, value, outcome.Error)
 
 
 class AsyncioSlot:

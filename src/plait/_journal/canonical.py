@@ -17,9 +17,11 @@ def _encoder(*, ascii_only: bool) -> JSONEncoder:
 
 
 # Made once: `json.dumps` makes an encoder at each call.
-_to_text: Final = _encoder(ascii_only=False).encode
+to_text: Final = _encoder(ascii_only=False).encode
 _to_ascii: Final = _encoder(ascii_only=True).encode
-_from_text: Final = JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder: Final = JSONDecoder(parse_constant=_refuse_constant)
+_from_text: Final = _decoder.decode
+_read_one: Final = _decoder.raw_decode
 
 
 def to_bytes(data: object) -> bytes:
@@ -29,7 +31,7 @@ def to_bytes(data: object) -> bytes:
         ValueError: There is a NaN or an infinity among them.
         TypeError: There is something else among them.
     """
-    text = _to_text(data)
+    text = to_text(data)
     try:
         return text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, as in the name of an odd file
@@ -43,4 +45,9 @@ def from_bytes(body: bytes) -> object:
         ValueError: It is no JSON in UTF-8.
         RecursionError: It is too deep.
     """
-    return cast("object", _from_text(str(body, "utf-8")))
+    text = str(body, "utf-8")
+    if text[:1] == "{":  # as a rule: no space before it, and none behind
+        data, end = _read_one(text)
+        if end == len(text):
+            return cast("object", data)
+    return cast("object", _from_text(text))

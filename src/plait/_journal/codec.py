@@ -12,12 +12,13 @@ Rule 3: whatever bytes there are, decoding gives a record or an `UnreadableEntry
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, Protocol, cast
+from typing import Any, Generic, Protocol, cast
 
 from typing_extensions import TypeVar
 
 from plait._abc import Entry, Opening, Status
 from plait._errors import ContextSerdeError, PlaitInternalError, UnreadableEntryError, whose
+from plait._kernel.calls.keys import key_text
 from plait._kernel.fold import fold
 from plait._kernel.records import (
     AnyRecord,
@@ -35,6 +36,7 @@ from .canonical import from_bytes as from_bytes
 from .canonical import to_bytes as to_bytes
 from .forms import Misfit, Values, a_mapping
 from .kinds import REGISTRY
+from .pens import Pen
 from .registry import Registry, UnknownKind
 
 
@@ -74,6 +76,7 @@ class Codec(Generic[R]):
         self.epoch = epoch
         self._registry = registry
         self._by_class = registry.by_class
+        self._pens = registry.pens
 
     def encode(
         self,
@@ -94,19 +97,31 @@ class Codec(Generic[R]):
         Raises:
             ContextSerdeError: A value of a user's in it cannot be written.
         """
-        kind, form = self._by_class[type(record)]
+        cls = type(record)
+        kind, form = self._by_class[cls]
         key: str | None = None
         try:
-            fields = forms.write(form, record, self.values)
-            if kind.keyed:
-                key = cast("dict[str, str]", fields).pop("key")
-            body = to_bytes(fields)
+            pen = self._pens.get(cls)
+            body = None if pen is None else self._at_once(pen, record)
+            if body is None:
+                fields = forms.write(form, record, self.values)
+                if kind.keyed:
+                    key = cast("dict[str, str]", fields).pop("key")
+                body = to_bytes(fields)
+            elif kind.keyed:
+                key = key_text(cast("Any", record).key)
         except (ValueError, TypeError, RecursionError) as error:
             if isinstance(error, ContextSerdeError):
                 raise
             raise ContextSerdeError(f"Cannot write {kind.tag}: {error}") from error
         at = record.at if kind.on_wall else record.at + self.epoch
         return Entry(self.stream, n, kind.tag, kind.version, at, key, body, status, opening)
+
+    def _at_once(self, pen: Pen, record: R) -> bytes | None:
+        try:
+            return pen.write(record, self.values).encode()
+        except UnicodeEncodeError:  # see `to_bytes`
+            return None
 
     def decode(self, entry: Entry) -> R:
         """Make a record of an entry.

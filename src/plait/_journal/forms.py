@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, Final, Protocol, TypeAlias, cast
 
@@ -22,6 +23,8 @@ import attrs
 from plait._errors import ContextSerdeError
 from plait._kernel.collecting import Shape
 from plait._show import show
+
+from .canonical import to_text
 
 
 class Values(Protocol):
@@ -84,6 +87,8 @@ class Form:
     read: Read
     #: `None`: it is written as it is.
     write: Write | None = None
+    #: Writes the same as text at once, if nobody need be asked how. The JSON of it is one.
+    text: Callable[[Any], str] | None = None
 
 
 def write(form: Form, value: Any, values: Values) -> object:
@@ -94,13 +99,13 @@ def write(form: Form, value: Any, values: Values) -> object:
 # ---------------------------------------------------------------- single values
 
 
-def _exactly(kind: type, what: str) -> Form:
+def _exactly(kind: type, what: str, text: Callable[[Any], str]) -> Form:
     def read(data: object, _: Values) -> object:
         if type(data) is kind:
             return data
         raise Misfit(f"{show(data, 40)} is no {what}")
 
-    return Form(read)
+    return Form(read, text=text)
 
 
 def whole(least: int, most: int | None = None) -> Form:
@@ -115,7 +120,7 @@ def whole(least: int, most: int | None = None) -> Form:
             raise Misfit(f"{show(data, 40)} is above {most}")
         return data
 
-    return Form(read)
+    return Form(read, text=int.__repr__)
 
 
 def _read_seconds(data: object, _: Values) -> float:
@@ -177,22 +182,29 @@ def word(*words: str) -> Form:
             return data
         raise Misfit(f"{show(data, 40)} is none of {', '.join(words)}")
 
-    return Form(read)
+    return Form(read, text=encode_basestring)
 
 
-TEXT: Final = _exactly(str, "text")
-FLAG: Final = _exactly(bool, "true or false")
+def _seconds_text(value: float) -> str:
+    value = float(value)
+    if not math.isfinite(value):
+        raise ValueError("Out of range float values are not JSON compliant")
+    return float.__repr__(value)
+
+
+TEXT: Final = _exactly(str, "text", encode_basestring)
+FLAG: Final = _exactly(bool, "true or false", {False: "false", True: "true"}.__getitem__)
 COUNT: Final = whole(0)
 #: Ids are counted from 1.
 NUMBER: Final = whole(1)
-INTEGER: Final = _exactly(int, "whole number")
+INTEGER: Final = _exactly(int, "whole number", int.__repr__)
 #: Also a time on a run's clock, which may have begun later.
-SECONDS: Final = Form(_read_seconds, lambda value, _: float(value))
+SECONDS: Final = Form(_read_seconds, lambda value, _: float(value), _seconds_text)
 #: As it was given: 5 seconds are not told as 5.0.
 DURATION: Final = Form(_read_duration, lambda value, _: value)
 VALUE: Final = Form(read_value, write_value)
 #: A JSON value already, and nobody else's business here.
-AS_IT_COMES: Final = Form(lambda data, _: data, lambda value, _: value)
+AS_IT_COMES: Final = Form(lambda data, _: data, lambda value, _: value, to_text)
 KIND: Final = instance(type)
 KEY: Final = Form(_read_key, write_value)
 
@@ -238,7 +250,10 @@ def listing(form: Form) -> Form:
     def write(value: Iterable[object], values: Values) -> list[object]:
         return [*value] if one is None else [one(member, values) for member in value]
 
-    return Form(read, write)
+    text = form.text
+    if text is None:
+        return Form(read, write)
+    return Form(read, write, lambda value: f"[{','.join(map(text, value))}]")
 
 
 def row(*forms: Form) -> Form:
@@ -276,7 +291,10 @@ def optional(form: Form) -> Form:
     def write(value: object, values: Values) -> object:
         return value if value is None or one is None else one(value, values)
 
-    return Form(read, write)
+    text = form.text
+    if text is None:
+        return Form(read, write)
+    return Form(read, write, lambda value: "null" if value is None else text(value))
 
 
 def table(form: Form) -> Form:
@@ -331,8 +349,17 @@ def fields(make: Callable[..., object], **forms: Form) -> Form:
     special = [(name, form.write) for name, form in forms.items() if form.write is not None]
     look = attrgetter(*forms) if len(forms) > 1 else None
     names = tuple(forms)
+    reads = tuple((name, form.read) for name, form in forms.items())
+    expected = forms.keys()
 
     def read(data: object, values: Values) -> object:
+        kind: type = type(data)
+        given: Any = data
+        if kind is dict and given.keys() == expected:  # as a rule
+            try:
+                return make(**{name: one(given[name], values) for name, one in reads})
+            except Misfit:
+                pass  # all that is wrong is found below
         return make(**read_fields(data, forms, values))
 
     def write(value: object, values: Values) -> dict[str, object]:

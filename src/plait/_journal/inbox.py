@@ -2,7 +2,8 @@
 
 Rule 1: an item is taken once, and items are taken in the order in which they were put.
 Rule 2: while appends are collected, they wait until there are 64 rows, until a millisecond is over,
-or until `flush`, so that a burst is one commit. Otherwise they can be taken at once.
+or until `flush`, so that a burst is one commit. So does a patient one by itself, until the next that is
+not. Otherwise they can be taken at once.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ class Inbox:
         self._due: float | None = None
         self._closed = False
 
-    def put(self, item: Append | Job) -> bool:
-        """Add an item; false if the inbox is closed."""
+    def put(self, item: Append | Job, *, patient: bool = False) -> bool:
+        """Add an item; false if the inbox is closed. `patient`: it waits for more, as in rule 2."""
         with self._changed:
             if self._closed:
                 return False
             self._items.append(item)
-            if self._collecting and isinstance(item, Append):
+            if (patient or self._collecting) and isinstance(item, Append):
                 self._rows += len(item.entries)
                 if self._rows < MOST_COLLECTED:
                     if self._due is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from plait._annotations import NOT_GIVEN
 from plait._errors import ContextSerdeError
@@ -106,6 +106,9 @@ class Output:
         Raises:
             OutputRefused: As for `write`.
         """
+        kind, number = type(value), cast("Any", value)
+        if value is None or kind is bool or (kind is int and SMALLEST <= number <= LARGEST):
+            return value, value  # these are written as they are, whatever the type
         data = self.write(value)
         if is_plain(value):
             return data, value

@@ -20,6 +20,7 @@ import attrs
 
 from . import forms
 from .forms import Form, Misfit
+from .pens import Pen, pen_for
 
 Body: TypeAlias = dict[str, Any]
 #: From a version of a tag to the next one: a body as it was written, yours to change and return.
@@ -56,6 +57,17 @@ class Forms:
 
     def of(self, cls: type) -> Form:
         """Make the form of a class, of its fields."""
+        found, left_out = self._fields_of(cls)
+        return forms.fields(partial(cls, **left_out) if left_out else cls, **found)
+
+    def pen_of(self, cls: type, *, keyed: bool) -> Pen | None:
+        """Make the pen of a class, if it can have one. `keyed`: its key is not for the body."""
+        found, _ = self._fields_of(cls)
+        if keyed:
+            del found["key"]
+        return pen_for(found)
+
+    def _fields_of(self, cls: type) -> tuple[dict[str, Form], dict[str, None]]:
         hints = get_type_hints(cls)
         found: dict[str, Form] = {}
         for field in attrs.fields(cls):
@@ -65,7 +77,7 @@ class Forms:
             if form is not None:
                 found[field.name] = form
         left_out = dict.fromkeys(hints.keys() - found.keys())
-        return forms.fields(partial(cls, **left_out) if left_out else cls, **found)
+        return found, left_out
 
 
 class UnknownKind(LookupError):  # noqa: N818 - says what it is
@@ -92,6 +104,14 @@ class Registry:
         self.by_class: dict[type, tuple[Kind, Form]] = {
             kind.cls: (kind, written.of(kind.cls)) for kind in self.kinds
         }
+        self._known = {
+            (kind.tag, version): self.by_class[kind.cls]
+            for kind in self.kinds
+            for version in range(1, kind.version + 1)
+        }
+        pens = {kind.cls: written.pen_of(kind.cls, keyed=kind.keyed) for kind in self.kinds}
+        #: Of those classes whose bodies can be written as text at once.
+        self.pens: dict[type, Pen] = {cls: pen for cls, pen in pens.items() if pen is not None}
         self._upgrades = dict(upgrades)
         if len(self._by_tag) < len(self.kinds) or len(self.by_class) < len(self.kinds):
             raise ValueError("a tag or a class is registered twice")
@@ -105,12 +125,13 @@ class Registry:
         Raises:
             UnknownKind: There is none; the message says why.
         """
+        found = self._known.get((tag, version))
+        if found is not None:
+            return found
         kind = self._by_tag.get(tag)
         if kind is None:
             raise UnknownKind(f"no record of this kind is known; known are {self.known}")
-        if not 1 <= version <= kind.version:
-            raise UnknownKind(f"version {version} is not known, the newest known is {kind.version}")
-        return self.by_class[kind.cls]
+        raise UnknownKind(f"version {version} is not known, the newest known is {kind.version}")
 
     def beside(self, other: Registry) -> Registry:
         """Make one of two: what either knows.
@@ -124,6 +145,8 @@ class Registry:
         both.kinds = (*self.kinds, *other.kinds)
         both._by_tag = {**self._by_tag, **other._by_tag}
         both.by_class = {**self.by_class, **other.by_class}
+        both._known = {**self._known, **other._known}
+        both.pens = {**self.pens, **other.pens}
         both._upgrades = {**self._upgrades, **other._upgrades}
         return both
 

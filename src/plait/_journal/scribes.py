@@ -110,11 +110,21 @@ class Scribe(Generic[R]):
         Raises:
             UnreadableEntryError: One is missing, or cannot be read.
         """
-        for entry in self._codec.in_order(entries, after=after):
-            if notes or entry.kind not in self._notes:
-                yield entry.n, self._codec.decode(entry)
+        for entry, record in self.each(entries, after=after, notes=notes):
+            if record is not None:
+                yield entry.n, record
+
+    def each(
+        self, entries: Iterable[Entry], *, after: int = 0, notes: bool = False
+    ) -> Iterator[tuple[Entry, R | None]]:
+        """Read entries as `records` does, and give each of them; `None` for a note that nobody wants."""
+        codec, left_out = self._codec, frozenset[str]() if notes else self._notes
+        for entry in codec.in_order(entries, after=after):
+            if entry.kind in left_out:
+                codec.check(entry)
+                yield entry, None
             else:
-                self._codec.check(entry)
+                yield entry, codec.decode(entry)
 
 
 class FunctionScribe(Scribe[AnyRecord]):

@@ -195,6 +195,25 @@ class SqliteJournal:
             JournalError: It has never been opened.
             JournalForkedError: This is a forked child of the process that opened it.
         """
+        self._append(entries, done, patient=False)
+
+    def append_patiently(self, entries: Sequence[Entry], done: Done) -> None:
+        """As `append`, of what nobody waits for. Not a checkpoint.
+
+        It is written with the next append that somebody waits for, at 64 rows, or after a millisecond:
+        so that what says that a step has begun is no commit of its own if the step is short.
+
+        Args:
+            entries: As for `append`.
+            done: As for `append`.
+
+        Raises:
+            JournalError: It has never been opened.
+            JournalForkedError: This is a forked child of the process that opened it.
+        """
+        self._append(entries, done, patient=True)
+
+    def _append(self, entries: Sequence[Entry], done: Done, *, patient: bool) -> None:
         opened = self._opened
         if opened is None:
             if self._backend is None:
@@ -209,7 +228,7 @@ class SqliteJournal:
         elif opened.closing:
             opened.late.append(done)
         else:
-            opened.writer.inbox.put(Append(tuple(entries), done))
+            opened.writer.inbox.put(Append(tuple(entries), done), patient=patient)
 
     def collect(self) -> None:
         """Let what is appended from now on wait for more, until `flush`. Not a checkpoint.

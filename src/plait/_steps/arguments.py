@@ -32,20 +32,17 @@ def check_id(step_id: object, call: str) -> None:
         )
 
 
-def check_handler(name: str, given: object, call: str, *, optional: bool = False) -> None:
+def check_handler(name: str, given: object, call: str) -> None:
     """Refuse what cannot be called, or was called already.
 
     Args:
         name: The argument's name.
         given: What was given.
         call: How the call begins, for the text.
-        optional: May it be `None`?
 
     Raises:
         TypeError: As it says.
     """
-    if given is None and optional:
-        return
     if inspect.iscoroutine(given):
         given.close()  # spares the user Python's warning that it was never awaited
         made = given.__qualname__

@@ -68,9 +68,9 @@ async def attempt(
         BaseException: What the handler raises.
     """
     if is_async(handler):
-        return await _called(handler, args)
+        return await called(handler, args)
     (value,) = await in_thread(
-        limiter, lambda: (_called(handler, args),)
+        limiter, lambda: (called(handler, args),)
     )  # Trio's wants no coroutine
     return await value if inspect.isawaitable(value) else value
 
@@ -85,7 +85,13 @@ async def in_thread(limiter: Limiter, fn: Callable[[], T]) -> T:
         limiter.release_on_behalf_of(me)
 
 
-def _called(handler: Callable[..., Any], args: Sequence[object]) -> Any:
+def called(handler: Callable[..., Any], args: Sequence[object]) -> Any:
+    """Call a handler, and give what it gives: of an async one a coroutine. Not a checkpoint.
+
+    Raises:
+        NonRetriableError: It cannot be called with these arguments.
+        BaseException: What it raises.
+    """
     try:
         return handler(*args)
     except TypeError as error:

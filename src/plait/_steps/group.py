@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, ItemsView, Iterable, KeysView
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from plait._engine.bodies.body import Raised, Returned
 from plait._engine.bodies.groups import Mode, Tasks, Won
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 I = TypeVar("I")  # noqa: E741 - an item
 T = TypeVar("T")
+#: What nearly every branch gives: asked for first, since `isawaitable` looks for more.
+_COROUTINE: Final[Any] = CoroutineType
+
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
@@ -129,14 +133,14 @@ class Group(RunsBranches):
 def awaited(branch: Callable[[], Any], k: int) -> Callable[[], Awaitable[Any]]:
     """Wrap a branch: what it gives must be awaitable."""
 
-    async def run() -> Any:
-        given = branch()
-        if not inspect.isawaitable(given):
+    def run() -> Awaitable[Any]:
+        given: Awaitable[Any] = branch()
+        if not isinstance(given, _COROUTINE) and not inspect.isawaitable(given):
             raise TypeError(
                 f"Branch {k} of parallel() gave {show(given, SHOWN)}, which cannot be awaited\n"
                 "  write lambda: ctx.step.run(...), or an async function"
             )
-        return await given
+        return given
 
     return named(branch, run)
 

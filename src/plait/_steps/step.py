@@ -7,9 +7,10 @@ runs is the engine's affair.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from datetime import datetime
 from functools import partial
+from types import FunctionType
 from typing import Any, Final
 
 import attrs
@@ -19,8 +20,8 @@ from plait._journal.outputs import Output, output_of
 from plait._kernel.retry.ask import AnyRetryPolicy
 
 from . import arguments
-from .attempt import attempt
-from .checks import Duration
+from .attempt import attempt, called
+from .checks import Duration, is_async
 from .parts import Parts
 from .returned import innermost, name_of_handler, returned
 
@@ -31,10 +32,14 @@ class Handler:
 
     name: str
     output: Output
+    #: Is it known that calling it gives a coroutine?
+    is_async: bool = False
 
 
 #: What was found out of handlers before: a call of a step is not to look at annotations again.
 _handlers: Final[MutableMapping[Any, Handler]] = weakref.WeakKeyDictionary()
+#: Of functions that were given as they are: these have been checked as well.
+_functions: Final[MutableMapping[Any, Handler]] = weakref.WeakKeyDictionary()
 
 
 class StepCalls:
@@ -54,26 +59,33 @@ class StepCalls:
             ConfigError: The annotation of what is returned names what does not exist.
         """
         arguments.check_id(step_id, "ctx.step.run")
-        arguments.check_handler("handler", handler, f"ctx.step.run({step_id!r}")
-        arguments.check_type(output_type)
+        known = _functions.get(handler) if type(handler) is FunctionType else None
+        if known is None:
+            arguments.check_handler("handler", handler, f"ctx.step.run({step_id!r}")
+        if output_type is not None:
+            arguments.check_type(output_type)
+            known = None
         policy = self._parts.policy if retry is None else arguments.policy(retry)
-        return policy, _known(handler, output_type)
+        return policy, known or _known(handler, output_type)
 
-    async def _run(
+    def _run(
         self,
         step_id: str,
         handler: Callable[..., Any],
         args: Sequence[object],
         policy: AnyRetryPolicy | None,
-        name: str,
+        known: Handler,
         output: AnyOutput,
         *,
         undoable: bool = False,
-    ) -> Any:
-        return await self._parts.calls.run(
+        around: bool = False,
+    ) -> Awaitable[Any]:
+        """Make the call of the engine. `around`: something runs around each attempt."""
+        at_once = known.is_async and not around
+        return self._parts.calls.run(
             step_id,
-            partial(self._attempt, handler, args),
-            name=name,
+            partial(called if at_once else self._attempt, handler, args),
+            name=known.name,
             retry=policy,
             output=output,
             undoable=undoable,
@@ -123,6 +135,9 @@ def _known(handler: Callable[..., Any], output_type: Any) -> Handler:
         return _found(handler, None)
     if known is None:
         known = _handlers[inner] = _found(handler, None)
+    if type(handler) is FunctionType:
+        known = attrs.evolve(known, is_async=is_async(handler))
+        _functions[handler] = known
     return known
 
 

@@ -378,7 +378,7 @@ async def test_what_plait_itself_fails_with_comes_out(anyio_backend):
         raise OSError("the brain")
 
     async def function():
-        toy.at_rest = breaks
+        toy.at_rest, toy.has_outcomes = breaks, lambda: True
         try:
             await toy.call("a")
         finally:

@@ -396,7 +396,7 @@ async def test_a_target_takes_its_outcome_in_turn(anyio_backend):
 @pytest.mark.anyio
 async def test_a_brain_that_hands_out_to_nobody_is_a_bug(anyio_backend):
     toy = make()
-    toy.at_rest = lambda: HandOut("nobody", 1)
+    toy.at_rest, toy.has_outcomes = lambda: HandOut("nobody", 1), lambda: True
 
     async def function():
         await toy.call("a")

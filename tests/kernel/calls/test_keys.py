@@ -15,6 +15,7 @@ PART = st.one_of(
     st.tuples(st.just("g"), NUMBER, NUMBER),
     st.tuples(st.just("m"), ID, NUMBER, NUMBER),
     st.tuples(st.just("o"), NUMBER, NUMBER),
+    st.tuples(ID, NUMBER),  # a delivery's
 )
 PATH = st.lists(PART, max_size=4).map(tuple)
 KEY = st.builds(Key, PATH, st.none() | ID, NUMBER, st.sampled_from(["", ROLLBACK]))
@@ -39,6 +40,7 @@ def test_the_text_is_as_the_journal_has_it() -> None:
         '[[],"a",0,"rollback",1]', "[[],7,0]", '[[],"a",true]', '[[],"a",0.0]', '[[null],"a",0]',
         '[[[]],"a",0]', '[[[null]],"a",0]', '[[true],"a",0]', '[ [],"a",0]', '[[], "a", 0]',
         '[[],"\u00e9",0]', '[["ab"],"a",0]', '[[0.5],"a",0]',
+        '[[],"a",0] ', '[[],"a",0]]', '[[],"a",0],', '[[],"a",0]x',
     ],
 )  # fmt: skip
 def test_what_is_no_text_of_a_key_is_refused(text: str) -> None:

@@ -19,7 +19,8 @@ from plait._kernel.calls import stimuli as told
 from plait._kernel.calls.keys import Key
 from plait._kernel.functions import effects, reasons, records, stimuli
 from plait._kernel.functions.apply import fold
-from plait._kernel.functions.decide import ImpossibleStimulus
+from plait._kernel.functions.decide import ImpossibleStimulus, decide
+from plait._kernel.functions.state import FunctionState
 from tests.kernel.functions.desk import Desk
 
 STEP = StepError("a", "k", 1, "OSError", "no", "")
@@ -831,3 +832,13 @@ def test_a_stream_that_is_not_sound_is_refused() -> None:
         fold(desk.state, of_calls.CallCancelled(1.0, Key((), "a", 0)), 2)
     with pytest.raises(PlaitInternalError, match="record 1 after record 1"):
         fold(desk.state, records.FunctionStarted(1.0, 0, 0, "s"), 1)
+
+
+def test_a_run_without_a_body_enters_no_deadline_and_asks_for_no_patch() -> None:
+    for stimulus in (
+        told.DeadlineEntered(1.0, Key((), None, 0), 2.0),
+        told.PatchAsked(1.0, "p"),
+        told.Began(1.0, 0),
+    ):
+        with pytest.raises(ImpossibleStimulus):
+            decide(FunctionState(), stimulus)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import anyio
 import attrs
 import pytest
 
-from plait._abc import Entry
+from plait._abc import Entry, Journal
 from plait._errors import JournalError, UnknownRunError, UnreadableEntryError
 from plait._journal.failures import Failure
 from plait._journal.memory import MemoryJournal
@@ -29,7 +29,7 @@ from plait._kernel.calls.records import CallCompleted, CallStarted
 from plait._kernel.functions import reasons, records
 from plait._kernel.functions.explain import status
 from plait._strands._durable import book as book_module
-from plait._strands._durable.book import Book
+from plait._strands._durable.book import Book, Done
 from tests.journal.backends import here
 
 PLAN = AppPlan([FunctionPlan("shop-f", (Trigger("e"),))], lambda fn_id, event: f"r{event.number}")
@@ -223,6 +223,73 @@ async def test_what_was_gathered_goes_before_what_is_appended_later() -> None:
             book.gather(run_of(book, "r5"), 1, lambda n, _: told.append(n))
         assert journal.pieces == [[("r1", 1)], [("r2", 1)], [("r3", 1)], [("r4", 1), ("r5", 1)]]
     assert told == [1, None, 1, None, 1]
+
+
+class Patient(Noted):
+    """Can wait, and notes what for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patient: list[int] = []
+
+    def append(self, entries: Sequence[Entry], done: Done) -> None:
+        super().append(entries, done)
+
+    def append_patiently(self, entries: Sequence[Entry], done: Done) -> None:
+        self.patient.append(len(entries))
+        super().append(entries, done)
+
+
+def gather_notes(journal: Journal) -> None:
+    """Have a journal append: something with a note, two notes, something."""
+    book = Book("shop", journal, call_soon=lambda _: None)
+    for waited_for in (True, False), (False, False), (True,):
+        for n, one in enumerate(waited_for, 1):
+            entry = attrs.evolve(run_of(book, "r1")[0], stream=f"{waited_for}{n}")
+            book.gather([entry], 1, lambda n, _: None, notes=not one)
+        book.flush()
+
+
+async def test_notes_alone_wait_in_a_journal_that_can() -> None:
+    journal = Patient()
+    async with opened(journal):
+        gather_notes(journal)
+    assert (journal.patient, [*map(len, journal.pieces)]) == ([2], [2, 2, 1])
+
+
+class Around:
+    """Sees what another journal is given."""
+
+    def __init__(self, journal: Patient) -> None:
+        self.journal = journal
+        self.seen: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.journal, name)
+
+    def append(self, entries: Sequence[Entry], done: Done) -> None:
+        self.seen.append(len(entries))
+        self.journal.append(entries, done)
+
+
+class MadeOfOne(Patient):
+    """Is another journal, and sees what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def append(self, entries: Sequence[Entry], done: Done) -> None:
+        self.seen.append(len(entries))
+        super().append(entries, done)
+
+
+@pytest.mark.parametrize("make", [lambda: Around(Patient()), MadeOfOne])
+async def test_a_journal_around_another_one_sees_notes_as_well(make: Callable[[], Any]) -> None:
+    journal = make()
+    async with opened(journal):
+        gather_notes(journal)
+    assert journal.seen == [2, 2, 1]
 
 
 async def test_who_gathers_is_told_if_the_journal_takes_nothing() -> None:

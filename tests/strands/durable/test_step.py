@@ -720,6 +720,20 @@ async def test_middleware_is_around_each_attempt_and_no_memo():
     assert log == ["m1 run r1"]
 
 
+@in_virtual_time
+async def test_middleware_is_around_a_handler_that_was_called_without_it_before():
+    async def known() -> int:
+        return 1
+
+    async def fn(ctx):
+        return [await ctx.step.run(name, known) for name in "ab"]
+
+    log = []
+    assert (await host(fn)).result == [1, 1]
+    assert (await host(fn, middleware=[Noted("m", log)])).result == [1, 1]
+    assert log == ["m run r1", "m a 0", "a m", "m b 0", "b m"]
+
+
 class Reversed(Middleware):
     def encode(self, data):
         return data[::-1]

@@ -117,6 +117,8 @@ class Body:
         self._broken: BaseException | None = None
         #: Ends the host's wait when it is time to look for tasks that spin.
         self._alarm: CancelScope | None = None
+        #: Has it been set, or need none be?
+        self._has_alarm = False
         self._rests_before_alarm = 0
         self._reported = False
 
@@ -148,8 +150,21 @@ class Body:
     ) -> T:
         """Spawn a task that has this place, by a nursery's `start_soon`. Not a checkpoint."""
         watch = self._live_watch()
-        with watch.starting(place):
-            return start_soon(_placed(watch, place, fn))
+        return watch.start_at(place, start_soon, _placed(watch, place, fn))
+
+    def spawn_adopting(
+        self, start_soon: Callable[..., T], place: Place, name: str, run: Callable[[], object]
+    ) -> T:
+        """Spawn a task that has this place and this name. Not a checkpoint.
+
+        As `spawn`, without a coroutine around the function's own; it calls `adopt` before all else.
+        """
+        return self._live_watch().start_at(place, partial(start_soon, name=name), run)
+
+    def adopt(self, place: Place) -> None:
+        """Take this place for the task that runs now, which has been spawned for it."""
+        if place.task is None:
+            self._live_watch().adopt(place)
 
     async def spawn_and_wait(
         self,
@@ -177,11 +192,12 @@ class Body:
         """
         if self.tree.over:
             return
+        rest = self.rest
         if cancelling:
-            self.rest.want_after_a_step()
+            rest.want_after_a_step()
         else:
-            self.rest.want()
-        if self.rest.wanted:
+            rest.want()
+        if rest.wanted and not self._has_alarm:
             self._set_the_alarm()
 
     def suspend(self) -> None:
@@ -291,6 +307,7 @@ class Body:
         """Wait for the first task's end, outside of the shield. Hears every cancellation from outside."""
         while not self._done.is_set():
             with self.native.cancel_scope() as self._alarm:
+                self._has_alarm = False
                 if self.rest.wanted:
                     self._set_the_alarm()
                 await self._done.wait()
@@ -301,6 +318,7 @@ class Body:
         # would cost more than the handing out.
         alarm = self._alarm
         if alarm is not None and not self._reported and alarm.deadline == math.inf:
+            self._has_alarm = True
             alarm.deadline = self._clock() + PATIENCE
             self._rests_before_alarm = self.rest.times
 

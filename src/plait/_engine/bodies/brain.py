@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 #: Why a body is cancelled that was only replayed to be rolled back.
 REPLAYED: Final = "replayed"
 
+#: A union that is written out is made anew at each look.
+_ENDINGS: Final = (CallCompleted, CallFailed)
+
 
 class Deadline:
     """A durable deadline whose scope is open."""
@@ -128,7 +131,7 @@ class KernelsBrain:
         """Rule 1."""
         kept, todo = self._door.take_in(stimulus)
         for record in kept:
-            if isinstance(record, CallCompleted | CallFailed):
+            if isinstance(record, _ENDINGS):
                 self.body.gate.seal(record.key)
         return todo
 
@@ -142,10 +145,11 @@ class KernelsBrain:
         self.hear_in_hook(stimuli.Due(self.now(), key))
 
     def _perform(self, effect: object) -> None:
+        if isinstance(effect, effects.RunHandler):  # the commonest: no pattern is as fast
+            self._attempts[effect.key] = effect.attempt
+            self.body.gate.release(effect.key)
+            return
         match effect:
-            case effects.RunHandler(key, attempt):
-                self._attempts[key] = attempt
-                self.body.gate.release(key)
             case effects.SetAlarm(key, at):
                 self._alarms[key] = self._timers.set(at, partial(self._ring, key))
             case effects.ClearAlarm(key):
@@ -190,16 +194,15 @@ class KernelsBrain:
         outcome: HandOut | None = None
         released: list[Key] = []
         for effect in self._take(stimuli.AtRest(self.now())):
-            match effect:
-                case effects.HandOut(key, _, value):
-                    outcome = HandOut(key, value)
-                case effects.LetGo(key):
-                    outcome = HandOut(key, LET_GO)
-                case effects.RunHandler(key, attempt):
-                    self._attempts[key] = attempt
-                    released.append(key)
-                case _:
-                    self._perform(effect)
+            if isinstance(effect, effects.HandOut):
+                outcome = HandOut(effect.key, effect.outcome)
+            elif isinstance(effect, effects.LetGo):
+                outcome = HandOut(effect.key, LET_GO)
+            elif isinstance(effect, effects.RunHandler):
+                self._attempts[effect.key] = effect.attempt
+                released.append(effect.key)
+            else:
+                self._perform(effect)
         return outcome or (Release(tuple(released)) if released else None)
 
     def has_outcomes(self) -> bool:

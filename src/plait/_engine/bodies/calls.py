@@ -61,7 +61,8 @@ class Calls(KernelsBrain):
         state: What is known of the calls. The door changes it.
         door: Takes in what is heard.
         perform: Does what the kernel says beside the effects of calls.
-        admit: Lets an attempt of a handler run, and hears when it has ended.
+        admit: Lets an attempt of a handler run, and hears when it has ended; `None`: it runs at once,
+            and nobody hears.
         timers: Rings alarms; served by somebody as long as the body lives.
         error_of: Makes the exceptions that calls raise.
         report: Told once if the body has outcomes waiting and does not come to rest: who spins.
@@ -77,7 +78,7 @@ class Calls(KernelsBrain):
         *,
         door: Door,
         perform: Callable[[object], object],
-        admit: Callable[[Key], AbstractAsyncContextManager[object]],
+        admit: Callable[[Key], AbstractAsyncContextManager[object] | None],
         timers: Timers,
         error_of: ErrorOf,
         report: Callable[[list[str]], object],
@@ -408,13 +409,10 @@ class Calls(KernelsBrain):
             **options,
         )
         for effect in self.hear(called):
-            match effect:
-                case effects.LetGo():
-                    await self._leave(key, None)
-                case effects.Refuse():
-                    raise self.refused(effect.why)
-                case _:
-                    pass
+            if isinstance(effect, effects.LetGo):
+                await self._leave(key, None)
+            elif isinstance(effect, effects.Refuse):
+                raise self.refused(effect.why)
         cancelled: BaseException | None = None
         try:
             while True:
@@ -454,24 +452,34 @@ class Calls(KernelsBrain):
         token = current_step.set(CurrentStep(self.run_id, key, attempt))
         value: object = None
         error: BaseException | None = None
+        rest = self.body.rest
         try:
-            with self.body.rest.handler(place):
-                async with self._admit(key):
+            rest.go_aside(place)
+            try:
+                slot = self._admit(key)
+                if slot is None:
                     value = await handler()
+                else:
+                    async with slot:
+                        value = await handler()
+            finally:
+                rest.come_back(place)
         except BaseException as raised:  # noqa: BLE001, ASYNC103 - judged below
             error = raised
         finally:
             current_step.reset(token)
             del self._inside[place.path]
+        if error is None and inside.nested is None:  # as a rule
+            self._report_value(key, value, output)
+            return None  # noqa: ASYNC910
         failure = None if error is None else self._failure(key, error)
         if failure is not None and not isinstance(failure, Exception):
             return failure  # noqa: ASYNC910
         if inside.nested is not None:
             self._report_failure(key, inside.nested)
-        elif failure is not None:
-            self._report_failure(key, failure)
         else:
-            self._report_value(key, value, output)
+            assert failure is not None
+            self._report_failure(key, failure)
         return None  # noqa: ASYNC910
 
     def _failure(self, key: Key, error: BaseException) -> BaseException:

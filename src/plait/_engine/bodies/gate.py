@@ -17,6 +17,7 @@ import attrs
 
 from plait._engine.native import Slot
 from plait._errors import PlaitInternalError, RunSuspended
+from plait._kernel.value import value
 
 from .paths import Place
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from plait._engine.native import Backend
 
 
-@attrs.frozen
+@value
 class HandOut:
     """Let one call return this outcome: its `wait` does, or its target's `hand` is called with it."""
 
@@ -51,8 +52,8 @@ class Brain(Protocol):
     def at_rest(self) -> Move | None:
         """Say what to do, now that the body is at rest; what it says is done.
 
-        Called once, then again at the next rest as long as it says something; after `None` not
-        before `look`.
+        Called once for each `look`, and then again at the next rest as long as it has released
+        calls or `has_outcomes`.
         """
 
     def has_outcomes(self) -> bool:
@@ -91,7 +92,7 @@ class LetGo:
 LET_GO: Final = LetGo()
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)  # frozen ones cost three times as much, and there is one for each call
 class _Call:
     slot: Slot
     place: Place
@@ -147,7 +148,8 @@ class OutcomeGate:
         if sealed and not self._suspending:
             slot.seal()
         self._calls[call] = _Call(slot, place)
-        self._look()
+        if self._suspending or self._brain.has_outcomes():
+            self._look()
         try:
             return await slot.wait()
         finally:
@@ -200,13 +202,15 @@ class OutcomeGate:
         move = self._brain.at_rest()
         if move is None:
             return
-        match move:
-            case HandOut(call, outcome):
-                taker = self._calls.get(call) or self._targets.get(call)
-                if taker is None:
-                    raise PlaitInternalError(f"nobody waits for the outcome of {call!r}")
-                taker.hand(outcome)
-            case Release(calls):
-                for call in calls:
-                    self._calls[call].hand(RELEASED)
+        if isinstance(move, HandOut):
+            call, outcome = move.call, move.outcome
+            taker = self._calls.get(call) or self._targets.get(call)
+            if taker is None:
+                raise PlaitInternalError(f"nobody waits for the outcome of {call!r}")
+            taker.hand(outcome)
+            if not self._brain.has_outcomes():
+                return  # whoever has news for it calls `look`
+        else:
+            for call in move.calls:
+                self._calls[call].hand(RELEASED)
         self._look()

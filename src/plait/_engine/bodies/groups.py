@@ -23,7 +23,7 @@ from .calls import Calls
 from .paths import Part, Place
 
 if TYPE_CHECKING:
-    from plait._engine.native import Limiter, Nursery
+    from plait._engine.native import Happening, Limiter, Nursery
 
 Branch: TypeAlias = Callable[[], Awaitable[object]]
 Mode: TypeAlias = Literal["all", "settled", "race", "any"]
@@ -174,8 +174,8 @@ class _Group:
         self._ends: dict[int, Returned | Raised] = {}
         self._winner: int | None = None
         self._asked = False
-        #: Set when a branch has ended, for who waits for room.
-        self._room = self._native.event()
+        #: Set when a branch has ended, for who waits for room; `None`: nobody does.
+        self._room: Happening | None = None
 
     @asynccontextmanager
     async def nursery(self) -> AsyncGenerator[None]:
@@ -203,6 +203,7 @@ class _Group:
         while self._running >= limit:
             self._room = self._native.event()
             await self._room.wait()
+        self._room = None
         return _nothing  # noqa: ASYNC910
 
     def spawn(
@@ -218,12 +219,15 @@ class _Group:
         assert self._nursery is not None
         self._count += 1
         self._running += 1
-        run = _named(_named_by or branch, partial(self._run, k, branch, left or _nothing))
-        self._body.spawn(self._nursery.start_soon, self._place.child(part), run)
+        place = self._place.child(part)
+        name = f"{__name__}.{_name_of(_named_by or branch)}"
+        run = partial(self._run, place, k, branch, left or _nothing)
+        self._body.spawn_adopting(self._nursery.start_soon, place, name, run)
 
     async def _run(  # noqa: ASYNC910 - a branch may wait for nothing
-        self, k: int, branch: Branch, left: Callable[[], object]
+        self, place: Place, k: int, branch: Branch, left: Callable[[], object]
     ) -> None:
+        self._body.adopt(place)
         try:
             self._ends[k] = Returned(await branch())
         except BaseException as error:  # noqa: BLE001, ASYNC103 - a failure is kept for the group's end
@@ -231,7 +235,8 @@ class _Group:
         finally:
             self._running -= 1
             left()
-            self._room.set()
+            if self._room is not None:
+                self._room.set()
             if k in self._ends:
                 self._look_at(self._ends[k])
 
@@ -305,14 +310,18 @@ class _Group:
 
 def _named(fn: Callable[..., object], task: Callable[..., Awaitable[object]]) -> Any:
     """Have a task named by the user's function, whatever is wrapped around it."""
-    while isinstance(fn, partial):
-        fn = cast("partial[object]", fn).func
 
     async def named(**options: object) -> None:
         await task(**options)
 
-    named.__qualname__ = getattr(fn, "__qualname__", type(fn).__qualname__)
+    named.__qualname__ = _name_of(fn)
     return named
+
+
+def _name_of(fn: Callable[..., object]) -> str:
+    while isinstance(fn, partial):
+        fn = cast("partial[object]", fn).func
+    return str(getattr(fn, "__qualname__", type(fn).__qualname__))
 
 
 def _nothing() -> None:

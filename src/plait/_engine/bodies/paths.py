@@ -60,7 +60,8 @@ class Place:
     _spawned: int = 0
     _groups: int = 0
     _opened: int = 0
-    _maps: Counter[str] = attrs.field(factory=Counter[str])
+    #: Few tasks have any.
+    _maps: Counter[str] | None = None
 
     def __repr__(self) -> str:
         return f"<place {self.path!r} of run {self.tree.name!r}>"
@@ -83,6 +84,8 @@ class Place:
 
     def next_map(self, step_id: str) -> int:
         """Count a map with this id: the j of `("m", step_id, j, k)`."""
+        if self._maps is None:
+            self._maps = Counter()
         self._maps[step_id] += 1
         return self._maps[step_id] - 1
 

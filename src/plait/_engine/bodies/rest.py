@@ -39,20 +39,16 @@ class Rest(ABC):
     def __init__(self, on_rest: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
         self._on_rest = on_rest
         self._fail = fail
-        self._wanted = False
+        #: Does somebody wait for rest?
+        self.wanted: bool = False
         #: Counts how often rest was reached: tells one want from the next.
         self.times: int = 0
         #: The tasks of the body that count, or will when they leave their handlers.
         self.places: set[Place] = set()
 
-    @property
-    def wanted(self) -> bool:
-        """Does somebody wait for rest?"""
-        return self._wanted
-
     def want(self) -> None:
         """Have `on_rest` called once, when the body is at rest: at once if it is. Not a checkpoint."""
-        self._wanted = True
+        self.wanted = True
         self._seek()
 
     def want_after_a_step(self) -> None:
@@ -61,12 +57,12 @@ class Rest(ABC):
         For who is asked in the midst of a cancellation: the task that is cancelled is not runnable yet,
         and others of the same scope have not heard of it.
         """
-        self._wanted = True
+        self.wanted = True
         self._seek_after_a_step()
 
     def stop(self) -> None:
         """Call nobody any more: the body is over."""
-        self._wanted = False
+        self.wanted = False
         self._on_rest = _nothing
         self.places.clear()
 
@@ -77,16 +73,6 @@ class Rest(ABC):
     def handler(self, place: Place) -> AbstractContextManager[None]:
         """Do not count the task that runs now: it is inside a handler."""
         return _Aside(self, place)
-
-    def go_aside(self, place: Place) -> None:
-        """Enter `handler`."""
-        place.aside = True
-        self._gone_aside(place)
-
-    def come_back(self, place: Place) -> None:
-        """Leave it."""
-        place.aside = False
-        self._come_back(place)
 
     @contextmanager
     def user_code_in_thread(self, place: Place) -> Generator[None]:
@@ -110,7 +96,7 @@ class Rest(ABC):
             self._thread(place, 1)
 
     def _settle(self) -> None:
-        self._wanted = False
+        self.wanted = False
         self.times += 1
         try:
             self._on_rest()
@@ -130,13 +116,17 @@ class Rest(ABC):
         """Hear that a blocked task has just been woken."""
 
     @abstractmethod
+    def go_aside(self, place: Place) -> None:
+        """Enter `handler`."""
+
+    @abstractmethod
+    def come_back(self, place: Place) -> None:
+        """Leave it."""
+
+    @abstractmethod
     def _seek(self) -> None: ...
     @abstractmethod
     def _seek_after_a_step(self) -> None: ...
-    @abstractmethod
-    def _gone_aside(self, place: Place) -> None: ...
-    @abstractmethod
-    def _come_back(self, place: Place) -> None: ...
     @abstractmethod
     def _thread(self, place: Place, more: int) -> None: ...
 
@@ -184,7 +174,9 @@ class CountedRest(Rest):
     def stepped(self, place: Place) -> None:
         """Hear that a step of a task is over. For its last one that comes after its end."""
         place.runnable -= 1
-        self._less(1)
+        self._runnable -= 1  # as `_less` does: this is called after each step
+        if self._runnable == 0 and self.wanted:
+            self._settle()
 
     def adopted(self, place: Place) -> None:
         """Hear of a task in the midst of a step that nobody has seen being scheduled."""
@@ -204,7 +196,7 @@ class CountedRest(Rest):
 
     def _less(self, fewer: int) -> None:
         self._runnable -= fewer
-        if self._runnable == 0 and self._wanted:
+        if self._runnable == 0 and self.wanted:
             self._settle()
 
     def _seek(self) -> None:
@@ -217,15 +209,18 @@ class CountedRest(Rest):
             self._soon(self._look)
 
     def _look(self) -> None:
-        if self._runnable == 0 and self._wanted:
+        if self._runnable == 0 and self.wanted:
             self._settle()
 
-    def _gone_aside(self, place: Place) -> None:
+    def go_aside(self, place: Place) -> None:
+        """Enter `handler`."""
+        place.aside = True
         # It runs, so its step is not over: `stepped` will not be called for a task that is aside.
-        place.runnable -= 1
-        self._less(1)
+        self.stepped(place)
 
-    def _come_back(self, place: Place) -> None:
+    def come_back(self, place: Place) -> None:
+        """Leave it."""
+        place.aside = False
         self.scheduled(place)
 
     def _thread(self, place: Place, more: int) -> None:
@@ -293,7 +288,7 @@ class PolledRest(Rest):
         except BaseException as error:  # noqa: BLE001, ASYNC103 - nobody would hear of it
             self._fail(error)
             return  # noqa: ASYNC104 - no task: a callback of the loop
-        if not self._wanted or self._threads:
+        if not self.wanted or self._threads:
             return  # `_thread` begins anew
         if self._quiet < QUIET_PASSES:
             self._polls = True
@@ -324,17 +319,21 @@ class PolledRest(Rest):
         waits_for = getattr(task, "_fut_waiter", None)  # AnyIO relies on it as well
         return waits_for is None or waits_for.done()
 
-    def _gone_aside(self, place: Place) -> None:
+    def go_aside(self, place: Place) -> None:
+        """Enter `handler`."""
+        place.aside = True
         self._restless.discard(place)
 
-    def _come_back(self, place: Place) -> None:
+    def come_back(self, place: Place) -> None:
+        """Leave it."""
+        place.aside = False
         self.stir(place)
 
     def _thread(self, place: Place, more: int) -> None:
         place.threads += more
         self._threads += more
         self._quiet = 0
-        if self._wanted and not self._threads:
+        if self.wanted and not self._threads:
             self._seek()
 
 

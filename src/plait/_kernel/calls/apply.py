@@ -6,14 +6,15 @@ is not sound.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import assert_never
+from typing import Any, Final
 
 from plait._errors import PlaitInternalError
 
 from . import marks, records
 from .keys import Key
-from .life import CALL, DOOMED, ENDED, HELD, LEAVING, SETTING, Stage
+from .life import CALL, DOOMED, ENDED, HELD, LEAVING, PENDING, RUNNING, SETTING, Stage
 from .marks import Mark
 from .records import Ending, Record
 from .state import BodyState, Call, Deadline, Past
@@ -33,90 +34,12 @@ def count(state: BodyState, n: int) -> None:
 def fold(state: BodyState, record: Record, n: int) -> None:
     """Change the state by the record that has this number, in place."""
     count(state, n)
-    match record:  # the commonest first
-        case records.CallCompleted() | records.CallFailed():
-            _end(state, record, n)
-        case records.CallStarted():
-            call = state.waiting.get(record.key)
-            if call is None:
-                return  # a note: recovery does not read it
-            if call.began is None:
-                call.began = record.at
-            call.cause = n
-            _move(state, call, records.CallStarted)
-        case records.CallScheduled():
-            past = _past(state, record.key)
-            past.scheduled = record
-            past.n = n
-            _set(state, record, n)
-        case records.CallRetrying():
-            past = _past(state, record.key)
-            past.failures += 1
-            past.began = record.began
-            past.due_at = record.due_at
-            _set(state, record, n)
-        case records.CallCancelled():
-            _cancel(state, record.key, n)
-        case records.DeadlineSet():
-            state.deadlines[record.key] = Deadline(record.due_at, n)
-        case records.DeadlineFired():
-            deadline = state.deadlines[record.key]
-            deadline.fired = record
-            deadline.n = n
-            state.outcomes += 1
-            if record.key in state.entered:
-                state.entered[record.key] = True
-                state.ticking -= 1
-                state.unarmed.pop(record.key, None)
-                heappush(state.ready, (n, record.key))
-        case records.Patched():
-            state.patches[record.patch] = record.on
-        case _:
-            assert_never(record)
+    _FOLDS[type(record)](state, record, n)
 
 
 def apply(state: BodyState, mark: Mark) -> None:
     """Change the state by a mark, in place."""
-    match mark:
-        case marks.Made():
-            _make(state, mark)
-        case marks.HandedOut():
-            _hand_out(state, mark)
-        case marks.Confirmed():
-            _confirm(state, mark.n)
-        case marks.CancelledAgain():
-            call = state.waiting[mark.key]
-            _move(state, call, marks.CancelledAgain)
-            heappush(state.ready, (state.past[mark.key].cancelled_by, mark.key))
-        case marks.LetGo():
-            call = state.waiting.pop(mark.key)
-            _leave(state, call)
-            _drop_stale(state)
-        case marks.Resumed():
-            _move(state, state.waiting[mark.key], marks.Resumed)
-        case marks.Skipped():
-            state.counts[mark.key[:2]] = mark.key.occurrence + 1
-        case marks.Entered():
-            _enter(state, mark.key)
-        case marks.Left():
-            if not state.entered.pop(mark.key):
-                state.ticking -= 1
-            state.unarmed.pop(mark.key, None)
-            _drop_stale(state)
-        case marks.Released():
-            state.replay = False
-            state.unarmed.clear()
-            state.dues.clear()
-        case marks.Began():
-            _begin(state, mark)
-        case marks.Warned():
-            state.doomed[mark.key] = True
-        case marks.RollingBack():
-            state.rolling_back = True
-        case marks.Stopped():
-            state.stopped = True
-        case _:
-            assert_never(mark)
+    _APPLIES[type(mark)](state, mark)
 
 
 # ---------------------------------------------------------------- calls
@@ -131,8 +54,10 @@ def _past(state: BodyState, key: Key) -> Past:
 
 def _end(state: BodyState, record: Ending, n: int) -> None:
     key = record.key
-    past = _past(state, key)
-    if past.ending is not None:
+    past = state.past.get(key)
+    if past is None:
+        past = state.past[key] = Past()
+    elif past.ending is not None:
         raise PlaitInternalError(f"record {n} ends {key}, which record {past.n} has ended")
     past.ending = record
     past.n = n
@@ -144,7 +69,33 @@ def _end(state: BodyState, record: Ending, n: int) -> None:
         heappush(state.ready, (n, key))
 
 
-def _cancel(state: BodyState, key: Key, n: int) -> None:
+def _begin_handler(state: BodyState, record: records.CallStarted, n: int) -> None:
+    call = state.waiting.get(record.key)
+    if call is None:
+        return  # a note: recovery does not read it
+    if call.began is None:
+        call.began = record.at
+    call.cause = n
+    _move(state, call, records.CallStarted)
+
+
+def _schedule(state: BodyState, record: records.CallScheduled, n: int) -> None:
+    past = _past(state, record.key)
+    past.scheduled = record
+    past.n = n
+    _set(state, record, n)
+
+
+def _retry(state: BodyState, record: records.CallRetrying, n: int) -> None:
+    past = _past(state, record.key)
+    past.failures += 1
+    past.began = record.began
+    past.due_at = record.due_at
+    _set(state, record, n)
+
+
+def _cancel(state: BodyState, record: records.CallCancelled, n: int) -> None:
+    key = record.key
     # What an attempt of the body cancels, the next one begins from the start.
     cancellations = _past(state, key).cancellations + 1
     state.past[key] = Past(cancelled_in=state.attempt, cancelled_by=n, cancellations=cancellations)
@@ -173,40 +124,38 @@ def _move(state: BodyState, call: Call, by: type) -> None:
 
 
 def _leave(state: BodyState, call: Call) -> None:
-    match call.stage:
-        case Stage.HELD:
-            del state.held[call.made.key]
-        case Stage.DOOMED:
-            del state.doomed[call.made.key]
-        case Stage.LEAVING:
-            del state.leaving[call.made.key]
-        case Stage.ENDED:
-            pass
-        case _:
-            state.going -= 1
+    stage = call.stage
+    if stage is RUNNING or stage is PENDING or stage is SETTING:
+        state.going -= 1
+    elif stage is HELD:
+        del state.held[call.made.key]
+    elif stage is DOOMED:
+        del state.doomed[call.made.key]
+    elif stage is LEAVING:
+        del state.leaving[call.made.key]
 
 
 def _put(state: BodyState, call: Call, stage: Stage) -> None:
     call.stage = stage
-    if stage is HELD:
+    if stage is RUNNING or stage is PENDING or stage is SETTING:
+        state.going += 1
+    elif stage is HELD:
         state.held[call.made.key] = None
     elif stage is DOOMED:
         state.doomed[call.made.key] = False
     elif stage is LEAVING:
         state.leaving[call.made.key] = None
-    elif stage is not ENDED:
-        state.going += 1
 
 
 def _make(state: BodyState, mark: marks.Made) -> None:
-    key = mark.key
+    made = mark.call
+    key = made.key
     if not key.role:
-        place = key[:2]
-        state.counts[place] = key.occurrence + 1
-    if mark.undoable:
+        state.counts[key[:2]] = key.occurrence + 1
+    if made.undoable:
         state.undoable[key] = None
     past = state.past.get(key)
-    call = state.waiting[key] = Call(mark, HELD, cause=state.last_handed)
+    call = state.waiting[key] = Call(made, HELD, 0, state.last_handed)
     if past is None:
         _put(state, call, HELD)
     elif past.ending is not None:
@@ -224,14 +173,35 @@ def _make(state: BodyState, mark: marks.Made) -> None:
 
 
 def _hand_out(state: BodyState, mark: marks.HandedOut) -> None:
+    key = mark.key
     heappop(state.ready)
-    state.waiting.pop(mark.key, None)  # a deadline's scope stays open
-    outcome = state.outcome(mark.key)
+    state.waiting.pop(key, None)  # a deadline's scope stays open
+    outcome = state.outcome(key)
     assert outcome is not None
     state.handed += 1
     state.last_handed = mark.n
     state.moment = outcome.at
+    if state.ready:
+        _drop_stale(state)
+
+
+def _cancel_again(state: BodyState, mark: marks.CancelledAgain) -> None:
+    key = mark.key
+    _move(state, state.waiting[key], marks.CancelledAgain)
+    heappush(state.ready, (state.past[key].cancelled_by, key))
+
+
+def _let_go(state: BodyState, mark: marks.LetGo) -> None:
+    _leave(state, state.waiting.pop(mark.key))
     _drop_stale(state)
+
+
+def _resume(state: BodyState, mark: marks.Resumed) -> None:
+    _move(state, state.waiting[mark.key], marks.Resumed)
+
+
+def _skip(state: BodyState, mark: marks.Skipped) -> None:
+    state.counts[mark.key[:2]] = mark.key.occurrence + 1
 
 
 def _drop_stale(state: BodyState) -> None:
@@ -240,8 +210,8 @@ def _drop_stale(state: BodyState) -> None:
         heappop(ready)
 
 
-def _confirm(state: BodyState, n: int) -> None:
-    state.confirmed = n
+def _confirm(state: BodyState, mark: marks.Confirmed) -> None:
+    n = state.confirmed = mark.n
     unconfirmed = state.unconfirmed
     while unconfirmed and unconfirmed[0][0] <= n:
         number, key = unconfirmed.popleft()
@@ -258,7 +228,29 @@ def setting(state: BodyState, n: int, key: Key) -> Call | None:
 # ---------------------------------------------------------------- deadlines, the body
 
 
-def _enter(state: BodyState, key: Key) -> None:
+def _set_deadline(state: BodyState, record: records.DeadlineSet, n: int) -> None:
+    state.deadlines[record.key] = Deadline(record.due_at, n)
+
+
+def _fire(state: BodyState, record: records.DeadlineFired, n: int) -> None:
+    key = record.key
+    deadline = state.deadlines[key]
+    deadline.fired = record
+    deadline.n = n
+    state.outcomes += 1
+    if key in state.entered:
+        state.entered[key] = True
+        state.ticking -= 1
+        state.unarmed.pop(key, None)
+        heappush(state.ready, (n, key))
+
+
+def _patch(state: BodyState, record: records.Patched, _: int) -> None:
+    state.patches[record.patch] = record.on
+
+
+def _enter(state: BodyState, mark: marks.Entered) -> None:
+    key = mark.key
     state.counts[key[:2]] = key.occurrence + 1
     deadline = state.deadlines[key]
     state.entered[key] = deadline.fired is not None
@@ -269,6 +261,31 @@ def _enter(state: BodyState, key: Key) -> None:
     if state.replay:
         state.unarmed[key] = None
         heappush(state.dues, (deadline.due_at, deadline.n, key))
+
+
+def _leave_deadline(state: BodyState, mark: marks.Left) -> None:
+    if not state.entered.pop(mark.key):
+        state.ticking -= 1
+    state.unarmed.pop(mark.key, None)
+    _drop_stale(state)
+
+
+def _release(state: BodyState, _: marks.Released) -> None:
+    state.replay = False
+    state.unarmed.clear()
+    state.dues.clear()
+
+
+def _warn(state: BodyState, mark: marks.Warned) -> None:
+    state.doomed[mark.key] = True
+
+
+def _roll_back(state: BodyState, _: marks.RollingBack) -> None:
+    state.rolling_back = True
+
+
+def _stop(state: BodyState, _: marks.Stopped) -> None:
+    state.stopped = True
 
 
 def _begin(state: BodyState, mark: marks.Began) -> None:
@@ -288,3 +305,33 @@ def _begin(state: BodyState, mark: marks.Began) -> None:
         more.clear()
     for rest in (state.unconfirmed, state.ready, state.dues):
         rest.clear()
+
+
+#: Who takes in what. Tables: to ask for one class after the other cost more than what is then done.
+_FOLDS: Final[dict[type[Record], Callable[[BodyState, Any, int], None]]] = {
+    records.CallCompleted: _end,
+    records.CallFailed: _end,
+    records.CallStarted: _begin_handler,
+    records.CallScheduled: _schedule,
+    records.CallRetrying: _retry,
+    records.CallCancelled: _cancel,
+    records.DeadlineSet: _set_deadline,
+    records.DeadlineFired: _fire,
+    records.Patched: _patch,
+}
+_APPLIES: Final[dict[type[Mark], Callable[[BodyState, Any], None]]] = {
+    marks.Made: _make,
+    marks.HandedOut: _hand_out,
+    marks.Confirmed: _confirm,
+    marks.CancelledAgain: _cancel_again,
+    marks.LetGo: _let_go,
+    marks.Resumed: _resume,
+    marks.Skipped: _skip,
+    marks.Entered: _enter,
+    marks.Left: _leave_deadline,
+    marks.Released: _release,
+    marks.Began: _begin,
+    marks.Warned: _warn,
+    marks.RollingBack: _roll_back,
+    marks.Stopped: _stop,
+}

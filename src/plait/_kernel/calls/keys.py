@@ -8,7 +8,8 @@ what the journal keeps beside a record.
 from __future__ import annotations
 
 from functools import lru_cache
-from json import JSONEncoder, loads
+from json import JSONDecoder
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 PathPart: TypeAlias = int | tuple[str | int, ...]
@@ -46,13 +47,10 @@ class Key(NamedTuple):
         return self._replace(role="")
 
 
-# ASCII, so that a key has one text, and an id with half a surrogate pair has one at all.
-_encode: Final = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_decode: Final = JSONDecoder().raw_decode
 
 
-@lru_cache(
-    maxsize=4096
-)  # each key is written with several records, and most of that is the encoder
+@lru_cache(maxsize=4096)  # each key is written with several records
 def key_text(key: Key) -> str:
     """Write a key as canonical JSON.
 
@@ -61,7 +59,21 @@ def key_text(key: Key) -> str:
         '[[0,["g",1,2]],"send-email",0]'
     """
     path, step_id, occurrence, role = key
-    return _encode((path, step_id, occurrence, role) if role else (path, step_id, occurrence))
+    parts = ",".join(map(_part_json, path))
+    # ASCII, so that a key has one text, and an id with half a surrogate pair has one at all.
+    text = "null" if step_id is None else encode_basestring_ascii(step_id)
+    more = f",{encode_basestring_ascii(role)}" if role else ""
+    return f"[[{parts}],{text},{occurrence}{more}]"
+
+
+def _part_json(part: PathPart) -> str:
+    # By hand: there are numbers and texts only, and an encoder is made anew for each key.
+    if not isinstance(part, tuple):
+        return int.__repr__(part)
+    members = [
+        encode_basestring_ascii(one) if isinstance(one, str) else int.__repr__(one) for one in part
+    ]
+    return f"[{','.join(members)}]"
 
 
 def key_of(text: str) -> Key:
@@ -70,22 +82,27 @@ def key_of(text: str) -> Key:
     Raises:
         ValueError: It is not the text of a key.
     """
-    wrong = ValueError(f"{text!r} is not the text of a key")
+    key = _read(text)
+    if (
+        key is None or key_text(key) != text
+    ):  # `tuple` takes more than lists, and JSON more than a text
+        raise ValueError(f"{text!r} is not the text of a key")
+    return key
+
+
+def _read(text: str) -> Key | None:
     if not text.startswith("[["):  # a list whose first item is a list
-        raise wrong
+        return None
     try:
-        held: list[Any] = loads(text)
-        path: list[Any] = held[0]
-        parts = tuple(part if isinstance(part, int) else tuple(part) for part in path)
-        step_id, occurrence, *role = held[1:]
+        held: list[Any] = _decode(text)[0]
+        path, step_id, occurrence, *role = held
+        parts = tuple([part if isinstance(part, int) else tuple(part) for part in path])
     except (TypeError, ValueError):
-        raise wrong from None
+        return None
     right = all(map(_is_part, parts)) and type(occurrence) is int and role in ([], [ROLLBACK])
     if right and (step_id is None or isinstance(step_id, str)):
-        key = Key(parts, step_id, occurrence, *role)
-        if key_text(key) == text:  # `tuple` takes more than lists
-            return key
-    raise wrong
+        return Key(parts, step_id, occurrence, *role)
+    return None
 
 
 def _is_part(part: object) -> bool:

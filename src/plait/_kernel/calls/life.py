@@ -32,6 +32,9 @@ class Stage(enum.Enum):
     #: Its outcome is recorded, and will be handed out in its turn.
     ENDED = "ended"
 
+    # There is one of each: `Enum` hashes its name, by code of Python's, at each look into the table.
+    __hash__ = object.__hash__
+
 
 HELD: Final = Stage.HELD
 DOOMED: Final = Stage.DOOMED

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
-
-from plait._kernel.retry.ask import AnyRetryPolicy
 from plait._kernel.value import value
 
 from .keys import Key
-from .records import Op, Where
+from .stimuli import Called
 
 
 @value
@@ -35,19 +32,7 @@ class Made:
     """A call was made."""
 
     at: float
-    key: Key
-    op: Op
-    handler: str
-    where: Where
-    due_at: float | None = None
-    event: str | None = None
-    child: str | None = None
-    retry: AnyRetryPolicy | None = attrs.field(default=None, hash=False)
-    #: Can it be undone?
-    undoable: bool = False
-    #: Is it made under a deadline that is not a durable one?
-    bounded: bool = False
-    since: int | None = None
+    call: Called
 
 
 @value

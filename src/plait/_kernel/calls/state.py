@@ -16,8 +16,8 @@ from plait._kernel.value import a_deque, a_dict, a_list, mutable
 
 from .keys import Key, Path
 from .life import DOOMED, ENDED, HELD, LEAVING, Stage
-from .marks import Made
 from .records import CallCompleted, CallScheduled, DeadlineFired, Ending, Outcome
+from .stimuli import Called
 
 
 @mutable
@@ -54,7 +54,7 @@ class Deadline:
 class Call:
     """A call that was made in this start of the body and has not come back."""
 
-    made: Made
+    made: Called
     stage: Stage
     #: The number of the last record of its own, and of the one that led to its next one.
     n: int = 0
@@ -139,8 +139,9 @@ class BodyState:
         if self.ready:
             n, key = self.ready[0]
             return n <= self.confirmed or key in self.leaving
-        replayed = self.rolling_back and self.replay
-        return bool(self.held or self.unarmed or self.doomed) or replayed
+        if self.held or self.unarmed or self.doomed:
+            return True
+        return self.rolling_back and self.replay
 
     @property
     def unasked(self) -> tuple[Key, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, Final, cast, get_args
 
 from plait._errors import PlaitInternalError
 from plait._kernel.calls import apply as calls
@@ -17,7 +18,7 @@ from .records import AnyRecord, Record
 from .state import FunctionState
 
 #: What shows that a run gets on.
-_NEWS = (calls_records.CallCompleted, calls_records.CallFailed, calls_records.DeadlineFired)
+_NEWS: Final = frozenset(get_args(calls_records.Outcome))
 
 
 def fold(state: FunctionState, record: AnyRecord, n: int) -> None:
@@ -26,7 +27,8 @@ def fold(state: FunctionState, record: AnyRecord, n: int) -> None:
         if state.phase not in WITH_CALLS:
             raise PlaitInternalError(f"record {n}: {record} in phase {state.phase}")
         calls.fold(state.calls, cast("calls_records.Record", record), n)
-        state.moved = state.moved or isinstance(record, _NEWS)
+        if type(record) in _NEWS:
+            state.moved = True
         return
     try:
         after = RUN[state.phase][type(record)]
@@ -79,21 +81,49 @@ def _begin(state: FunctionState, record: records.FunctionStarted) -> None:
 
 def apply(state: FunctionState, mark: Mark | of_calls.Mark) -> None:
     """Change the state by a mark, in place."""
-    match mark:
-        case marks.Taken():
-            state.terms = mark.terms
-            state.pending = False  # all that was folded is on disk
-        case marks.Performed():
-            state.pending = False
-        case marks.BodyBegan():
-            state.body = Body.ALIVE
-        case marks.BodyEnded():
-            state.body = Body.ENDED
-        case marks.ToBeCancelled():
-            state.cancel = mark.reason
-        case marks.CancelTold():
-            state.told = True
-        case marks.Undoing():
-            state.undoing = mark.key
-        case _:
-            calls.apply(state.calls, mark)
+    own = _APPLIES.get(type(mark))
+    if own is None:  # as a rule
+        calls.apply(state.calls, cast("of_calls.Mark", mark))
+    else:
+        own(state, mark)
+
+
+def _take(state: FunctionState, mark: marks.Taken) -> None:
+    state.terms = mark.terms
+    state.pending = False  # all that was folded is on disk
+
+
+def _perform(state: FunctionState, _: marks.Performed) -> None:
+    state.pending = False
+
+
+def _begin_body(state: FunctionState, _: marks.BodyBegan) -> None:
+    state.body = Body.ALIVE
+
+
+def _end_body(state: FunctionState, _: marks.BodyEnded) -> None:
+    state.body = Body.ENDED
+
+
+def _to_be_cancelled(state: FunctionState, mark: marks.ToBeCancelled) -> None:
+    state.cancel = mark.reason
+
+
+def _tell(state: FunctionState, _: marks.CancelTold) -> None:
+    state.told = True
+
+
+def _undo(state: FunctionState, mark: marks.Undoing) -> None:
+    state.undoing = mark.key
+
+
+#: Who takes in a mark of a run's own. What is not here is for the calls.
+_APPLIES: Final[dict[type, Callable[[FunctionState, Any], None]]] = {
+    marks.Taken: _take,
+    marks.Performed: _perform,
+    marks.BodyBegan: _begin_body,
+    marks.BodyEnded: _end_body,
+    marks.ToBeCancelled: _to_be_cancelled,
+    marks.CancelTold: _tell,
+    marks.Undoing: _undo,
+}

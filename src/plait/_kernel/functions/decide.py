@@ -17,7 +17,8 @@ Rule 6: *Why a run is held is kept*, so that whoever looks at the journal sees i
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, cast
 
 from plait._errors import PlaitInternalError
 from plait._kernel.calls import decide as calls
@@ -54,28 +55,7 @@ def decide(state: FunctionState, stimulus: Stimulus) -> Decision:
     Raises:
         ImpossibleStimulus: The shell is wrong; nothing has changed. The calls have one of their own.
     """
-    match stimulus:  # the commonest first
-        case of_calls.AtRest():
-            return _at_rest(state, stimulus)
-        case of_calls.Acknowledged():
-            return _acknowledged(state, stimulus)
-        case stimuli.Queued():
-            return _queued(state, stimulus)
-        case stimuli.TakenUp():
-            return _taken_up(state, stimulus)
-        case stimuli.BodyReturned() | stimuli.BodyRaised() | stimuli.BodyCancelled():
-            return _body_over(state, stimulus)
-        case stimuli.CancelAsked():
-            return _cancel_asked(state, stimulus)
-        case stimuli.RetryDue():
-            return _retry_due(state, stimulus)
-        case of_calls.Suspended():
-            clear = [effects.ClearWake()] if state.phase is Phase.RETRYING else []
-            return [calls_marks.Stopped(stimulus.now)], [*clear]
-        case of_calls.Began() | of_calls.RollbackBegan():
-            raise ImpossibleStimulus(stimulus)  # that is for this kernel to know
-        case _:
-            return _about_calls(state, stimulus)
+    return _DECIDES[type(stimulus)](state, stimulus)
 
 
 # ---------------------------------------------------------------- a run starts
@@ -147,7 +127,7 @@ def _retry_due(state: FunctionState, stimulus: stimuli.RetryDue) -> Decision:
 def _acknowledged(state: FunctionState, stimulus: of_calls.Acknowledged) -> Decision:
     """Rule 5."""
     now = stimulus.now
-    changes, todo = _both(calls.decide(state.calls, stimulus))
+    changes, todo = _of_calls(state, stimulus)
     if not state.pending or stimulus.n < state.n:
         return changes, todo
     changes.append(marks.Performed(now))
@@ -178,54 +158,77 @@ def _acknowledged(state: FunctionState, stimulus: of_calls.Acknowledged) -> Deci
 # ---------------------------------------------------------------- calls
 
 
-def _both(decided: calls.Decision) -> Decision:
-    changes, todo = decided
-    return [*changes], [*todo]
+def _of_calls(state: FunctionState, stimulus: of_calls.Stimulus) -> Decision:
+    # The lists are fresh, and may hold what is of runs as well.
+    return cast("Decision", calls.decide(state.calls, stimulus))
 
 
 def _at_rest(state: FunctionState, stimulus: of_calls.AtRest) -> Decision:
-    match state.body:
-        case Body.ALIVE if state.cancel_waits:  # rule 3
-            assert state.cancel is not None
+    body = state.body
+    if body is Body.ALIVE:
+        if state.cancel is not None and state.cancel_waits:  # rule 3
             return [marks.CancelTold(stimulus.now)], [effects.CancelBody(state.cancel)]
-        case Body.ALIVE:
-            return _about_calls(state, stimulus)
-        case Body.ENDED if state.calls.ready:
-            return _about_calls(state, stimulus)
-        case _:
-            return [], []
+    elif body is not Body.ENDED or not state.calls.ready:
+        return [], []
+    decided = _of_calls(state, stimulus)
+    return _with_refusals(state, stimulus.now, decided) if decided[1] else decided
 
 
-def _about_calls(state: FunctionState, stimulus: of_calls.Stimulus) -> Decision:
-    """Hand it on, if it can be: each call has a body, and each rollback its turn."""
-    match stimulus:
-        case of_calls.Called(key=key) if key.role == ROLLBACK:
-            out_of_reach = state.calls.stopped or not stimulus.cancelled
-            possible = state.undoing == key.undone and out_of_reach
-        case of_calls.CallCancelled(key=key) if key.role == ROLLBACK:
-            possible = state.calls.stopped
-        case of_calls.Called() | of_calls.DeadlineEntered() | of_calls.PatchAsked():
-            possible = state.body is Body.ALIVE
-        case of_calls.EventArrived() if state.end is not None:
-            return [], []  # it was on its way when the run ended
-        case _:
-            possible = True
+def _called(state: FunctionState, stimulus: of_calls.Called) -> Decision:
+    """Each call has a body, and each rollback its turn."""
+    key = stimulus.key
+    if key.role == ROLLBACK:
+        out_of_reach = state.calls.stopped or not stimulus.cancelled
+        possible = state.undoing == key.undone and out_of_reach
+    else:
+        possible = state.body is Body.ALIVE
     if not possible:
         raise ImpossibleStimulus(stimulus)
-    changes, todo = _both(calls.decide(state.calls, stimulus))
-    now = stimulus.now
+    return _with_refusals(state, stimulus.now, _of_calls(state, stimulus))
+
+
+def _in_a_body(
+    state: FunctionState, stimulus: of_calls.DeadlineEntered | of_calls.PatchAsked
+) -> Decision:
+    if state.body is not Body.ALIVE:
+        raise ImpossibleStimulus(stimulus)
+    return _of_calls(state, stimulus)
+
+
+def _call_cancelled(state: FunctionState, stimulus: of_calls.CallCancelled) -> Decision:
+    if stimulus.key.role == ROLLBACK and not state.calls.stopped:
+        raise ImpossibleStimulus(stimulus)
+    return _of_calls(state, stimulus)
+
+
+def _arrived(state: FunctionState, stimulus: of_calls.EventArrived) -> Decision:
+    if state.end is not None:
+        return [], []  # it was on its way when the run ended
+    return _of_calls(state, stimulus)
+
+
+def _with_refusals(state: FunctionState, now: float, decided: Decision) -> Decision:
+    """Add what follows for the run from what the calls are told."""
+    changes, todo = decided
     for effect in [*todo]:
-        match effect:
-            case calls_effects.Refuse(why=why) if not isinstance(why, Suspending):  # rule 2
-                changes += _hold(state, now, why)
-                todo.append(effects.StopBody(why))
-            case calls_effects.HandOut(key=key) if key.role == ROLLBACK:
-                more, follow = _undo_next(state, now)
-                changes += more
-                todo += follow
-            case _:
-                pass
-    return changes, todo
+        if type(effect) is calls_effects.Refuse:
+            if not isinstance(effect.why, Suspending):  # rule 2
+                changes += _hold(state, now, effect.why)
+                todo.append(effects.StopBody(effect.why))
+        elif type(effect) is calls_effects.HandOut and effect.key.role == ROLLBACK:
+            more, follow = _undo_next(state, now)
+            changes += more
+            todo += follow
+    return decided
+
+
+def _suspended(state: FunctionState, stimulus: of_calls.Suspended) -> Decision:
+    clear = [effects.ClearWake()] if state.phase is Phase.RETRYING else []
+    return [calls_marks.Stopped(stimulus.now)], [*clear]
+
+
+def _impossible(_: FunctionState, stimulus: of_calls.Began | of_calls.RollbackBegan) -> Decision:
+    raise ImpossibleStimulus(stimulus)  # that is for this kernel to know
 
 
 # ---------------------------------------------------------------- a body ends
@@ -362,3 +365,30 @@ def _cancel_asked(state: FunctionState, stimulus: stimuli.CancelAsked) -> Decisi
     else:  # an earlier process had the body
         changes, todo = [_start(state, now, state.terms)], []
     return [asked, *changes], [*clear, *todo]
+
+
+#: Who decides what a stimulus means.
+_DECIDES: Final[dict[type[Stimulus], Callable[[FunctionState, Any], Decision]]] = {
+    of_calls.AtRest: _at_rest,
+    of_calls.Called: _called,
+    of_calls.HandlerReturned: _of_calls,
+    of_calls.Acknowledged: _acknowledged,
+    of_calls.HandlerRaised: _of_calls,
+    of_calls.CallCancelled: _call_cancelled,
+    of_calls.Due: _of_calls,
+    of_calls.EventArrived: _arrived,
+    of_calls.ChildEnded: _of_calls,
+    of_calls.DeadlineEntered: _in_a_body,
+    of_calls.DeadlineLeft: _of_calls,
+    of_calls.PatchAsked: _in_a_body,
+    of_calls.Began: _impossible,
+    of_calls.Suspended: _suspended,
+    of_calls.RollbackBegan: _impossible,
+    stimuli.Queued: _queued,
+    stimuli.TakenUp: _taken_up,
+    stimuli.BodyReturned: _body_over,
+    stimuli.BodyRaised: _body_over,
+    stimuli.BodyCancelled: _body_over,
+    stimuli.CancelAsked: _cancel_asked,
+    stimuli.RetryDue: _retry_due,
+}

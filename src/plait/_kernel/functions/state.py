@@ -59,7 +59,7 @@ class FunctionState:
     def may_move(self) -> bool:
         """Is it worth while to report `AtRest`? If not, the run waits for the world."""
         if self.body is Body.ALIVE:
-            return self.calls.may_move or self.cancel_waits
+            return self.calls.may_move or (self.cancel is not None and self.cancel_waits)
         return bool(self.calls.ready) and self.calls.may_move
 
     @property

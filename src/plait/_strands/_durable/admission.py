@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -40,10 +40,6 @@ class OpensStreams(Protocol):
     def cancel_queued(self, run: effects.QueueRun, reason: str) -> None:
         """End a run that has not started, within the append that is being collected."""
         ...
-
-
-#: Most functions do not limit their handlers.
-NO_SLOT: Final = nullcontext()
 
 
 class Runs(Protocol):
@@ -260,10 +256,10 @@ class Admission:
 
     # ------------------------------------------------------------ handlers
 
-    def slot(self, run_id: str, key: Key) -> AbstractAsyncContextManager[None]:
-        """Have a slot for a handler, if its function limits these. Entered at a checkpoint, if it waits."""
+    def slot(self, run_id: str, key: Key) -> AbstractAsyncContextManager[None] | None:
+        """Have a slot for a handler. Entered at a checkpoint, if it waits. `None`: nothing limits it."""
         run = self.state.runs.get(run_id)
-        return NO_SLOT if run is None or not run.keys.handlers else self._slot(run, key)
+        return None if run is None or not run.keys.handlers else self._slot(run, key)
 
     @asynccontextmanager
     async def _slot(self, run: Run, key: Key) -> AsyncGenerator[None]:

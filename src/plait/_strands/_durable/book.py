@@ -101,6 +101,9 @@ class Book:
         #: What is gathered in this pass of the loop, and who is to be told, up to which number.
         self._gathered: list[Entry] = []
         self._gatherers: list[tuple[Kept, int]] = []
+        #: Is there something among it for which somebody waits?
+        self._waited_for = False
+        self._append_patiently = _patient_way(journal)
 
     def scribe(
         self, run_id: str, *, target: str, parent: str | None, source: str | None
@@ -137,7 +140,7 @@ class Book:
             collected += entries
             dones.append(done)
 
-    def gather(self, entries: Sequence[Entry], n: int, kept: Kept) -> None:
+    def gather(self, entries: Sequence[Entry], n: int, kept: Kept, *, notes: bool = False) -> None:
         """Append entries of one stream, in one append with others of this pass of the loop. Not a checkpoint.
 
         Branches of a run begin and end together, so that an append for each of their records would be
@@ -147,6 +150,7 @@ class Book:
             entries: Of one stream.
             n: The number of the last of them.
             kept: Called with the highest number that is on disk, or with what went wrong.
+            notes: Does nobody wait for them? Then they may wait for others in the journal as well.
         """
         if self._collected is not None or self._call_soon is None:
             self.append(entries, partial(kept, n))
@@ -154,6 +158,7 @@ class Book:
         if not self._gathered:
             self._call_soon(self.flush)
         self._gathered += entries
+        self._waited_for = self._waited_for or not notes
         gatherers = self._gatherers
         if gatherers and gatherers[-1][0] == kept:
             gatherers.pop()
@@ -165,10 +170,12 @@ class Book:
             return
         entries, self._gathered = self._gathered, []
         gatherers, self._gatherers = self._gatherers, []
+        append = self.journal.append if self._waited_for else self._append_patiently
+        self._waited_for = False
         dones = [partial(kept, n) for kept, n in gatherers]
         done = dones[0] if len(dones) == 1 else partial(_tell, dones)
         try:
-            self.journal.append(entries, done)
+            append(entries, done)
         except (
             JournalError
         ) as error:  # it takes nothing, and nobody is here whom that could be told
@@ -313,9 +320,15 @@ class Book:
         scribe, last = self._reader(run_id), 0
         while True:
             page = await self.journal.read(run_id, after=last, limit=PAGE)
-            for entry in page:
-                _add(state, scribe, entry, after=last)
+            for entry, record in scribe.each(page, after=last):
                 last = entry.n
+                if record is None:  # a note, of which its number is all there is to know
+                    count(state.calls, last)
+                    continue
+                try:
+                    fold(state, record, last)
+                except Exception as error:  # `fold` never judges: what fails fails anyhow
+                    raise _does_not_follow(entry, error) from error
             if len(page) < PAGE:
                 return state if last else None
 
@@ -339,6 +352,22 @@ class Book:
         return self.scribe(run_id, target="", parent=None, source=None)
 
 
+def _patient_way(journal: Journal) -> Callable[[Sequence[Entry], Done], object]:
+    """Find how a journal appends what nobody waits for; not every one can wait.
+
+    Only the class that says how it appends can say how it does so patiently: a journal around another
+    one, or made of another one, is to see every entry, and in order.
+    """
+    for cls in type(journal).__mro__:
+        own = vars(cls)
+        if "append" in own:
+            patient = "append_patiently" in own
+            way: Callable[[Sequence[Entry], Done], object]
+            way = getattr(journal, "append_patiently" if patient else "append")
+            return way
+    return journal.append
+
+
 def _just_before(stream: str) -> str:
     """Name what no stream of an app lies behind, and before this one.
 
@@ -360,17 +389,6 @@ def _says_the_same(entry: Entry, written: Entry, scribe: FunctionScribe) -> bool
     except UnreadableEntryError:
         return False
     return bool(pair[0].why == pair[1].why)
-
-
-def _add(state: FunctionState, scribe: FunctionScribe, entry: Entry, *, after: int) -> None:
-    read = [*scribe.records([entry], after=after)]
-    if not read:  # a note, of which its number is all there is to know
-        count(state.calls, entry.n)
-    for n, record in read:
-        try:
-            fold(state, record, n)
-        except Exception as error:  # `fold` never judges: what fails fails anyhow
-            raise _does_not_follow(entry, error) from error
 
 
 def _does_not_follow(entry: Entry, error: Exception) -> UnreadableEntryError:

@@ -36,7 +36,7 @@ from plait._journal.recorded import error_of
 from plait._kernel.calls import effects as of_calls
 from plait._kernel.calls import stimuli as calls_stimuli
 from plait._kernel.calls.keys import Key
-from plait._kernel.calls.records import CallCompleted
+from plait._kernel.calls.records import CallCompleted, CallStarted
 from plait._kernel.calls.refusals import call_text
 from plait._kernel.functions import effects, stimuli
 from plait._kernel.functions.advance import advance
@@ -131,8 +131,10 @@ class Host:
     def take_in(self, stimulus: Stimulus) -> tuple[Sequence[object], Sequence[object]]:
         """Decide, and have kept what is to be kept: the door of a body's calls."""
         kept, todo = advance(self.state, stimulus)
+        joined = [effect for effect in todo if isinstance(effect, JOINED)] if todo else ()
+        if not kept and not joined:
+            return (), todo
         records = [record for _, record in kept]
-        joined = [effect for effect in todo if isinstance(effect, JOINED)]
         end = records[-1] if records and isinstance(records[-1], ENDS) else None
         if end is None and not joined:  # as a rule
             self._keep(kept)
@@ -152,7 +154,8 @@ class Host:
             return
         book, entries, n = self._session.book, self._scribe.entries(kept), kept[-1][0]
         if self.calls is not None:  # calls come in bursts
-            book.gather(entries, n, self._is_kept)
+            notes = type(kept[-1][1]) is CallStarted and len(kept) == 1
+            book.gather(entries, n, self._is_kept, notes=notes)
         else:
             book.append(entries, partial(self._is_kept, n))
 

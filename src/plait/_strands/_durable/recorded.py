@@ -23,6 +23,8 @@ class Sealed:
         Raises:
             OutputRefused: It cannot be written; or an `encode` raised.
         """
+        if not self._middleware:
+            return self._output.settle(value)
         data, live = self._output.settle(value)
         try:
             return seal(self._middleware, data), live

@@ -271,8 +271,8 @@ class Session:
 
     # ------------------------------------------------------------ what hosts ask for
 
-    def admit(self, run_id: str, key: Key) -> AbstractAsyncContextManager[object]:
-        """Let a handler run, when there is a slot for it."""
+    def admit(self, run_id: str, key: Key) -> AbstractAsyncContextManager[object] | None:
+        """Let a handler run, when there is a slot for it; `None`: at once."""
         return self.admission.slot(run_id, key)
 
     # ------------------------------------------------------------ hosting

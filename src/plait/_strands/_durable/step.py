@@ -143,16 +143,23 @@ class Step(StepCalls):
             sent: str = await ctx.step.run("send-email", send_email, user_id)
             ```
         """
-        call = f"ctx.step.run({step_id!r}, ..., rollback="
+        parts = self._parts
         policy, known = self._look_at(step_id, handler, output_type, retry)
-        check_handler("rollback", rollback, call, optional=True)
-        output = Sealed(known.output, self._parts.middleware)
+        output = Sealed(known.output, parts.middleware)
         if rollback is not None:
+            check_handler("rollback", rollback, f"ctx.step.run({step_id!r}, ..., rollback=")
             undo = partial(self._undo, rollback, output)
-            again = policy or self._parts.policy
-            self._parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, again))
+            again = policy or parts.policy
+            parts.undoable(step_id, Undoing(name_of_handler(rollback), undo, again))
         return await self._run(
-            step_id, handler, args, policy, known.name, output, undoable=rollback is not None
+            step_id,
+            handler,
+            args,
+            policy,
+            known,
+            output,
+            undoable=rollback is not None,
+            around=bool(parts.middleware),
         )
 
     async def _attempt(self, handler: Callable[..., Any], args: Sequence[object]) -> object:

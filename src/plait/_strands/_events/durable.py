@@ -129,7 +129,7 @@ class DurableStep(StepCalls):
         if unknown:
             raise TypeError(_unknown(*unknown))
         policy, known = self._look_at(step_id, handler, output_type, retry)
-        return await self._run(step_id, handler, args, policy, known.name, known.output)
+        return await self._run(step_id, handler, args, policy, known, known.output)
 
 
 def _unknown(name: str, *_: str) -> str:
