@@ -22,7 +22,7 @@ from .memory import Memory, Unanswered, answers_of
 from .plan import Plan, Route, StepPlan
 from .records import Emission, Outcome, Stopped
 from .streams import Branch, Stream, StreamId
-from .value import a_deque, a_dict, a_list, an_ordered_dict, mutable
+from .value import a_deque, a_dict, a_list, an_ordered_dict
 from .waits import TimedOutWait, WaitKey, Waits
 
 
@@ -60,7 +60,7 @@ def _remembered(calls: BodyState | None) -> BodyState | None:
     return calls if calls is not None and calls.last_n else None
 
 
-@mutable
+@attrs.define
 class Delivery:
     """One event handed to one step. Known by its number, never by its event.
 
@@ -148,7 +148,7 @@ class Slotted:
 Joins = dict[StreamId | None, tuple[deque[Slotted], ...]]
 
 
-@mutable
+@attrs.define
 class StepState:
     """One step of one run."""
 
@@ -205,7 +205,7 @@ def in_mailbox(state: RunState, route: Route, record: Emission) -> bool:
     return not (record.to or record.resolves or route.stops) and is_kept(state, route)
 
 
-@mutable
+@attrs.define
 class RunState:
     """One run."""
 

@@ -16,7 +16,7 @@ from plait._ids import DeliveryId
 from plait._kernel.life import GOING, Phase
 from plait._kernel.plan import StepPlan
 from plait._kernel.state import Delivery, RunState, StepState
-from plait._kernel.value import a_deque, a_dict, a_list, mutable
+from plait._kernel.value import a_deque, a_dict, a_list
 
 from .admission import Admit, everyone
 
@@ -24,7 +24,7 @@ Entry: TypeAlias = tuple[int, DeliveryId, str]
 """Who stands in line: its turn, its number, its step."""
 
 
-@mutable
+@attrs.define
 class Pending:
     """A step whose turn has not come."""
 
@@ -34,7 +34,7 @@ class Pending:
     live: bool = False
 
 
-@mutable
+@attrs.define
 class Open:
     """A step with deliveries that have not come to their end: `count` of them, from `first` on."""
 
@@ -61,7 +61,7 @@ def needs_of(step: StepPlan) -> tuple[tuple[str, str], ...]:
     return () if step.after is None else step.after.needs
 
 
-@mutable
+@attrs.define
 class GraphState(RunState):
     """One run. Deliveries are numbered by item; a delivery's event is the number of its item."""
 
