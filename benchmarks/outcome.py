@@ -61,13 +61,13 @@ class Outcome:
     def spread(self, key: str, size: int) -> float | None:
         """Half the distance of the quartiles over the median: how far to trust `cost`.
 
-        `None` if there was one round only.
+        `None` if there was one round only, or if it costs nothing that could be measured.
         """
         costs = [sample.cost for sample in self.samples[key, size] if sample]
         if len(costs) < 2:
             return None
         lower, median, upper = statistics.quantiles(costs, n=4, method="inclusive")
-        return (upper - lower) / 2 / median
+        return (upper - lower) / 2 / median if median else None
 
     def ratio(self, subject: str, over: str) -> float | None:
         """The median of the ratios of single rounds, at the largest size that both have."""

@@ -64,7 +64,9 @@ def section(outcome: Outcome) -> str:
     ]
     columns.append(("±", lambda key: share(outcome.spread(key, outcome.largest(key)))))
     if scenario.equivalent:
-        columns.append(("µs-eq", lambda key: number(outcome.equivalent(key))))
+        columns.append(
+            (f"{scenario.unit.split()[0]}-eq", lambda key: number(outcome.equivalent(key)))
+        )
     columns += [
         (f"÷ {CONTENDERS[over].title}", _over(outcome, over))
         for over in ("floor_b", "floor_c", "plait")
@@ -166,7 +168,7 @@ def describe(outcome: Outcome, wanted: Quantity) -> str:
         case Cost():
             return f"{title}, {outcome.scenario.unit}"
         case Equivalent():
-            return f"{title}, µs-equivalent"
+            return f"{title}, {outcome.scenario.unit.split()[0]}-equivalent"
         case Growth():
             return f"{title}, growth from {outcome.scenario.growth_from} to {outcome.sizes[-1]}"
 
@@ -189,7 +191,7 @@ run. Machines differ: elsewhere only the ratios mean anything.
 - **Machine** {processor()}, {os.cpu_count()} cores; {interpreter()}.
 - **Versions** {", ".join(f"{name} {version}" for name, version in found)}.
 - **Yardstick** floor b takes {number(min(hops))} to {number(max(hops))} µs a hop here and {REFERENCE_HOP} where the
-  goals were set; **µs-eq** is scaled by the quotient.
+  goals were set; **µs-eq** (ms-eq) is scaled by the quotient.
 - **Others** had the core for up to {stolen:.0%} of a scenario's time, which is not counted.
 
 **floor a** is a nursery for each step and a task for each delivery, **floor b** the same with long-lived workers,

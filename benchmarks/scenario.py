@@ -52,7 +52,7 @@ class Cost:
 
 @attrs.frozen
 class Equivalent:
-    """A contender's cost at the reference size in µs-equivalent."""
+    """A contender's cost at the reference size in its unit-equivalent, such as µs-equivalent."""
 
     subject: str
 
