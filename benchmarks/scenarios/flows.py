@@ -206,7 +206,7 @@ flow_processes = Scenario(
     quick_sizes=(50,),
     reference=500,
     expected=lambda size: size,
-    scale=lambda seconds, size: seconds / size * 1e3,
+    scale=None,
     equivalent=False,
     targets=(Target(Ratio("plait", "flowtoy"), first=2),),
 )
@@ -218,8 +218,11 @@ def answers(make: Callable[[int], Document], runs: Runs) -> Program:
     async def program(size: int) -> object:
         if size not in made:
             made[size] = make(size)
+        # By the clock on the wall: what its children, threads and servers need is part of it.
+        start = time.perf_counter()
         outputs, _ = await runs(made[size])
-        return len(outputs)
+        took = time.perf_counter() - start
+        return Measured(took / size * 1e3, len(outputs))
 
     return program
 
@@ -240,7 +243,7 @@ flow_requests = Scenario(
     quick_sizes=(50,),
     reference=500,
     expected=lambda size: size,
-    scale=lambda seconds, size: seconds / size * 1e3,
+    scale=None,
     equivalent=False,
     targets=(Target(Ratio("plait", "flowtoy"), first=1),),
 )
