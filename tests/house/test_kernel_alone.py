@@ -12,7 +12,7 @@ KERNEL = Path(plait._kernel.__file__).parent
 MAY_IMPORT = {
     "__future__", "attrs", "bisect", "collections", "copy", "dataclasses", "datetime", "difflib",
     "enum", "fractions", "functools", "graphlib", "heapq", "itertools", "json", "keyword", "math",
-    "operator", "random", "re", "string", "textwrap", "types", "typing", "typing_extensions",
+    "operator", "random", "re", "reprlib", "string", "textwrap", "types", "typing", "typing_extensions",
     "zlib",
     "plait._errors", "plait._ids", "plait._kernel", "plait._naming",
     "plait._show",
