@@ -38,7 +38,8 @@ def test_two_runs_are_listed_the_newest_first(plait):
 def test_the_last_run_is_shown_step_by_step(plait):
     plait("run", "shop:Shop", "--set", "item=a", "--set", "number=4", "--journal", "runs.db", "-q")
     done = plait("show", "last", "--journal", "runs.db")
-    head, titles, *rows = done.out.splitlines()
+    steps, _, _ = done.out.partition("\n\n")  # below them is the timeline
+    head, titles, *rows = steps.splitlines()
     assert head.startswith("run ")
     assert " of shop.Shop: failed, " in head
     assert titles.split() == ["step", "state", "start", "took", "attempts", "outputs"]

@@ -1,45 +1,116 @@
-"""`plait show`: one run of a journal, step by step."""
+"""`plait show`: one run of a journal, step by step and in time."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from plait._abc import StreamInfo
+from plait._abc import Entry, StreamInfo
 
-from .exits import WELL
+from .exits import WELL, UsageError
 from .journals import chosen, entries_of, needed, opened, runs_in
 from .kept import KeptStep, counted, steps_of
 from .news import took
+from .output_file import OutputFile
 from .printable import printable
 from .results import columns, json_text, one_line, terminal_width
 from .runs import ENDED, about, local, utc
+
+if TYPE_CHECKING:
+    from plait._viz.execution import Execution
+
+Format: TypeAlias = Literal["text", "svg", "html", "chrome", "mermaid"]
+#: The width of a timeline where there is no terminal.
+WIDE = 100
 
 
 async def show(
     run: str,
     *,
     journal: str | None = None,
+    format_: Annotated[Format | None, Parameter(name="--format")] = None,
+    output_file: Annotated[str | None, Parameter(name=["--output-file", "-o"])] = None,
     json: Annotated[bool, Parameter(name=["--json", "-j"])] = False,
 ) -> int:
-    """Show one run of a journal, step by step.
+    """Show one run of a journal: step by step and in time, or as a picture.
 
     Args:
         run: Its id, the beginning of it, or last.
         journal: The file; by default $PLAIT_JOURNAL.
+        format_: text, svg (what took how long), html (that and what led to what), mermaid (what led to
+            what), or chrome (a trace for chrome://tracing and Perfetto).
+        output_file: Write it to this file, and nothing to stdout.
         json: Print it as JSON.
     """
+    if json and format_ is not None:
+        raise UsageError("--json and --format cannot be used together")
     async with opened(needed(journal)) as kept:
         found = chosen(await runs_in(kept), run)
-        steps = steps_of(await entries_of(kept, found))
+        entries = await entries_of(kept, found)
     if json:
+        steps = steps_of(entries)
         document = {**about(found, counted(steps)), "steps": [_document(step) for step in steps]}
-        print(json_text(document), end="")
+        written = json_text(document)
     else:
-        sys.stdout.write(_text(found, steps, terminal_width(sys.stdout)))
+        written = _written(found, entries, format_ or "text", to_file=output_file is not None)
+    if output_file is None:
+        sys.stdout.write(written)
+    else:
+        with OutputFile(output_file) as file:
+            file.write(written)
     return WELL
+
+
+def _written(run: StreamInfo, entries: list[Entry], form: Format, *, to_file: bool) -> str:
+    from plait._viz.execution_kept import execution_of
+
+    execution = execution_of(run, entries)
+    match form:
+        case "text":
+            width = None if to_file else terminal_width(sys.stdout)
+            return _text(run, steps_of(entries), width) + _in_time(execution, width)
+        case "svg":
+            from plait._viz.timeline import timeline
+            from plait._viz.timeline_svg import timeline_svg
+
+            return timeline_svg(timeline(execution))
+        case "html":
+            from plait._viz.execution_page import execution_page
+
+            return execution_page(execution)
+        case "mermaid":
+            from plait._viz.execution_drawing import draw_execution
+            from plait._viz.mermaid import mermaid
+
+            return mermaid(draw_execution(execution))
+        case "chrome":
+            from plait._viz.chrome import chrome
+
+            return chrome(execution)
+
+
+def _in_time(execution: Execution, width: int | None) -> str:
+    """Draw the timeline, below an empty line; nothing, if nothing took place in it."""
+    from plait._viz.timeline import timeline
+    from plait._viz.timeline_text import text
+
+    drawn = text(
+        timeline(execution), width or WIDE, ascii_only=not _has_blocks(sys.stdout.encoding)
+    )
+    notes = [str(n) for n in execution.unreadable[:10]]
+    lost = f"records that could not be read: {', '.join(notes)}\n" if notes else ""
+    return (f"\n{drawn}" if drawn else "") + lost
+
+
+def _has_blocks(encoding: str | None) -> bool:
+    """Can what is printed have more signs than ASCII?"""
+    try:
+        "█▒·…µ".encode(encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
 
 
 def _document(step: KeptStep) -> dict[str, Any]:

@@ -56,6 +56,16 @@ def find(given: Sequence[str], verb: str) -> Target:
         UsageError: There is none, several event workflows, or a workflow among files; or the
             workflow cannot be had.
     """
+    target = files_or_name(given, verb)
+    return target if isinstance(target, Files) else Named(target, _workflow(target))
+
+
+def files_or_name(given: Sequence[str], verb: str) -> Files | str:
+    """Find whether the arguments of a verb mean files, or one name in a module. Imports nothing.
+
+    Raises:
+        UsageError: There is none, several names, or a name among files.
+    """
     names = [*map(as_typed, given)]
     if not names:
         raise UsageError(f"{verb} needs FILE... or module:Workflow. Type: plait {verb} --help")
@@ -69,7 +79,7 @@ def find(given: Sequence[str], verb: str) -> Target:
         )
     if len(named) > 1:
         raise UsageError(f"{verb} takes one workflow, not {len(named)}: {', '.join(named)}")
-    return Named(named[0], _workflow(named[0]))
+    return named[0]
 
 
 def files(given: Sequence[str], verb: str) -> Files:
@@ -92,6 +102,24 @@ def is_named(target: str) -> bool:
 
 
 def _workflow(target: str) -> Workflow[Any]:
+    found = object_named(target)
+    if _is_made(found):
+        return found
+    if not _is_class(found):
+        raise UsageError(f"{target} is no workflow: it is {kind_of(found)}")
+    try:
+        return found()
+    except TypeError as error:
+        text = f"cannot make {target}: {error}. A class that needs arguments: name an object of it"
+        raise UsageError(text) from error
+
+
+def object_named(target: str) -> Any:
+    """Find what `package.module:Name` is. Imports the module.
+
+    Raises:
+        UsageError: There is no such thing.
+    """
     module_name, _, path = target.partition(":")
     found: Any = _imported(module_name)
     passed = module_name
@@ -100,15 +128,7 @@ def _workflow(target: str) -> Workflow[Any]:
             known = [key for key in cast("dict[str, object]", vars(found)) if key[:1] != "_"]
             raise UsageError(f"{passed!r} has no {name!r}{did_you_mean(name, known)}")
         found, passed = getattr(found, name), f"{passed}.{name}"
-    if _is_made(found):
-        return found
-    if not _is_class(found):
-        raise UsageError(f"{target} is no workflow: it is {_kind(found)}")
-    try:
-        return found()
-    except TypeError as error:
-        text = f"cannot make {target}: {error}. A class that needs arguments: name an object of it"
-        raise UsageError(text) from error
+    return found
 
 
 def _is_made(value: object) -> TypeIs[Workflow[Any]]:
@@ -119,7 +139,8 @@ def _is_class(value: object) -> TypeIs[type[Workflow[Any]]]:
     return isinstance(value, type) and issubclass(value, Workflow)
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Say what a thing is, for a message: `"of 'int'"`."""
     return (
         f"class {value.__name__!r}" if isinstance(value, type) else f"of {type(value).__name__!r}"
     )

@@ -12,6 +12,11 @@ SHAPES: Final[dict[Shape, str]] = {
     "start": "oval",
     "stop": "oval",
     "outside": "parallelogram",
+    "resource": "cylinder",
+    "workflow": "box3d",
+    "event": "oval",
+    "time": "hexagon",
+    "function": "box",
 }
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -22,7 +27,9 @@ def dot(drawing: Drawing) -> str:
     lines = [f"digraph {_quoted(drawing.title)} {{", "    node [style=rounded];"]
     for node in drawing.nodes:
         shape = SHAPES[node.shape]
-        lines.append(f"    {ids[node.name]} [label={_quoted(node.label)}, shape={shape}];")
+        lines.append(
+            f"    {ids[node.name]} [label={_quoted(node.label, *node.marks)}, shape={shape}];"
+        )
     for arrow in drawing.arrows:
         options = [f"label={_quoted(arrow.label)}"] if arrow.label else []
         options += ["style=dashed"] if arrow.dashed else []
@@ -31,7 +38,11 @@ def dot(drawing: Drawing) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _quoted(text: str) -> str:
-    """Write a text so that Graphviz shows it as it is: a backslash would begin an escape."""
-    plain = _CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _quoted(*texts: str) -> str:
+    """Write texts, a line each, so that Graphviz shows them as they are: a backslash begins an escape."""
+    plain = (_CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text) for text in texts)
+    return '"' + "\\n".join(_escaped(text) for text in plain) + '"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -13,6 +13,11 @@ SHAPES: Final[dict[Shape, tuple[str, str]]] = {
     "start": ("([", "])"),
     "stop": ("([", "])"),
     "outside": ("[/", "/]"),
+    "resource": ("[(", ")]"),
+    "workflow": ("[[", "]]"),
+    "event": ("([", "])"),
+    "time": ("{{", "}}"),
+    "function": ("[", "]"),
 }
 #: All that could end a label, begin another thing, or be taken for HTML or Markdown.
 _UNSAFE: Final = re.compile(r"[^\w .,:()\[\]=+*/-]")
@@ -26,7 +31,7 @@ def mermaid(drawing: Drawing) -> str:
         lines = ["---", f"title: {_quoted(drawing.title)}", "---", *lines]
     for node in drawing.nodes:
         left, right = SHAPES[node.shape]
-        lines.append(f"    {ids[node.name]}{left}{_quoted(node.label)}{right}")
+        lines.append(f"    {ids[node.name]}{left}{_quoted(node.label, *node.marks)}{right}")
     for arrow in drawing.arrows:
         line = "-.->" if arrow.dashed else "-->"
         label = f"|{_quoted(arrow.label)}|" if arrow.label else ""
@@ -34,6 +39,7 @@ def mermaid(drawing: Drawing) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    """Write a text so that Mermaid shows it as it is."""
-    return '"' + _UNSAFE.sub(lambda sign: f"#{ord(sign[0])};", text) + '"'
+def _quoted(*texts: str) -> str:
+    """Write texts, a line each, so that Mermaid shows them as they are."""
+    lines = (_UNSAFE.sub(lambda sign: f"#{ord(sign[0])};", text) for text in texts)
+    return '"' + "<br/>".join(lines) + '"'

@@ -19,14 +19,15 @@ def digest(function: Callable[..., Any]) -> str | None:
     Returns:
         `None` if there is no source: it was typed at a prompt, or made by a program.
     """
-    tree = _tree(inspect.unwrap(function))
+    tree = tree_of(inspect.unwrap(function))
     if tree is None:
         return None
     tree.decorator_list = []
     return hashlib.sha256("\n".join(_lines(tree, 0)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _tree(function: Any) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def tree_of(function: Any) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Parse the source of a function; `None` if there is none, or it is a lambda."""
     try:
         text = inspect.getsource(function)
     except (OSError, TypeError):
