@@ -16,6 +16,8 @@ import plait.flows
 import plait.lowlevel
 import plait.retry
 import plait.testing
+import plait.viz
+import plait.web
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EVENTS = (REFERENCE / "events.md").read_text(encoding="utf-8")
@@ -24,7 +26,10 @@ RETRY = (REFERENCE / "retry.md").read_text(encoding="utf-8")
 TESTING = (REFERENCE / "testing.md").read_text(encoding="utf-8")
 JOURNAL = (REFERENCE / "journal.md").read_text(encoding="utf-8")
 DURABLE = (REFERENCE / "durable.md").read_text(encoding="utf-8")
+VIZ = (REFERENCE / "viz.md").read_text(encoding="utf-8")
 FLOWS = (REFERENCE / "flows.md").read_text(encoding="utf-8")
+
+WEB = (REFERENCE / "web.md").read_text(encoding="utf-8")
 
 JOURNAL_NAMES = {"SqliteJournal", "MemoryJournal"}
 #: What `plait.abc` has for sources of flow files: that is told with those.
@@ -203,6 +208,22 @@ def test_everything_of_flow_files_is_there(name):
     assert {*own, *(name for name in fields if name[0] != "_"), *arguments} - {"self"} <= told
 
 
+@pytest.mark.parametrize("name", sorted(public(plait.viz)))
+def test_everything_of_pictures_is_there(name):
+    """Its name; of a class its fields and methods; and the arguments of what is called."""
+    thing = getattr(plait.viz, name)
+    fields = {field.name for field in attrs.fields(thing)} if attrs.has(thing) else set()
+    own = [
+        (key, value) for key, value in vars(thing).items() if key[0] != "_" and key not in fields
+    ]
+    methods = [thing] if inspect.isfunction(thing) else [
+        value for _, value in own if inspect.isfunction(value)
+    ]  # fmt: skip
+    arguments = {argument for call in methods for argument in inspect.signature(call).parameters}
+    fields = {field for field in fields if field[0] != "_"}
+    assert {name, *fields, *(key for key, _ in own), *arguments} - {"self"} <= words(VIZ)
+
+
 #: What a user calls by its name.
 CALLED_BY_USERS = [plait.flows.load, plait.flows.run_flow, plait.flows.LocalRunner]
 #: What the app makes of its parts: nobody else calls these.
@@ -271,3 +292,16 @@ def test_the_tree_of_errors_is_what_it_is():
         if issubclass(cls, plait.errors.PlaitError) and cls is not plait.errors.PlaitError
     }
     assert at == real
+
+
+@pytest.mark.parametrize("name", sorted(public(plait.web)))
+def test_everything_of_the_live_page_is_there(name):
+    """Its name, its methods and their arguments."""
+    thing = getattr(plait.web, name)
+    functions = [thing] if inspect.isfunction(thing) else []
+    if thing is plait.web.LivePage:
+        functions = [getattr(thing, one) for one in dir(thing) if not one.startswith("_")]
+    arguments = {one for function in functions for one in inspect.signature(function).parameters}
+    assert {name, *(function.__name__ for function in functions), *arguments} - {"self"} <= words(
+        WEB
+    )

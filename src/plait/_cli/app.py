@@ -21,10 +21,11 @@ VERBS: Final = {
     "run": "Run flow files, merged from left to right, or an event workflow.",
     "check": "Say what is wrong with flow files, without running anything.",
     "plan": "Show in which order the steps of flow files would run, and why.",
-    "graph": "Draw the steps of flow files, or of an event workflow.",
+    "graph": "Draw flow files, an event workflow, or durable functions.",
+    "webui": "Run flow files or an event workflow, and show it live in a browser.",
     "schema": "Print the JSON Schema of flow files, for editors.",
     "runs": "List the runs of a journal, the newest first.",
-    "show": "Show one run of a journal, step by step.",
+    "show": "Show one run of a journal: step by step and in time, or as a picture.",
 }
 
 ABOUT: Final = "Run concurrent workflows: flow files, and event workflows written in Python."

@@ -13,10 +13,16 @@ WELL: Final = 0
 FAILED: Final = 1
 #: Bad usage, files, params, secrets, or an output that cannot be written: nothing has run.
 USAGE: Final = 2
+#: The address of `--ui`, `--status-port` or `webui` cannot be listened at: nothing has run.
+CANNOT_BIND: Final = 3
 #: The run took longer than its timeout.
 TIMED_OUT: Final = 124
 #: SIGINT or SIGTERM.
 INTERRUPTED: Final = 130
+
+
+class BindError(Exception):
+    """A server was asked for, and cannot be opened: its text says why, and what to type instead."""
 
 
 class UsageError(Exception):

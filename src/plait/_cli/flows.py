@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,11 +15,12 @@ from plait._errors import PlaitError, WorkflowCancelledByUser
 
 from .alone import alone
 from .exits import FAILED, INTERRUPTED, TIMED_OUT, UsageError
-from .journals import SHORT, journal_path
+from .journals import SHORT, journal_at, journal_path
 from .logs import logged
 from .messages import say, tell
 from .news import News, counted, several, took
 from .outcome import outcome
+from .page import beside
 from .printable import printable
 from .progress import Progress, progress
 from .results import delivered, show_flows
@@ -27,10 +28,12 @@ from .settings import flow_params
 from .signals import SAID, Interruption, heeding
 
 if TYPE_CHECKING:
+    from plait._abc import Journal
     from plait._strands._flows.flow import Flow
     from plait._strands._flows.news import StepNews
     from plait._strands._flows.problems import Problem
     from plait._strands._flows.result import RunResult, StepFailure
+    from plait._web.page import LivePage
 
     from .run import Options
     from .targets import Files
@@ -60,9 +63,22 @@ async def run_files(target: Files, options: Options) -> int:
     for warning in flow.warnings:
         say(warning)
     path = journal_path(options.journal)
+    journal = None if path is None else journal_at(path)
     if options.resume is not None and path is None:
         raise UsageError("no journal: use --journal FILE or set PLAIT_JOURNAL")
     params = flow_params(flow.checked, options.settings)
+    async with beside(flow, flow.name, options, journal) as page:
+        return await _run(flow, options, params, journal, page)
+
+
+async def _run(
+    flow: Flow,
+    options: Options,
+    params: Mapping[str, object],
+    journal: Journal | None,
+    page: LivePage | None,
+) -> int:
+    """Run it to the end, and say what has come of it. A checkpoint."""
     view = progress(flow.checked.steps, quiet=options.quiet)
     watch = _Watch(flow, view)
     late: list[Problem] = []
@@ -70,7 +86,7 @@ async def run_files(target: Files, options: Options) -> int:
     with logged(view, verbose=options.verbose) as log:
         run = flow.start(
             params=params,
-            journal=path,
+            journal=journal,
             resume=options.resume,
             observe=watch.notice if options.quiet else watch,
             warn=late.append,
@@ -78,13 +94,15 @@ async def run_files(target: Files, options: Options) -> int:
             grace=heard.grace,
         )
         watch.run_id = run.run_id
+        if page is not None:
+            page.watch(run)
 
         def interrupt() -> None:
             view.note(SAID)
             run.cancel()
 
         with heeding(interrupt, heard):
-            async with view.shown(), _no_orphans(heard):
+            async with view.shown(), no_orphans(heard):
                 result, error = await outcome(run)
             if heard:  # one more signal is not to cost what there is
                 return _tell(watch, options, result, error, late, INTERRUPTED)
@@ -119,8 +137,8 @@ def _tell(
 
 
 @asynccontextmanager
-async def _no_orphans(heard: Interruption) -> AsyncGenerator[None]:
-    """End, after the run, what its processes have left behind outside of their groups.
+async def no_orphans(heard: Interruption) -> AsyncGenerator[None]:
+    """End, after a run, what its processes have left behind outside of their groups.
 
     On Linux, and where the process is the command's alone: what has lost its parent becomes its child.
     """

@@ -17,7 +17,7 @@ from plait._errors import JournalError, MissingExtra, UnknownRunError, WorkflowV
 from plait._version import VERSION
 
 from .alone import alone
-from .exits import FAILED, INTERRUPTED, USAGE, WELL, UsageError
+from .exits import CANNOT_BIND, FAILED, INTERRUPTED, USAGE, WELL, BindError, UsageError
 from .messages import say, tell
 
 #: What `plait --help` prints. A test compares it with what the options say.
@@ -96,6 +96,9 @@ def _help() -> str:
 def _failed(error: Exception, *, verbose: bool) -> int:
     """Say what was wrong, and how the command ends with that."""
     error = _alone(error)
+    if isinstance(error, BindError):
+        tell(str(error))
+        return CANNOT_BIND
     if isinstance(
         error, UsageError | MissingExtra | JournalError | UnknownRunError | WorkflowValidationError
     ):

@@ -30,6 +30,8 @@ class Options:
         resume: The run to go on with, as it was typed.
         timeout: Seconds that the run may take.
         compat: Behave as another program.
+        ui: Show the run on a live page.
+        status_port: The port of that page, if one is named.
     """
 
     max_workers: int | None
@@ -41,6 +43,8 @@ class Options:
     resume: str | None
     timeout: float | None
     compat: Literal["flowtoy"] | None
+    ui: bool
+    status_port: int | None
 
 
 async def run(
@@ -54,6 +58,8 @@ async def run(
     journal: str | None = None,
     resume: str | None = None,
     timeout: str | None = None,  # noqa: ASYNC109 - an option that is typed
+    ui: bool = False,
+    status_port: int | None = None,
     exit_zero: bool = False,
     compat: Literal["flowtoy"] | None = None,
 ) -> int:
@@ -62,7 +68,7 @@ async def run(
     Results go to stdout, everything else to stderr. Ctrl-C cancels the run, waits for its clean-up
     and shows what there is; a second Ctrl-C shortens every grace to nothing.
 
-    Exit codes: 0 well, 1 a step failed, 2 bad usage or files, 124 timeout, 130 interrupted.
+    Exit codes: 0 well, 1 a step failed, 2 bad usage or files, 3 no server, 124 timeout, 130 interrupted.
 
     Args:
         targets: FILE... (- is standard input), or module:Workflow.
@@ -75,6 +81,8 @@ async def run(
         journal: Keep the run in this file; by default in $PLAIT_JOURNAL.
         resume: Go on with this run of the journal: its id, the beginning of it, or last.
         timeout: How long the run may take: seconds, or 500ms, 2s, 1m30s.
+        ui: Show the run live in a browser, at the address that is printed, until it ends.
+        status_port: The same at this port of 127.0.0.1, 0 for any that is free: also /status.
         exit_zero: Exit with 0 also if a step failed.
         compat: flowtoy: unknown keys are warnings, and the results are printed as Python.
     """
@@ -84,7 +92,7 @@ async def run(
         stdout = sys.stdout
         stack.enter_context(redirect_stdout(sys.stderr))
         target = find(targets, "run")
-        limit = None if timeout is None else _seconds(timeout)
+        limit = None if timeout is None else seconds(timeout)
         file = None if output_file is None else stack.enter_context(_file(output_file))
         options = Options(
             max_workers=max_workers,
@@ -96,6 +104,8 @@ async def run(
             resume=resume,
             timeout=limit,
             compat=compat,
+            ui=ui,
+            status_port=status_port,
         )
         if isinstance(target, Named):
             from .workflows import run_workflow
@@ -116,7 +126,12 @@ def _file(name: str) -> OutputFile:
     return OutputFile(name)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Read `--timeout`, in seconds.
+
+    Raises:
+        UsageError: It is no duration.
+    """
     from plait._strands._flows.durations import DURATION, duration
 
     found = duration(text)

@@ -21,6 +21,7 @@ from .logs import logged
 from .messages import tell
 from .news import News, Word, counted, several, took
 from .outcome import outcome
+from .page import beside
 from .printable import printable
 from .progress import Progress, progress
 from .results import delivered, show_value
@@ -30,6 +31,7 @@ from .signals import Interruption, heeding
 if TYPE_CHECKING:
     from plait._strands._events.run import Run
     from plait._strands._events.workflow import Workflow
+    from plait._web.page import LivePage
 
     from .run import Options
     from .targets import Named
@@ -50,10 +52,19 @@ async def run_workflow(target: Named, options: Options) -> int:
         workflow._journal = journal_at(path)
     if options.timeout is not None:
         workflow._timeout = options.timeout
+    async with beside(workflow, target.name, options, workflow.journal) as page:
+        return await _run(target, options, page)
+
+
+async def _run(target: Named, options: Options, page: LivePage | None) -> int:
+    """Run it to the end, and say what has come of it. A checkpoint."""
+    workflow = target.workflow
     run = await _made(workflow, options)
     view = progress((step.name for step in workflow._compile()[1].steps), quiet=options.quiet)
     watch = _Watch(run, view, workflow)
     run.observe(watch)
+    if page is not None:
+        page.watch(run)
     steps = several(len(workflow._compile()[1].steps), "step")
     view.head(f"plait: run {run.run_id[:SHORT]} of {printable(target.name)}: {steps}")
     heard = Interruption()

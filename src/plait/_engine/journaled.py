@@ -544,6 +544,8 @@ class JournaledShell(Shell):
     def _calls_are_kept(
         self, records: Sequence[CallRecord], told: Callable[[], object] | None
     ) -> None:
+        if self._tap is not None:
+            self._tap(records)
         if self.observers:
             self._report(records)
         if told is not None:

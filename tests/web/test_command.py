@@ -1,0 +1,47 @@
+"""`plait webui` and the page beside a run, of event workflows and of journals."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import command as command
+from tests.cli.conftest import here as here
+from tests.cli.conftest import plait as plait
+from tests.web.served import Page
+
+
+def test_an_event_workflow_is_shown_beside_its_run(here, command):
+    with command("run", "shop:Waiting", "--status-port", "0") as running:
+        page = Page(running.until("open http"))
+        status = page.until(lambda one: one.get("running_steps") == ["wait"])
+        assert page.json("/api/board")["can_run"] is False
+        assert page.press("run")[0] == 409
+        assert page.press("cancel", run=status["run_id"])[0] == 202
+        done = running.wait()
+    assert "cleaned up" in done.err
+    assert done.code == 1, "it was not interrupted: somebody has cancelled it on the page"
+
+
+def test_runs_begin_and_are_cancelled_on_the_page_until_ctrl_c(here, command):
+    with command("webui", "shop:Waiting", "--port", "0", "--journal", "runs.db") as running:
+        page = Page(running.until("open http"))
+        first = page.until(lambda one: one.get("running_steps") == ["wait"])["run_id"]
+        assert page.press("cancel", run=first) == (202, {})
+        page.until(lambda one: one.get("state") == "cancelled")
+        status, found = page.press("run")
+        assert (status, found["run"] == first) == (201, False)
+        page.until(lambda one: one["run_id"] == found["run"] and one["running_count"] == 1)
+        running.send()
+        done = running.wait()
+    assert (done.code, done.out) == (130, "")
+    assert done.err.count("cleaned up") == 2, "what was running had its clean-up"
+
+
+def test_a_journal_alone_can_be_looked_at(here, plait, command):
+    assert plait("run", "shop:Shop", "--set", "item=tea", "--journal", "runs.db", "-q").code == 0
+    with command("webui", "--journal", "runs.db", "--port", "0") as running:
+        page = Page(running.until("open http"))
+        board = page.json("/api/board")
+        [run] = board["runs"]
+        assert (run["state"], run["resumable"], board["can_run"]) == ("completed", False, False)
+        assert page.json(f"/status?run={run['id']}")["steps"]["pack"]["state"] == "succeeded"
+        running.send()
+        assert running.wait().code == 130
