@@ -32,9 +32,9 @@ class Stage(enum.Enum):
     #: Its outcome is recorded, and will be handed out in its turn.
     ENDED = "ended"
 
-    # There is one of each: `Enum` hashes its name, by code of Python's, at each look into the table.
-    __hash__ = object.__hash__
 
+# There is one of each: `Enum` hashes its name, by code of Python's, at each look into the table.
+Stage.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 HELD: Final = Stage.HELD
 DOOMED: Final = Stage.DOOMED

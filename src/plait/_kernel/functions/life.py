@@ -30,9 +30,9 @@ class Phase(enum.Enum):
     #: It has ended.
     OVER = "over"
 
-    # There is one of each: `Enum` hashes its name, by code of Python's, at each look into a table.
-    __hash__ = object.__hash__
 
+# There is one of each: `Enum` hashes its name, by code of Python's, at each look into a table.
+Phase.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 RUN: Final[dict[Phase, dict[type, Phase]]] = {
     Phase.NEW: {records.RunQueued: Phase.QUEUED},
