@@ -298,13 +298,16 @@ class PolledRest(Rest):
 
     def _look(self) -> None:
         self._quiet += 1
-        for place in [*self._restless]:
-            self._quiet = 0  # also if it is blocked by now: since the last look it has run
-            if self._can_go_on(place):
-                continue
-            self._restless.discard(place)
+        if not self._restless:
+            return
+        self._quiet = 0  # also if they are blocked by now: since the last look they have run
+        # Into a new set: to go through one costs what it costs to go through all that it ever held.
+        seen, self._restless = self._restless, set()
+        for place in seen:
             task: Any = place.task
-            if task.done():
+            if self._can_go_on(place):
+                self._restless.add(place)
+            elif task.done():
                 self.places.discard(place)
             else:
                 task._fut_waiter.add_done_callback(partial(self._wake, place))
