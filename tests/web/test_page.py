@@ -363,3 +363,17 @@ async def test_of_very_many_steps_there_is_a_table_and_no_picture():
     shown = await whole(page)
     assert len(shown["steps"]) == 2_000
     assert len(shown["activities"]) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"target": "flow.yaml"}, "must be a flow or a workflow's instance, not 'flow.yaml'"),
+        ({"target": Braid}, "must be a flow or a workflow's instance"),
+        ({"token": ""}, "the token is empty"),
+        ({"journal": 5}, "must be a journal or the path of a file, not 5"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(given, said):
+    with pytest.raises(ConfigError, match=said):
+        plait.web.app(**given)

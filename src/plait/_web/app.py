@@ -40,7 +40,7 @@ def app(
             refused.
 
     Raises:
-        ConfigError: What is given as a journal is none.
+        ConfigError: What is given as a target or a journal is none, or the token is empty.
         MissingExtra: Starlette is not installed.
 
     Example:
@@ -50,6 +50,15 @@ def app(
         result = await page.watch(Flow().run(topic="x"))
         ```
     """
+    given: Any = target
+    if not isinstance(given, Flow | Workflow | None):
+        raise ConfigError(
+            f"the target must be a flow or a workflow's instance, not {show(given, 200)}"
+        )
+    if token == "":
+        raise ConfigError(
+            "the token is empty: give one that nobody can guess, or None for a new one"
+        )
     return LivePage(target, name=name, journal=_journal(journal), token=token, hosts=hosts)
 
 
