@@ -39,6 +39,30 @@ STARTED = records.FunctionStarted(2.0, 0, 0, "s1")
 KEY = Key((), "a", 0)
 
 
+class Passes:
+    """Notes what is asked for, and when; calls nobody."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.handles: list[Callable[[], object]] = []
+
+    def _ask(self, when: str, fn: Callable[[], object]) -> None:
+        self.asked.append(when)
+        self.handles.append(fn)
+
+    def at_end(self, fn: Callable[[], object]) -> None:
+        self._ask("at the end", fn)
+
+    def when_quiet(self, fn: Callable[[], object]) -> None:
+        self._ask("when it is quiet", fn)
+
+    def soon(self, fn: Callable[[], object]) -> None:
+        self._ask("soon", fn)
+
+    def close(self) -> None:
+        raise AssertionError("whoever has made them closes them")
+
+
 class Noted(MemoryJournal):
     """A journal that knows what was appended in one piece, and what was read."""
 
@@ -188,7 +212,7 @@ async def test_an_error_that_is_caught_inside_loses_nothing() -> None:
 
 
 async def test_what_is_gathered_in_one_pass_is_one_append() -> None:
-    journal, soon, told = Noted(), [], []
+    journal, passes, told = Noted(), Passes(), []
 
     def first(n: int, error: object) -> None:
         told.append(("first", n, error))
@@ -197,13 +221,13 @@ async def test_what_is_gathered_in_one_pass_is_one_append() -> None:
         told.append(("second", n, error))
 
     async with opened(journal):
-        book = Book("shop", journal, call_soon=soon.append)
+        book = Book("shop", journal, passes=passes)
         one, two = run_of(book, "r1", STARTED)
         book.gather([one], 1, first)
         book.gather([two], 2, first)
         book.gather(run_of(book, "r2"), 1, second)
-        assert (journal.pieces, len(soon)) == ([], 1), "asked for once, and not appended yet"
-        soon.pop()()
+        assert (journal.pieces, passes.asked) == ([], ["soon"]), "once, and not appended yet"
+        passes.handles.pop()()
         assert journal.pieces == [[("r1", 1), ("r1", 2), ("r2", 1)]]
         book.flush()
         assert len(journal.pieces) == 1, "there is nothing left"
@@ -212,9 +236,9 @@ async def test_what_is_gathered_in_one_pass_is_one_append() -> None:
 
 
 async def test_what_was_gathered_goes_before_what_is_appended_later() -> None:
-    journal, soon, told = Noted(), [], []
+    journal, passes, told = Noted(), Passes(), []
     async with opened(journal):
-        book = Book("shop", journal, call_soon=soon.append)
+        book = Book("shop", journal, passes=passes)
         book.gather(run_of(book, "r1"), 1, lambda n, _: told.append(n))
         book.append(run_of(book, "r2"), told.append)
         book.gather(run_of(book, "r3"), 1, lambda n, _: told.append(n))
@@ -240,21 +264,24 @@ class Patient(Noted):
         super().append(entries, done)
 
 
-def gather_notes(journal: Journal) -> None:
-    """Have a journal append: something with a note, two notes, something."""
-    book = Book("shop", journal, call_soon=lambda _: None)
-    for waited_for in (True, False), (False, False), (True,):
+def gather_notes(journal: Journal) -> list[str]:
+    """Have a journal append: something with a note, two notes, a note and something; when was asked for?"""
+    passes = Passes()
+    book = Book("shop", journal, passes=passes)
+    for waited_for in (True, False), (False, False), (False, True):
         for n, one in enumerate(waited_for, 1):
             entry = attrs.evolve(run_of(book, "r1")[0], stream=f"{waited_for}{n}")
             book.gather([entry], 1, lambda n, _: None, notes=not one)
         book.flush()
+    return passes.asked
 
 
 async def test_notes_alone_wait_in_a_journal_that_can() -> None:
     journal = Patient()
     async with opened(journal):
-        gather_notes(journal)
-    assert (journal.patient, [*map(len, journal.pieces)]) == ([2], [2, 2, 1])
+        asked = gather_notes(journal)
+    assert (journal.patient, [*map(len, journal.pieces)]) == ([2], [2, 2, 2])
+    assert asked == ["at the end", "when it is quiet", "when it is quiet", "at the end"]
 
 
 class Around:
@@ -288,15 +315,19 @@ class MadeOfOne(Patient):
 async def test_a_journal_around_another_one_sees_notes_as_well(make: Callable[[], Any]) -> None:
     journal = make()
     async with opened(journal):
-        gather_notes(journal)
-    assert journal.seen == [2, 2, 1]
+        asked = gather_notes(journal)
+    assert journal.seen == [2, 2, 2]
+    assert {*asked} == {"soon"}, "whom it wakes, nobody knows"
 
 
 async def test_who_gathers_is_told_if_the_journal_takes_nothing() -> None:
-    journal, told = MemoryJournal(), []
-    book = Book("shop", journal, call_soon=lambda _: None)
+    journal, told, passes = MemoryJournal(), [], Passes()
+    book = Book("shop", journal, passes=passes)
     book.gather(run_of(book, "r1"), 1, lambda n, error: told.append((n, type(error))))
-    book.flush()
+    (at_end,) = passes.handles
+    at_end()
+    assert (told, passes.asked) == ([], ["at the end", "soon"]), "there nobody can be woken"
+    passes.handles[-1]()
     assert told == [(1, JournalError)]
 
 

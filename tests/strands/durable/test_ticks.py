@@ -298,6 +298,8 @@ async def test_a_tick_whose_start_is_still_to_come_was_not_missed():
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
+@hypothesis.example([(False, 598)], "all", 0.0)
+@hypothesis.example([(False, 598)], "once", 0.0)
 def test_whatever_is_served_each_tick_is_one_run_in_order(spans, missed, jitter):
     """Stops and restarts lose no tick for `all`; for `once` the last of each gap."""
 
@@ -310,9 +312,10 @@ def test_whatever_is_served_each_tick_is_one_run_in_order(spans, missed, jitter)
         return served, served.now() - EPOCH
 
     served, now = run_virtually(live)
-    planned = [one for _, one in served.ticks]
+    assert len(served.queued) == len(served.ticks)
+    # One that is due at the very moment of the end may have come, or not.
+    planned = [one for came, one in served.ticks if came < now - 0.01]
     assert planned == sorted({*planned})
-    assert len(served.queued) == len(planned)
     latest, started = -math.inf, []
     for time in range(600, int(now) + 1, 600):
         latest = max(latest, start_of(EPOCH + time, jitter, 0, "shop-fn") - EPOCH)

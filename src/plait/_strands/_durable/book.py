@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from plait._abc import Entry, Journal, Opening, StreamInfo
+from plait._engine.passes import Passes
 from plait._errors import (
     JournalError,
     PlaitInternalError,
@@ -73,7 +74,8 @@ class Book:
         app_id: The app's id.
         journal: Opened by somebody else, and closed by him.
         values: Writes users' values and errors, if not as `Recorded` does.
-        call_soon: Has a function called in the event loop's next pass; without it nothing is gathered.
+        passes: Where what is gathered in a pass of the event loop is appended; without them nothing is
+            gathered.
 
     Attributes:
         app: Writes and reads the app's own stream.
@@ -87,7 +89,7 @@ class Book:
         journal: Journal,
         *,
         values: Values | None = None,
-        call_soon: Callable[[Callable[[], object]], object] | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self.app_id: Final = app_id
         self.stream: Final = f"app/{app_id}"
@@ -97,13 +99,18 @@ class Book:
         self._values: Values = Recorded() if values is None else values
         #: What is collected, while somebody collects.
         self._collected: tuple[list[Entry], list[Done]] | None = None
-        self._call_soon = call_soon
+        self._passes = passes
         #: What is gathered in this pass of the loop, and who is to be told, up to which number.
         self._gathered: list[Entry] = []
         self._gatherers: list[tuple[Kept, int]] = []
         #: Is there something among it for which somebody waits?
         self._waited_for = False
-        self._append_patiently = _patient_way(journal)
+        patiently = _patient_way(journal)
+        self._append_patiently = journal.append if patiently is None else patiently
+        if passes is not None:
+            # Whom another journal wakes, nobody knows: it is called where that may be.
+            self._at_end = passes.soon if patiently is None else passes.at_end
+            self._when_quiet = passes.soon if patiently is None else passes.when_quiet
 
     def scribe(
         self, run_id: str, *, target: str, parent: str | None, source: str | None
@@ -152,13 +159,15 @@ class Book:
             kept: Called with the highest number that is on disk, or with what went wrong.
             notes: Does nobody wait for them? Then they may wait for others in the journal as well.
         """
-        if self._collected is not None or self._call_soon is None:
+        if self._collected is not None or self._passes is None:
             self.append(entries, partial(kept, n))
             return
-        if not self._gathered:
-            self._call_soon(self.flush)
+        if not notes and not self._waited_for:
+            self._waited_for = True
+            self._at_end(self.flush)
+        elif not self._gathered:
+            self._when_quiet(self.flush)
         self._gathered += entries
-        self._waited_for = self._waited_for or not notes
         gatherers = self._gatherers
         if gatherers and gatherers[-1][0] == kept:
             gatherers.pop()
@@ -179,7 +188,10 @@ class Book:
         except (
             JournalError
         ) as error:  # it takes nothing, and nobody is here whom that could be told
-            done(error)
+            assert self._passes is not None
+            self._passes.soon(
+                partial(done, error)
+            )  # whom that wakes, between two passes nobody may
 
     @contextmanager
     def together(self) -> Generator[None]:
@@ -352,8 +364,8 @@ class Book:
         return self.scribe(run_id, target="", parent=None, source=None)
 
 
-def _patient_way(journal: Journal) -> Callable[[Sequence[Entry], Done], object]:
-    """Find how a journal appends what nobody waits for; not every one can wait.
+def _patient_way(journal: Journal) -> Callable[[Sequence[Entry], Done], object] | None:
+    """Find how a journal appends what nobody waits for; one that can wakes nobody when it is called.
 
     Only the class that says how it appends can say how it does so patiently: a journal around another
     one, or made of another one, is to see every entry, and in order.
@@ -361,11 +373,10 @@ def _patient_way(journal: Journal) -> Callable[[Sequence[Entry], Done], object]:
     for cls in type(journal).__mro__:
         own = vars(cls)
         if "append" in own:
-            patient = "append_patiently" in own
-            way: Callable[[Sequence[Entry], Done], object]
-            way = getattr(journal, "append_patiently" if patient else "append")
+            way: Callable[[Sequence[Entry], Done], object] | None
+            way = getattr(journal, "append_patiently") if "append_patiently" in own else None  # noqa: B009
             return way
-    return journal.append
+    return None
 
 
 def _just_before(stream: str) -> str:

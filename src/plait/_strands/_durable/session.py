@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait._abc import Journal
 from plait._engine.desk import Desk
+from plait._engine.passes import passes_of
 from plait._engine.wall import timers_of
 from plait._errors import (
     JournalError,
@@ -64,7 +65,8 @@ class Session:
         self.timers: Final = timers_of(native)
         self.logger: Final[Logger] = roster.logger
         self.events: Final = Events.of(roster.own.values(), roster.middleware)
-        self.book: Final = Book(roster.app_id, journal, call_soon=native.caller())
+        self._passes = passes_of(native)
+        self.book: Final = Book(roster.app_id, journal, passes=self._passes)
         self.streams: Final = Streams(self)
         self.function_limiter: Final[Limiter] = native.limiter(THREADS)
         self.handler_limiter: Final[Limiter] = native.limiter(THREADS)
@@ -133,6 +135,7 @@ class Session:
     def close(self) -> None:
         """Let others have the app. Not a checkpoint."""
         self.book.flush()
+        self._passes.close()
         self._claim.close()
 
     # ------------------------------------------------------------ trouble
