@@ -18,15 +18,17 @@ Rule 4: each round also times the yardstick, floor b on the longest chain. A fig
 
 One scenario is one file in `scenarios/`: what is measured, what the answer must be, and one small program for each
 contender, side by side. To add one, copy the nearest and name it in `scenarios/__init__.py`; nothing else has to
-know. A program takes a size and returns an answer; the session times it, unless the scenario has no `scale`: then the
-program measures itself and returns `Measured`. The imports of a contender stand inside its program, so that a missing
-peer costs its row and nothing else. A new peer is a line in `contenders.py`.
+know. A program takes a size and returns an answer; the session times it, or the `Part` of it that it gives with its
+answer, unless the scenario has no `scale`: then the program measures itself and returns `Measured`. The imports of a
+contender stand inside its program, so that a missing peer costs its row and nothing else. A new peer is a line in
+`contenders.py`.
 
 The rest, from the bottom up:
 
     contenders.py   who there is          worker.py    the process of one contender
     scenario.py     what a scenario is    pool.py      all processes, as the session sees them
     floors.py       engines by hand       session.py   the rounds
+    clock.py        the time that counts
     machine.py      where it ran          outcome.py   medians and ratios;  report.py  tables and the page
 
 The floors are minimal engines for just the scenario at hand, on Trio; `floors.py` says what they do and what not.

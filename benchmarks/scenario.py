@@ -5,6 +5,7 @@ from typing import Final
 
 import attrs
 
+from benchmarks.clock import Stretch
 from benchmarks.contenders import CONTENDERS
 
 #: Does the work of one sample at a size, and returns the answer.
@@ -23,6 +24,14 @@ class Measured:
     """The answer of a program that does its own measuring (bytes, the time of a part)."""
 
     cost: float
+    answer: object
+
+
+@attrs.frozen
+class Part:
+    """The answer of a program of which only a part is timed: not how a file is made and opened."""
+
+    stretch: Stretch
     answer: object
 
 

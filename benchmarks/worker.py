@@ -3,36 +3,23 @@
 A sample runs the program as often as the session asks, each run timed alone and its answer checked outside of the
 timed part. The event loop is started afresh for a sample, and its start is not timed.
 
-What is timed is the time on the wall less the time that the process was ready to run and somebody else had the core:
-Linux counts that for each process. On a machine that others use it halves the noise or better. Processor time would
-not do: a contender that sleeps where it could work must pay for it.
+What is timed is the whole program, by `clock`, or the part of it that the program says.
 """
 
 import asyncio
 import gc
 import os
-import time
 import traceback
 from collections.abc import Coroutine
 from multiprocessing.connection import Connection
-from typing import Final, assert_never
+from typing import assert_never
 
 import attrs
 
+from benchmarks.clock import Stretch
 from benchmarks.contenders import CONTENDERS, Loop
-from benchmarks.scenario import Measured, Program, Scenario, Sleep
+from benchmarks.scenario import Measured, Part, Program, Scenario, Sleep
 from benchmarks.scenarios import SCENARIOS
-
-
-def _open_schedstat() -> int | None:
-    try:
-        return os.open("/proc/self/schedstat", os.O_RDONLY)
-    except OSError:
-        return None
-
-
-#: Where Linux counts how long this process has waited for a core.
-SCHEDSTAT: Final = _open_schedstat()
 
 
 @attrs.frozen
@@ -139,13 +126,13 @@ async def _sample(scenario: Scenario, program: Program, order: Order) -> Sample:
     expected = scenario.expected(order.size)
     wall = lost = cost = 0.0
     for _ in range(order.repeat):
-        lost_before, start = stolen(), time.perf_counter()
-        answer = await program(order.size)
-        took = time.perf_counter() - start
-        lost_now = stolen() - lost_before
-        wall, lost = wall + took, lost + lost_now
+        with Stretch() as stretch:
+            answer = await program(order.size)
+        wall, lost = wall + stretch.wall, lost + stretch.stolen
         if scenario.scale is not None:
-            cost += scenario.scale(took - lost_now, order.size)
+            if isinstance(answer, Part):
+                stretch, answer = answer.stretch, answer.answer
+            cost += scenario.scale(stretch.own, order.size)
         else:
             assert isinstance(answer, Measured), "a program without a clock measures itself"
             cost += answer.cost
@@ -155,14 +142,6 @@ async def _sample(scenario: Scenario, program: Program, order: Order) -> Sample:
                 f"size {order.size}: expected {expected!r:.200}, got {answer!r:.200}"
             )
     return Sample(cost / order.repeat, wall / order.repeat, lost / order.repeat)
-
-
-def stolen() -> float:
-    """Seconds so far in which this process was ready to run and had to wait; 0 where nobody counts them."""
-    if SCHEDSTAT is None:
-        return 0.0
-    _, waited, _ = os.pread(SCHEDSTAT, 100, 0).split()
-    return int(waited) / 1e9
 
 
 def _sleep(loop: Loop) -> Sleep:
