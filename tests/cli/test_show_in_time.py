@@ -7,6 +7,9 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+import trio
+
+from plait.durable import App, Context, Event, SqliteJournal, TriggerEvent
 
 
 @pytest.fixture
@@ -87,3 +90,120 @@ def test_a_format_that_is_not_there_is_refused(plait, kept):
     done = plait("show", "last", "--journal", kept, "--format", "png")
     assert done.code == 2
     assert "png" in done.err
+
+
+# ---------------------------------------------------------------- the other strands
+
+
+@pytest.fixture
+def paid(plait):
+    """The run of a durable function; and what the command shows of it while it waits for an event."""
+    app = App("shop", journal=SqliteJournal("runs.db"))
+    tries, live, waiting = [], {}, trio.Event()
+
+    @app.create_function(fn_id="pay", trigger=TriggerEvent("order"))
+    async def pay(ctx: Context) -> str:
+        await ctx.step.run("charge", charge)
+        await ctx.group.parallel(
+            (lambda: ctx.step.run("pack", pack), lambda: ctx.step.run("note", pack))
+        )
+        waiting.set()
+        await ctx.step.wait_for_event("signed", event="signed", timeout=3600)
+        return "done"
+
+    async def charge():
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("later")
+
+    async def pack():
+        await trio.lowlevel.checkpoint()
+
+    async def to_its_wait():
+        async with app.serve():
+            await app.send(Event(name="order"))
+            with trio.fail_after(30):
+                await waiting.wait()
+                while "step.scheduled" not in await kinds():  # noqa: ASYNC110 - what is on disk tells nobody
+                    await trio.sleep(0.01)
+
+    async def kinds():
+        [info] = await app.runs()
+        return {entry.kind for entry in await app._journal.read(info.run_id)}
+
+    async def to_its_end():
+        async with app.serve() as worker:
+            await app.send(Event(name="signed"))
+            await worker.drain()
+
+    trio.run(to_its_wait)
+    for form in FORMS:
+        live[form] = plait("show", "last", "--journal", "runs.db", "--format", form)
+    trio.run(to_its_end)
+    return live
+
+
+FORMS = ("text", "svg", "html", "mermaid", "chrome")
+CALLS = ("charge", "pack", "note", "signed")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_durable_function_is_shown_while_it_waits_and_when_it_is_over(form, plait, paid):
+    done = plait("show", "last", "--journal", "runs.db", "--format", form)
+    for shown in (paid[form], done):
+        assert (shown.code, shown.err) == (0, "")
+        for call in CALLS:
+            assert call in shown.out
+        assert form == "mermaid" or "ValueError: later" in shown.out or form == "text"
+    assert paid[form].out != done.out
+    if form == "svg":
+        root = ET.fromstring(done.out)
+        assert len(root.findall(".//{*}rect[@class='bar failed']")) == 1
+    if form == "chrome":
+        assert json.loads(paid[form].out)["otherData"]["status"] == "running"
+        assert json.loads(done.out)["otherData"]["status"] == "completed"
+    if form == "mermaid":
+        assert '"waiting' in paid[form].out or "waiting" in paid[form].out
+        assert "waiting" not in done.out
+
+
+FLOW = """\
+sources:
+  sh: {type: process}
+flow:
+  - {name: one, source: sh, input: {command: [echo, a]}, output: [{name: out, type: jmespath, value: stdout}]}
+  - {name: two, source: sh, input: {command: [echo, b]}, output: [{name: out, type: jmespath, value: stdout}]}
+  - name: both
+    source: sh
+    depends_on: [one, two]
+    input: {command: [sh, -c, "exit 3"]}
+    output: [{name: out, type: jmespath, value: stdout}]
+  - name: after
+    source: sh
+    depends_on: [both]
+    input: {command: [echo, c]}
+    output: [{name: out, type: jmespath, value: stdout}]
+"""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_flow_is_shown_with_all_that_each_step_waited_for(form, plait, here):
+    (here / "flow.yaml").write_text(FLOW)
+    assert plait("run", "flow.yaml", "--journal", "runs.db", "-q").code == 1
+    done = plait("show", "last", "--journal", "runs.db", "--format", form)
+    assert (done.code, done.err) == (0, "")
+    for name in ("one", "two", "both"):
+        assert name in done.out
+    if form == "mermaid":
+        ids = {label: node for node, label in re.findall(r"(n\d+)\S*?\"(\w+)", done.out)}
+        arrows = set(re.findall(r"(n\d+) -->(?:\|[^|]*\|)? (n\d+)", done.out))
+        wanted = {
+            ("one", "both"),
+            ("two", "both"),
+            ("both", "after"),
+            ("outside", "one"),
+            ("outside", "two"),
+        }
+        assert {(ids[a], ids[b]) for a, b in wanted} == arrows
+    if form == "html":
+        assert "one, two" in done.out, "the causes of both, in the table"

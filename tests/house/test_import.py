@@ -63,3 +63,26 @@ def test_warnings_are_the_callers_business():
         "import warnings, attrs; before = list(warnings.filters); warnings.simplefilter('error');"
         "import plait; del warnings.filters[0]; assert warnings.filters == before"
     )
+
+
+OF_EVENTS = """
+import json, sys
+import plait, plait.viz
+class Flow(plait.Workflow):
+    @plait.step
+    async def only(self, ev: plait.StartEvent) -> plait.StopEvent:
+        return plait.StopEvent()
+for form in ("html", "svg", "text"):
+    plait.viz.draw(Flow, form)
+assert plait.viz.draw(plait.viz.Execution(), "html")
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_a_picture_of_a_workflow_loads_no_other_strand():
+    loaded = set(json.loads(python(OF_EVENTS)))
+    strands = {
+        ".".join(name.split(".")[:3]) for name in loaded if name.startswith("plait._strands.")
+    }
+    assert strands == {"plait._strands._events"}
+    assert not loaded & {"http.client", "email", "yaml", "asyncio", "trio"}, "nor what they need"

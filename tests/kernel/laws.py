@@ -63,6 +63,7 @@ DEMANDS = (stimuli.Expired, stimuli.CancelAsked, stimuli.Abandoned)
 FOLLOWS = (
     records.Resumed,
     records.Fired,
+    records.Met,
     records.Dropped,
     records.StreamClosed,
     records.Idled,
@@ -446,8 +447,9 @@ class Laws:
         self.idle = quiet
 
     def _streams_are_dealt_with(self) -> None:
-        """Law 7: what is due has fired, what has ended is closed."""
+        """Law 7: what is due has fired, what has ended is closed, and who has met is told."""
         ledger = self.ledger
+        assert not ledger.met, "law 7: events have met, and nobody is told"
         if ledger.outcome is not None:
             return
         for stream, listing in ledger.streams.items():

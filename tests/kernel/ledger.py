@@ -115,6 +115,8 @@ class Ledger:
         init=False, factory=dict
     )
     streams: dict[StreamId, Listing] = attrs.field(init=False, factory=dict)
+    #: Deliveries that begin with several events, and which: to be told after the record that led to it.
+    met: list[tuple[int, list[int]]] = attrs.field(init=False, factory=list)
     #: Waits that are open, and those that are over and not resumed, with their answers.
     waits: dict[WaitKey, Wait] = attrs.field(init=False, factory=dict)
     over: dict[WaitKey, object] = attrs.field(init=False, factory=dict)
@@ -343,6 +345,7 @@ class Ledger:
             case records.Decided(_, outcome):
                 assert self.outcome is None, "law 9: the first decision stands"
                 self.outcome = outcome
+                self.met.clear()  # whoever has met begins no more
             case records.Closed():
                 assert not self.at(*EXECUTING), "law 9: over, and a body has not ended"
             case records.Idled():
@@ -386,6 +389,8 @@ class Ledger:
                 self._goes(event, first, (to,), item.branch, line)
             case records.Fired():
                 self._fired(record)
+            case records.Met(_, number, met):
+                assert self.met.pop(0) == (number, [*met]), "law 7: others have met"
             case records.Dropped():
                 self._dropped(record)
             case records.StreamClosed(_, stream):
@@ -474,6 +479,7 @@ class Ledger:
         if not all(slots):
             return
         met = [self.items.pop(slot.pop(0)) for slot in slots]
+        self.met.append((item.number, [part.number for part in met]))
         if not any(slots):
             del self.slots[step.name, level]
         item.event = tuple(part.event for part in met)
@@ -680,6 +686,8 @@ class Ledger:
         assert ids(record.events) == tuple(id(item.event) for item in taken), "law 7: other events"
         for item in here:
             del self.items[item.number]
+        if taken:
+            self.met.append((record.first, [item.number for item in taken]))
         line = most([listing.recovered, *(item.recovered for item in taken)])
         assert record.first == self.next_number
         self._goes_up(record, listing, line)

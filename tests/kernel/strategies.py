@@ -437,6 +437,7 @@ RECORDS: dict[type, SearchStrategy[records.Record]] = {
         st.lists(stream_ids, max_size=2).map(tuple),
     ),
     records.Fired: st.builds(records.Fired, times, stream_ids, names, some_events, numbers),
+    records.Met: st.builds(records.Met, times, numbers, st.lists(numbers, max_size=4).map(tuple)),
     records.StreamClosed: st.builds(records.StreamClosed, times, stream_ids),
     records.Waited: st.builds(records.Waited, times, wait_values, st.none() | events),
     records.Answered: st.builds(records.Answered, times, wait_values, st.integers(0, 3), events),

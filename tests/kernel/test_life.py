@@ -58,6 +58,7 @@ OTHERWISE = {
     records.HandedOver: {GOING},
     records.WaitEnded: {GOING},
     records.Fired: {GOING},
+    records.Met: {GOING},
     records.StreamClosed: {GOING},
     records.Permitted: {GOING},
     # And the records of the other table.

@@ -975,7 +975,7 @@ def test_the_store_of_a_run_is_written_while_there_is_one():
 def test_every_record_is_marked_and_it_is_known_what_is_only_a_note():
     assert {*KEEPING} == {*get_args(Record)}
     notes = {kind for kind, keep in KEEPING.items() if keep is Keep.NOTE}
-    assert notes == {records.Idled, records.Permitted}
+    assert notes == {records.Idled, records.Permitted, records.Met}
 
 
 def test_the_stream_is_in_the_records():
@@ -1058,7 +1058,12 @@ def test_a_delivery_that_was_taken_out_does_not_run_again_and_its_branch_stays_o
     assert not state.steps["f"].queue, "one branch is still open"
     written, _ = advance(state, stimuli.Returned(0.0, DeliveryId(2), B(2)))
     state.check()
-    assert [*map(type, written)] == [records.Completed, records.Fired, records.StreamClosed]
+    assert [*map(type, written)] == [
+        records.Completed,
+        records.Fired,
+        records.Met,
+        records.StreamClosed,
+    ]
     assert state.steps["f"].queue[0].event == (B(), B(), B())
 
 

@@ -433,11 +433,13 @@ def test_a_fan_in_that_lists_failures_gets_them():
     shell.returns(two, B(2))
     shell.rings(one)
     shell.raises(shell.comes("work") or 0, error)
-    recovered, shut, closed = shell.latest
+    recovered, shut, met, closed = shell.latest
     assert isinstance(recovered, records.Recovered)
     assert (recovered.to, recovered.error) == ("f", error)
     assert isinstance(shut, records.Fired)
     assert [type(event) for event in shut.events] == [B, Broken]
+    assert isinstance(met, records.Met)
+    assert met.delivery == shut.first
     assert isinstance(closed, records.StreamClosed)
 
 

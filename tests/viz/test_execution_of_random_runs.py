@@ -11,13 +11,13 @@ import pytest
 from plait._abc import StreamInfo
 from plait._journal.codec import Codec, status_after
 from plait._journal.values import Values
-from plait._viz.chrome import chrome
-from plait._viz.execution import Execution
-from plait._viz.execution_drawing import draw_execution
-from plait._viz.execution_kept import execution_of
-from plait._viz.execution_parts import END, OVER
-from plait._viz.mermaid import mermaid
-from plait._viz.timeline import timeline
+from plait._viz.executions.execution import Execution
+from plait._viz.executions.kept import execution_of
+from plait._viz.executions.parts import END, OVER
+from plait._viz.formats.mermaid import mermaid
+from plait._viz.pictures.causes import draw_execution
+from plait._viz.timelines.chrome import chrome
+from plait._viz.timelines.timeline import timeline
 from plait.lowlevel import Closed, Failed, Interrupted, Started
 from tests.model.play import one_schedule
 from tests.viz.watching import watched
@@ -40,9 +40,10 @@ def fits(causes, candidates):
 
 @pytest.mark.parametrize("first", range(0, 80, BLOCK))
 def test_the_edges_are_those_of_the_run(first, monkeypatch):
+    """From the records alone: there is no plan."""
     for seed in range(first, first + BLOCK):
         with one_schedule(seed):
-            runs = watched(seed, monkeypatch)
+            runs = watched(seed, monkeypatch, with_plan=False)
         for watch in runs:
             execution = watch.execution
             for number, candidates in watch.inputs.items():

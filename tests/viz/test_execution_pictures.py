@@ -12,12 +12,15 @@ from html.parser import HTMLParser
 import pytest
 
 import plait.viz
+from plait._kernel.calls.keys import Key
+from plait._kernel.calls.records import CallStarted
 from plait._kernel.collecting import Shape
-from plait._kernel.records import Fired, Listed
+from plait._kernel.graph.records import Readied, Skipped
+from plait._kernel.records import Fired, Listed, Met
 from plait._kernel.streams import Branch, StreamId
-from plait._viz.execution import Execution
-from plait._viz.timeline import said, timeline, times
-from plait._viz.timeline_text import text
+from plait._viz.executions.execution import Execution
+from plait._viz.timelines.text import text
+from plait._viz.timelines.timeline import said, timeline, times
 from plait.lowlevel import (
     Closed,
     Collected,
@@ -134,7 +137,8 @@ def test_records_that_begin_in_the_middle_are_taken_too():
 
 def test_a_list_whose_beginning_nobody_has_seen_is_given_what_was_seen():
     fired = Fired(12.0, StreamId(1), "all", (Thing(), Thing()), DeliveryId(5))
-    records = [began(10.0, 3, "a"), returned(11.0, 3, 4, "all"), fired]
+    met = Met(12.0, DeliveryId(5), (DeliveryId(2), DeliveryId(4)))
+    records = [began(10.0, 3, "a"), returned(11.0, 3, 4, "all"), fired, met]
     execution = Execution().feed_all(records)
     assert execution.activities["all#4"].into == "all#5"
     assert [(one.source, one.how) for one in execution.activities["all#5"].causes] == [
@@ -179,7 +183,9 @@ def test_what_comes_too_late_for_a_list_is_dropped():
         for n in range(3)
     ]
     fired = Fired(11.0, StreamId(1), "all", (Thing(), Thing()), DeliveryId(5))
-    execution = Execution().feed_all([*started(), began(10.0, 1, "a"), listed, *members, fired])
+    met = Met(11.0, DeliveryId(5), (DeliveryId(2), DeliveryId(3)))
+    records = [*started(), began(10.0, 1, "a"), listed, *members, fired, met]
+    execution = Execution().feed_all(records)
     states = {name: one.state for name, one in execution.activities.items()}
     assert states == {
         "a#1": "succeeded",
@@ -192,6 +198,57 @@ def test_what_comes_too_late_for_a_list_is_dropped():
         ("a#1", "part"),
         ("a#1", "part"),
     ]
+
+
+def test_in_a_journal_of_before_the_last_that_ended_is_the_cause_of_a_step():
+    """Records of version 1 do not say what a step has waited for."""
+    records = [
+        RunStarted(10.0, RunId("r"), 0.0),
+        Readied(10.0, "a", DeliveryId(1)),
+        began(10.0, 1, "a"),
+    ]
+    records += [returned(11.0, 1), Readied(11.0, "b", DeliveryId(2)), Skipped(11.0, ("c",), "when")]
+    execution = Execution().feed_all(records)
+    causes = {name: [one.source for one in it.causes] for name, it in execution.activities.items()}
+    assert causes == {"a": ["(outside)"], "b": ["a"], "c": ["a"]}
+
+
+def test_items_after_items_are_joined_by_one_line_each():
+    records = [RunStarted(10.0, RunId("r"), 0.0), Readied(10.0, "a", DeliveryId(1), 3, ())]
+    records += [
+        Readied(11.0, "b", DeliveryId(4), 3, ("a",)),
+        Readied(12.0, "c", DeliveryId(7), 1, ("b",)),
+    ]
+    execution = Execution().feed_all(records)
+    links = [(one.source, one.target) for one in execution.links()]
+    assert links[3:] == [
+        *(("a[2]", f"b[{item}]") for item in range(3)),
+        *((f"b[{item}]", "c") for item in range(3)),
+    ]
+
+
+def test_many_tasks_cost_as_much_as_they_are():
+    """Each is named once, by its first record: who looked at all calls for that would take the square."""
+
+    def cost(tasks):
+        calls, execution = 0, Execution()
+
+        def count(_frame, happening, _arg):
+            nonlocal calls
+            calls += happening == "call"
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            for n in range(tasks):
+                key = Key((("g", 0, n),), "s", 0)
+                execution.feed(CallStarted(1.0, key, "run", "s", ("main", f"m.task{n}"), 1))
+        finally:
+            sys.setprofile(before)
+        assert len({one.task for one in execution.activities.values()}) == tasks
+        return calls
+
+    assert cost(400) < 5 * cost(100)
 
 
 def test_the_end_has_a_cause():

@@ -27,9 +27,9 @@ from plait import (
     viz,
 )
 from plait import durable as d
-from plait._viz.durable import draw_app, draw_function
-from plait._viz.events import draw_workflow
-from plait._viz.flows import draw_flow
+from plait._viz.plans.durable import draw_app, draw_function
+from plait._viz.plans.events import draw_workflow
+from plait._viz.plans.flows import draw_flow
 from plait.errors import MissingExtra, WorkflowConfigurationError
 from plait.events import catch_error
 from plait.flows import load

@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given
 
 from plait._errors import MissingExtra, PlaitError
-from plait._viz import placers
 from plait._viz.drawing import Arrow, Drawing, Node
-from plait._viz.layout import place
-from plait._viz.page import page
-from plait._viz.svg import plain, svg, tooltip
-from plait._viz.text import text
+from plait._viz.formats.page import page
+from plait._viz.formats.svg import plain, svg, tooltip
+from plait._viz.formats.text import text
+from plait._viz.placing import layout as layouts
+from plait._viz.placing import placers
+from plait._viz.placing.layout import _Asked, place
 from tests.viz.drawn import drawings
 
 SPACE = {"s": "http://www.w3.org/2000/svg"}
@@ -254,11 +255,11 @@ SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from tests.viz.test_svg_pictures import NINE, big
-from plait._viz.dot import dot
-from plait._viz.mermaid import mermaid
-from plait._viz.page import page
-from plait._viz.svg import svg
-from plait._viz.text import text
+from plait._viz.formats.dot import dot
+from plait._viz.formats.mermaid import mermaid
+from plait._viz.formats.page import page
+from plait._viz.formats.svg import svg
+from plait._viz.formats.text import text
 for drawing in (NINE, big(40)):
     for write in (svg, dot, mermaid, text, lambda one: page([one])):
         sys.stdout.write(write(drawing))
@@ -371,3 +372,77 @@ def test_what_graphviz_refuses_is_an_error(dot_program, tmp_path):
         pytest.raises(PlaitError, match="could not place the picture: no"),
     ):
         svg(NINE)
+
+
+def test_graphviz_is_not_waited_for_without_end(dot_program, tmp_path, monkeypatch):
+    monkeypatch.setattr(placers, "PATIENCE", 0.01)
+    (tmp_path / "dot").write_text("#!/bin/sh\nexec sleep 60\n")
+    with (
+        pytest.warns(UserWarning, match="Graphviz"),
+        pytest.raises(PlaitError, match=r"has not placed the picture in 0.01 s. Type: pip install"),
+    ):
+        svg(NINE)
+
+
+# ---------------------------------------------------------------- how much there may be
+
+
+def wide(count):
+    """One that hands on to all, and one that waits for all."""
+    middle = [f"s{n}" for n in range(count)]
+    nodes = tuple(Node(name, name) for name in ("first", *middle, "last"))
+    out = tuple(Arrow("first", name) for name in middle)
+    return Drawing("wide", nodes, (*out, *(Arrow(name, "last") for name in middle)))
+
+
+@pytest.mark.parametrize(("count", "plainly"), [(50, False), (150, True), (1000, True)])
+def test_what_takes_the_cube_of_what_stands_side_by_side_is_left_out(count, plainly):
+    """graphlay took 90 s for 500 of them, and less than one without this."""
+    seen = []
+
+    def layout(graph, options):
+        seen.append((len(graph["nodes"]), options))
+        raise KeyError
+
+    request = _Asked(wide(count)).request("down")
+    with pytest.raises(KeyError):
+        placers.by_graphlay(layout, request)
+    [(nodes, options)] = seen
+    assert nodes == count + 2
+    assert ("tuning" in options) is plainly
+    assert (options.get("coords") == {"branch_bands": False}) is plainly
+    assert options["routing"]["style"] == "orthogonal"
+
+
+def test_a_wide_one_is_placed_as_it_is_written():
+    layout = place(wide(400))
+    middle = layout.boxes[1:-1]
+    assert len({box.y for box in middle}) == 1 or len({box.x for box in middle}) == 1
+    for one, other in itertools.pairwise(sorted(middle, key=lambda box: (box.x, box.y))):
+        apart = abs(one.x - other.x) >= (one.width + other.width) / 2
+        assert apart or abs(one.y - other.y) >= (one.height + other.height) / 2
+
+
+def test_what_nobody_could_read_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(layouts, "find_placer", lambda: pytest.fail("it was begun with"))
+    drawing = wide(2000)
+    with pytest.raises(PlaitError) as caught:
+        svg(drawing)
+    assert str(caught.value) == (
+        "2002 nodes and 4000 arrows are too many for a picture that anybody could read. "
+        "The formats mermaid, dot and text have no limit"
+    )
+    found = page([drawing])
+    assert (
+        "are too many for a picture that anybody could read: the table has them all.</p>" in found
+    )
+    assert "<svg" not in found
+    assert found.count('<th scope="row">') == 2002
+
+
+def test_labels_count_too():
+    nodes = tuple(Node(f"s{n}", "s") for n in range(1100))
+    arrows = tuple(Arrow(f"s{n}", f"s{n + 1}") for n in range(1099))
+    assert layouts.too_large(Drawing("t", nodes, arrows)) is None
+    labelled = tuple(Arrow(one.source, one.target, "Part") for one in arrows)
+    assert layouts.too_large(Drawing("t", nodes, labelled)) is not None

@@ -15,10 +15,10 @@ from plait import (
     catch_error,
     step,
 )
-from plait._viz.dot import dot
 from plait._viz.drawing import Arrow, Drawing, Node
-from plait._viz.events import draw_workflow
-from plait._viz.mermaid import mermaid
+from plait._viz.formats.dot import dot
+from plait._viz.formats.mermaid import mermaid
+from plait._viz.plans.events import draw_workflow
 from plait.events import StepFailedEvent
 
 DRAWING = Drawing(

@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 import plait.testing
-from plait._viz.execution import Execution
-from plait._viz.execution_parts import OUTSIDE
+from plait._viz.executions.execution import Execution
+from plait._viz.executions.parts import OUTSIDE
 from plait.lowlevel import Completed, Emitted, Started
 from tests.model import compile as compiling
 from tests.model.compile import perform

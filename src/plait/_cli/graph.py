@@ -33,7 +33,7 @@ def graph(
         output_file: Write the picture to this file, and nothing to stdout.
     """
     from plait._errors import PlaitError
-    from plait._viz.formats import written
+    from plait._viz.formats.written import written
 
     with redirect_stdout(sys.stderr):  # what a module prints is no picture
         target = files_or_name(targets, "graph")
@@ -56,18 +56,18 @@ def graph(
 
 def _of_files(target: Files) -> list[Drawing]:
     from plait._strands._flows.check import check
-    from plait._viz.flows import draw_flow
+    from plait._viz.plans.flows import draw_flow
 
     return [draw_flow(check(target.names))]
 
 
 def _of_name(target: str) -> list[Drawing]:
-    from plait._viz.events import draw_all, is_workflow, is_workflow_class
+    from plait._viz.plans.events import draw_all, is_workflow, is_workflow_class
 
     found = object_named(target)
     if is_workflow(found) or is_workflow_class(found):
         return draw_all(found)
-    from plait._viz.pictures import drawings  # which loads what durable functions need
+    from plait._viz.pictures.draw import drawings  # which loads what durable functions need
 
     try:
         return drawings(found)

@@ -19,7 +19,7 @@ from .results import columns, json_text, one_line, terminal_width
 from .runs import ENDED, about, local, utc
 
 if TYPE_CHECKING:
-    from plait._viz.execution import Execution
+    from plait._viz.executions.execution import Execution
 
 Format: TypeAlias = Literal["text", "svg", "html", "chrome", "mermaid"]
 #: The width of a timeline where there is no terminal.
@@ -64,7 +64,7 @@ async def show(
 
 
 def _written(run: StreamInfo, entries: list[Entry], form: Format, *, to_file: bool) -> str:
-    from plait._viz.execution_kept import execution_of
+    from plait._viz.executions.kept import execution_of
 
     execution = execution_of(run, entries)
     match form:
@@ -72,29 +72,29 @@ def _written(run: StreamInfo, entries: list[Entry], form: Format, *, to_file: bo
             width = None if to_file else terminal_width(sys.stdout)
             return _text(run, steps_of(entries), width) + _in_time(execution, width)
         case "svg":
-            from plait._viz.timeline import timeline
-            from plait._viz.timeline_svg import timeline_svg
+            from plait._viz.timelines.svg import timeline_svg
+            from plait._viz.timelines.timeline import timeline
 
             return timeline_svg(timeline(execution))
         case "html":
-            from plait._viz.execution_page import execution_page
+            from plait._viz.pictures.page import execution_page
 
             return execution_page(execution)
         case "mermaid":
-            from plait._viz.execution_drawing import draw_execution
-            from plait._viz.mermaid import mermaid
+            from plait._viz.formats.mermaid import mermaid
+            from plait._viz.pictures.causes import draw_execution
 
             return mermaid(draw_execution(execution))
         case "chrome":
-            from plait._viz.chrome import chrome
+            from plait._viz.timelines.chrome import chrome
 
             return chrome(execution)
 
 
 def _in_time(execution: Execution, width: int | None) -> str:
     """Draw the timeline, below an empty line; nothing, if nothing took place in it."""
-    from plait._viz.timeline import timeline
-    from plait._viz.timeline_text import text
+    from plait._viz.timelines.text import text
+    from plait._viz.timelines.timeline import timeline
 
     drawn = text(
         timeline(execution), width or WIDE, ascii_only=not _has_blocks(sys.stdout.encoding)

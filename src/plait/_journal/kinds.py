@@ -54,6 +54,7 @@ KINDS: Final = (
     Kind("delivery.interrupted", 1, records.Interrupted),
     Kind("delivery.dropped", 1, records.Dropped),
     Kind("stream.fired", 1, records.Fired),
+    Kind("event.met", 1, records.Met),
     Kind("stream.closed", 1, records.StreamClosed),
     Kind("wait.begun", 1, records.Waited),
     Kind("wait.answered", 1, records.Answered),
@@ -62,12 +63,16 @@ KINDS: Final = (
     Kind("wait.ended", 1, records.WaitEnded),
     Kind("wait.resumed", 1, records.Resumed),
     Kind("delivery.patched", 1, records.DeliveryPatched, on_wall=True),
-    Kind("step.readied", 1, graph.Readied),
+    Kind("step.readied", 2, graph.Readied),
     Kind("step.reused", 1, graph.Reused),
-    Kind("step.skipped", 1, graph.Skipped),
+    Kind("step.skipped", 2, graph.Skipped),
 )
 
-UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
+UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {
+    # That did not say what a step has waited for.
+    ("step.readied", 1): lambda body: {**body, "after": None},
+    ("step.skipped", 1): lambda body: {**body, "after": None},
+}
 
 # ---------------------------------------------------------------- how fields are written
 
@@ -153,6 +158,7 @@ BY_ANNOTATION: Final[dict[object, Form]] = {
     Outcome: OUTCOME,
     graph.Reason: forms.TEXT,
     tuple[str, ...]: forms.listing(forms.TEXT),
+    tuple[str, ...] | None: forms.optional(forms.listing(forms.TEXT)),
     tuple[WaitKey, ...]: forms.listing(WAIT_KEY),
     tuple[DeliveryId, ...]: forms.listing(forms.COUNT),
     tuple[StreamId, ...]: forms.listing(forms.NUMBER),

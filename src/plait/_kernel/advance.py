@@ -69,6 +69,8 @@ def at_length(state: RunState, stimulus: News) -> Advance:
     else:
         if reopens:
             _cancel_again(state, stimulus.now, written, todo)
+        if state.met:
+            _say_who_met(state, stimulus.now, written)
         if state.loose or state.answered:
             _deal_with_loose_ends(state, stimulus.now, written, todo)
         if not state.busy:
@@ -80,6 +82,11 @@ def at_length(state: RunState, stimulus: News) -> Advance:
     if state.touched:
         state.touched.clear()
     return written, todo
+
+
+def _say_who_met(state: RunState, now: float, written: list[Record]) -> None:
+    for number, events in [*state.met]:  # the first record empties it
+        _write(state, records.Met(now, number, events), written)
 
 
 def _deal_with_loose_ends(
@@ -104,13 +111,16 @@ def _deal_with(
     for name in [*stream.open]:
         gather = state.plan.step[name].gather
         assert gather is not None
-        events = stream.batch(name, gather)
-        if events is None:
+        batch = stream.batch(name, gather)
+        if batch is None:
             continue
-        fired = records.Fired(now, stream.id, name, events, state.next_delivery)
-        _write(state, fired, written)
+        number, events = state.next_delivery, tuple(kept.event for kept in batch)
+        _write(state, records.Fired(now, stream.id, name, events, number), written)
         if gather.cancel_rest:
             _cancel_rest(state, stream, now, written, todo)
+        if batch:
+            met = tuple(kept.number for kept in batch)
+            _write(state, records.Met(now, number, met), written)
     if not stream.live and not stream.open and stream.id in state.streams:
         _write(state, records.StreamClosed(now, stream.id), written)
 
@@ -164,6 +174,7 @@ def _wind_up(state: RunState, todo: list[Effect]) -> None:
     """Once the bodies that were left to finish have done so, a drain is over."""
     state.loose.clear()
     state.answered.clear()
+    state.met.clear()  # nobody begins with them
     if state.drains_again and _begin_again(state, todo):
         return
     if state.draining and not state.running and effects.Wind() not in todo:

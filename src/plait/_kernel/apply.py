@@ -117,6 +117,8 @@ def apply(state: RunState, record: AnyRecord) -> None:
             _end_wait(state, record.wait, TIMED_OUT, forgotten=record.called_away)
         case records.Resumed():
             _resume(state, record)
+        case records.Met():  # a note: who meets follows from the events
+            state.met.clear()
         case records.Permitted():
             state.permits = (state.permits or 0) + record.number
         case (
@@ -342,6 +344,7 @@ def _slot(state: RunState, step: StepState, kept: Slotted, cause: DeliveryId) ->
     parts = [slot.popleft() for slot in slots]
     if not any(slots):
         del step.joins[level]
+    state.met.append((kept.number, tuple(part.number for part in parts)))
     events = tuple(part.event for part in parts)
     line = merged(part.line for part in parts)
     _queue(state, Delivery(kept.number, step.plan.name, events, cause, parts[0].branch, line))

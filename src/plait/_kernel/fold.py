@@ -39,6 +39,7 @@ def fold(
         state.folding = False
     state.loose.clear()
     state.answered.clear()
+    state.met.clear()
     return state
 
 

@@ -48,6 +48,7 @@ KEEPING: Final[dict[type[records.Record], Keep]] = {
     records.Stored: Keep.ORDERED,
     # streams
     records.Fired: Keep.ACKNOWLEDGED,
+    records.Met: Keep.NOTE,
     records.Dropped: Keep.ORDERED,
     records.StreamClosed: Keep.ORDERED,
     # waits

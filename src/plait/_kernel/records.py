@@ -250,6 +250,18 @@ class Fired:
 
 
 @value
+class Met:
+    """These events have met, and `delivery` begins with all of them: a join is whole, or a fan-in has its list.
+
+    Each of them was emitted under the number that is here, in the order in which the body is given them.
+    """
+
+    at: float
+    delivery: DeliveryId
+    events: tuple[DeliveryId, ...]
+
+
+@value
 class StreamClosed:
     """A returned list has been dealt with."""
 
@@ -415,6 +427,7 @@ Record: TypeAlias = (
     | Recovered
     | Dropped
     | Fired
+    | Met
     | StreamClosed
     | Waited
     | Answered

@@ -255,6 +255,10 @@ class RunState:
     touched: list[StepState] = attrs.field(factory=a_list, eq=False, repr=False)
     loose: list[Stream] = attrs.field(factory=a_list, eq=False, repr=False)
     answered: list[WaitKey] = attrs.field(factory=a_list, eq=False, repr=False)
+    #: Which events have made a join whole: its delivery, and their numbers. As above.
+    met: list[tuple[DeliveryId, tuple[DeliveryId, ...]]] = attrs.field(
+        factory=a_list, eq=False, repr=False
+    )
 
     def executing(self, number: DeliveryId) -> Delivery | None:
         """The delivery whose body is executing, with a slot or suspended."""
@@ -362,6 +366,7 @@ class RunState:
         """Assert what always holds. Every test of the kernel calls it after every stimulus."""
         assert not self.touched, "something was left undone"
         assert not self.loose, "a stream was left undone"
+        assert not self.met, "nobody was told which events have met"
         assert not self.answered, "a wait was left undone"
         for step in self.steps.values():
             self._check_step(step)

@@ -60,15 +60,13 @@ class Stream:
     inner: dict[StreamId, None] = attrs.field(factory=a_dict)
     gathered: dict[str, list[Gathered]] = attrs.field(factory=a_dict)
 
-    def batch(self, step: str, gather: Gather) -> tuple[object, ...] | None:
+    def batch(self, step: str, gather: Gather) -> list[Gathered] | None:
         """Look at what a fan-in fires with, if it is its time."""
         arrived = self.gathered.get(step, [])
         if self.live and (gather.take is None or len(arrived) < gather.take):
             return None
         taken = arrived if gather.take is None else arrived[: gather.take]
-        if gather.by_input:
-            taken = sorted(taken, key=lambda kept: kept.index)
-        return tuple(kept.event for kept in taken)
+        return sorted(taken, key=lambda kept: kept.index) if gather.by_input else taken
 
 
 def merged(lines: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

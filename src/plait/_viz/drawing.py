@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
 Shape: TypeAlias = Literal[
     "step", "start", "stop", "outside", "resource", "workflow", "event", "time", "function"
 ]
+
+#: So many signs a mark has at most.
+LONGEST: Final = 48
 
 
 @attrs.frozen
@@ -97,3 +100,8 @@ class Drawing:
 def cut(text: str, most: int) -> str:
     """Cut a text to so many signs, the last of which says that it was cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def mark(text: str) -> str:
+    """Make a mark of a text of any length, with line breaks or without."""
+    return cut(" ".join(text.split()), LONGEST)

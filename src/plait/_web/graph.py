@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from plait._errors import MissingExtra
+from plait._errors import PlaitError
 from plait._strands._events.workflow import Workflow
 from plait._strands._flows.flow import Flow
 from plait._viz.drawing import Drawing
-from plait._viz.events import draw_workflow
-from plait._viz.flows import draw_flow
-from plait._viz.layout import Layout, place
+from plait._viz.placing.layout import Layout, place
+from plait._viz.plans.events import draw_workflow
+from plait._viz.plans.flows import draw_flow
 
 #: Of a larger plan nobody would read the picture: its steps are in the table.
 MOST_NODES: Final = 400
@@ -32,7 +32,7 @@ def picture_of(target: Flow | Workflow[Any]) -> Fields:
         return {"title": drawing.title, "about": text}
     try:
         return placed(place(drawing.shortened(LONGEST)))
-    except MissingExtra as error:
+    except PlaitError as error:  # nobody is here who could place it, or it is too large
         return {"title": drawing.title, "about": f"there is no picture: {error}"}
 
 

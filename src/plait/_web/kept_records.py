@@ -16,7 +16,7 @@ from plait._journal.codec import Codec
 from plait._journal.scribes import AS_THEY_COME
 from plait._kernel import records
 from plait._kernel.records import AnyRecord
-from plait._viz.execution_kept import FORKED, OF_A_FUNCTION, PAGE, KeptValues
+from plait._viz.executions.kept import FORKED, OF_A_FUNCTION, PAGE, KeptValues
 
 
 class WireValues(KeptValues):

@@ -20,7 +20,7 @@ from plait._event import Event
 from plait._strands._flows.redaction import HIDDEN, sounds_secret
 from plait._strands._flows.result import StepFailed
 from plait._strands._flows.story import FlowStarted, StepDone
-from plait._viz.execution_names import event_name
+from plait._viz.executions.names import event_name
 
 #: Characters of one payload, at most.
 MOST_SIGNS: Final = 4_000

@@ -16,7 +16,7 @@ from plait._engine.journaled import JournaledShell
 from plait._engine.run import Run
 from plait._errors import WorkflowCancelledByUser, WorkflowRuntimeError
 from plait._kernel import records
-from plait._viz.execution_parts import Status
+from plait._viz.executions.parts import Status
 
 from .feed import Feed
 from .kept_records import KeptRecords, info_of

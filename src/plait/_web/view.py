@@ -22,8 +22,8 @@ from plait._kernel.graph.records import Readied, Reused, Skipped
 from plait._kernel.plan import Plan
 from plait._kernel.waits import Wait
 from plait._strands._flows.story import StepDone
-from plait._viz.execution import Execution, written
-from plait._viz.execution_parts import OVER, Status
+from plait._viz.executions.execution import Execution, written
+from plait._viz.executions.parts import OVER, Status
 
 from .payloads import kind_of, outputs_of, payload, plain, said, story
 
@@ -55,6 +55,7 @@ WORDS: Final[Mapping[type, str]] = {
     records.Interrupted: "cancelled",
     records.Dropped: "dropped",
     records.Fired: "given a list",
+    records.Met: "events met",
     records.StreamClosed: "list done",
     records.Collected: "collected",
     records.Streamed: "streamed",

@@ -121,6 +121,8 @@ class Board:
     def _note(self, record: Record) -> None:
         if isinstance(record, Readied):
             assert record.step not in self.numbers, "its turn came twice"
+            needs = (self.plan.step[record.step].after or After()).needs
+            assert record.after == tuple(name for name, _ in needs), "it has waited for others"
             numbers = range(record.first, record.first + record.count)
             self.numbers[record.step] = [*map(DeliveryId, numbers)]
         elif isinstance(record, Skipped):

@@ -28,8 +28,8 @@ def test_those_behind_wait_for_all_items():
 def test_no_items_are_a_success():
     run = Board(step("A"), step("b", "A"), admit=items(0))
     assert run.told(Readied) == [
-        Readied(0.0, "A", run.number("b"), 0),
-        Readied(0.0, "b", run.number("b")),
+        Readied(0.0, "A", run.number("b"), 0, ()),
+        Readied(0.0, "b", run.number("b"), 1, ("A",)),
     ]
     assert run.running == ["b"]
 

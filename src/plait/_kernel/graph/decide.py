@@ -100,23 +100,24 @@ def _stop(state: GraphState, stimulus: Stimulus, outcome: records.Outcome) -> De
 def admitted(state: GraphState, name: str, now: float) -> list[Record]:
     """Rule 1."""
     pending = state.pending[name]
-    after = state.plan.step[name].after or ALONE
-    if after.needs and not pending.live:
-        return [Skipped(now, (name,), "upstream")]
+    needs = (state.plan.step[name].after or ALONE).needs
+    after = tuple([needed for needed, _ in needs])
+    if needs and not pending.live:
+        return [Skipped(now, (name,), "upstream", after)]
     try:
         verdict = state.admit(name)
     except Exception as failure:  # noqa: BLE001 - it is the step's failure
         verdict = Broken(failure)
     if isinstance(verdict, Leave):
-        return [Skipped(now, (name,), "when")]
+        return [Skipped(now, (name,), "when", after)]
     first = state.next_delivery
     if isinstance(verdict, Broken):
-        return [Readied(now, name, first), records.Failed(now, first, verdict.error)]
+        return [Readied(now, name, first, 1, after), records.Failed(now, first, verdict.error)]
     known = [
         Reused(now, DeliveryId(first + item), event)
         for item, event in sorted(verdict.reused.items())
     ]
-    return [Readied(now, name, first, verdict.count), *known]
+    return [Readied(now, name, first, verdict.count, after), *known]
 
 
 # ---------------------------------------------------------------- failures
@@ -181,7 +182,7 @@ def failed(state: GraphState, name: str, now: float) -> Decision:
         gone.update(dict.fromkeys(lost))
         if lost:
             in_order = sorted(lost, key=state.plan.place.__getitem__)
-            written.append(Skipped(now, tuple(in_order), reason))
+            written.append(Skipped(now, tuple(in_order), reason, (name,)))
     if any(edge == "fail" for _, edge in edges) or (after.aborts and not edges):
         return [*written, Decided(now, Crashed())], [effects.Wind()]
     return written, []

@@ -15,12 +15,17 @@ one of them keeps it from running; the failure of one of them has ended the run.
 
 @value
 class Readied:
-    """A step's turn has come: `count` deliveries are queued for it, from number `first` on."""
+    """A step's turn has come: `count` deliveries are queued for it, from number `first` on.
+
+    `after`: the steps that it has waited for, all of which have come to their end; `None`: a record of an
+    earlier version, which does not say it.
+    """
 
     at: float
     step: str
     first: DeliveryId
     count: int = 1
+    after: tuple[str, ...] | None = None
 
 
 @value
@@ -34,11 +39,12 @@ class Reused:
 
 @value
 class Skipped:
-    """These steps will not run."""
+    """These steps will not run, and that follows from the end of those in `after`; see `Readied`."""
 
     at: float
     steps: tuple[str, ...]
     reason: Reason
+    after: tuple[str, ...] | None = None
 
 
 Record: TypeAlias = Readied | Reused | Skipped | records.Record

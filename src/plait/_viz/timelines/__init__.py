@@ -1,0 +1,1 @@
+"""When what happened: an execution laid out in rows and bars, and the formats of that."""
