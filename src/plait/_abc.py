@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple, Union
 
 import attrs
@@ -188,8 +188,10 @@ class Journal(Protocol):
         """
         ...
 
-    async def prune(self, *, ended_before: float) -> int:
+    async def prune(self, *, ended_before: float, only: Collection[str] | None = None) -> int:
         """Drop whole streams that ended before this Unix time, and say how many. A checkpoint.
+
+        Of all streams, or `only` of these.
 
         A stream has ended if its status is `completed`, `failed` or `cancelled`, with its last entry.
         It is kept as long as the one that started it has not ended, which may ask for its result.

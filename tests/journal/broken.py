@@ -590,6 +590,27 @@ class PrunesWhatIsHeld(MemoryJournal):
         return await super().prune(ended_before=ended_before)
 
 
+@law("prune_touches_only_what_it_is_told_to")
+class PrunesMoreThanItIsTold(MemoryJournal):
+    async def prune(self, *, ended_before, only=None):
+        return await super().prune(ended_before=ended_before)
+
+
+@law("prune_touches_only_what_it_is_told_to")
+class PrunesAllForNone(MemoryJournal):
+    async def prune(self, *, ended_before, only=None):
+        return await super().prune(ended_before=ended_before, only=only or None)
+
+
+@law("prune_touches_only_what_it_is_told_to")
+class PrunesWhateverItIsTold(MemoryJournal):
+    async def prune(self, *, ended_before, only=None):
+        for name in only or ():
+            if name in self._streams:
+                self._streams[name].status = "failed"
+        return await super().prune(ended_before=ended_before, only=only)
+
+
 @law("prune_keeps_what_may_be_asked_for")
 class PrunesChildren(MemoryJournal):
     def _is_wanted(self, name):

@@ -1,6 +1,6 @@
 """The port of journals, as somebody writes one. Checked, never run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import assert_type
 
 from plait.abc import Backend, Entry, Journal, Opening, StreamInfo
@@ -44,7 +44,7 @@ class Mine:
     ) -> list[StreamInfo]:
         return []
 
-    async def prune(self, *, ended_before: float) -> int:
+    async def prune(self, *, ended_before: float, only: Collection[str] | None = None) -> int:
         return 0
 
 

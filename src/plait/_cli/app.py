@@ -26,6 +26,7 @@ VERBS: Final = {
     "schema": "Print the JSON Schema of flow files, for editors.",
     "runs": "List the runs of a journal, the newest first.",
     "show": "Show one run of a journal: step by step and in time, or as a picture.",
+    "prune": "Drop runs from a journal that ended long ago.",
 }
 
 ABOUT: Final = "Run concurrent workflows: flow files, and event workflows written in Python."

@@ -8,7 +8,7 @@ Rule 2: nothing waits and there is no thread, so that a virtual clock sees all t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, TypeAlias, final
 
 import attrs
@@ -155,7 +155,7 @@ class MemoryJournal:
         )
         return [_info(name, self._streams[name]) for name in names[:limit]]  # noqa: ASYNC910 - rule 2
 
-    async def prune(self, *, ended_before: float) -> int:
+    async def prune(self, *, ended_before: float, only: Collection[str] | None = None) -> int:
         """Drop whole streams that ended before this Unix time, and say how many.
 
         A stream stays while one that it came from (its parent, that one's parent, and so on) has not
@@ -163,6 +163,7 @@ class MemoryJournal:
 
         Args:
             ended_before: In Unix seconds; a stream ended when its last entry was written.
+            only: No other streams than these; by default any.
 
         Raises:
             JournalError: It is closed, or open only to be read.
@@ -170,10 +171,12 @@ class MemoryJournal:
         self._opened()
         if not self._write:
             raise JournalError(f"{self!r} has been opened to be read only.")
+        among = self._streams if only is None else frozenset(only)
         over = [
             name
             for name, kept in self._streams.items()
-            if kept.status in ENDED
+            if name in among
+            and kept.status in ENDED
             and kept.entries[-1].at < ended_before
             and not self._is_wanted(name)
         ]

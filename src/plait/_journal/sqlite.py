@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, TypeVar, TypeVarTuple, final
 
 import attrs
@@ -252,7 +252,7 @@ class SqliteJournal:
             self._check_process()
             opened.writer.inbox.flush()
 
-    async def prune(self, *, ended_before: float) -> int:
+    async def prune(self, *, ended_before: float, only: Collection[str] | None = None) -> int:
         """Drop whole streams that ended before this Unix time, and say how many. A checkpoint.
 
         A stream stays while one that it came from (its parent, that one's parent, and so on) has not
@@ -260,6 +260,7 @@ class SqliteJournal:
 
         Args:
             ended_before: In Unix seconds; a stream ended when its last entry was written.
+            only: No other streams than these, and in this order; by default any.
 
         Raises:
             JournalError: It is not open to be written to, or it fails.
@@ -268,10 +269,14 @@ class SqliteJournal:
         writer = self._writer()
         if writer.error is not None:
             raise writer.error
-        return await self._in_thread(self._prune_now, writer, ended_before)
+        wanted = None if only is None else [*only]
+        return await self._in_thread(self._prune_now, writer, ended_before, wanted)
 
-    def _prune_now(self, writer: Writer, ended_before: float) -> int:
+    def _prune_now(self, writer: Writer, ended_before: float, only: list[str] | None) -> int:
         names = self._read_now(lambda connection: reading.over(connection, ended_before))
+        if only is not None:
+            over = frozenset(names)
+            names = [name for name in only if name in over]
         dropped = 0
         for start in range(0, len(names), PRUNED_AT_ONCE):
             some = names[start : start + PRUNED_AT_ONCE]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from threading import get_ident
 from typing import Final, Literal, TypeAlias, TypeVar, TypeVarTuple, cast
@@ -207,9 +207,11 @@ class Hand:
             )
         return _all(StreamInfo, given, call)
 
-    async def prune(self, ended_before: float) -> int:
+    async def prune(self, ended_before: float, *, only: Collection[str] | None = None) -> int:
         with self._within("prune()"):
-            return await self.journal.prune(ended_before=ended_before)
+            if only is None:
+                return await self.journal.prune(ended_before=ended_before)
+            return await self.journal.prune(ended_before=ended_before, only=only)
 
     async def holds(self, *entries: Entry) -> None:  # noqa: ASYNC910 - there may be none
         """See that these entries are all there is of their streams."""

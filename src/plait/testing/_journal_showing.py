@@ -187,6 +187,29 @@ def prune_drops_whole_streams(bench: Bench) -> None:
     bench.live(act)
 
 
+def prune_touches_only_what_it_is_told_to(bench: Bench) -> None:
+    """`prune` with `only` drops those of these streams that may go, and no others."""
+
+    async def act(hand: Hand) -> None:
+        ends: tuple[Status, ...] = ("completed", "failed", "cancelled", "running", "completed")
+        names = ("a", "b", "c", "d", "late")
+        kept = [
+            entry(name, 1, at=150.0 if name == "late" else 1.0, status=status)
+            for name, status in zip(names, ends, strict=True)
+        ]
+        await hand.keep(*kept)
+        for only, due in (((), 0), (("c", "d", "late", "nobody", "a"), 2), (["a"], 0)):
+            if (count := await hand.prune(100.0, only=only)) != due:
+                raise Broken(f"prune() of {only} was to drop {due} streams, and says {count}")
+        left = [one for one in kept if one.stream in {"b", "d", "late"}]
+        await hand.holds(*left)
+        given = [info.stream for info in await hand.streams()]
+        if given != ["b", "d", "late"]:
+            raise Broken(f"{given} are left, not ['b', 'd', 'late']")
+
+    bench.live(act)
+
+
 def prune_keeps_what_may_be_asked_for(bench: Bench) -> None:
     """`prune` keeps a stream while one that it came from, its parent or that one's parent, goes on."""
 
@@ -249,6 +272,7 @@ LAWS: Final = (
     streams_are_listed_by_name,
     streams_are_chosen,
     prune_drops_whole_streams,
+    prune_touches_only_what_it_is_told_to,
     prune_keeps_what_may_be_asked_for,
     a_pruned_stream_was_never_there,
 )

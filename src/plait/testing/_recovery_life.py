@@ -8,7 +8,7 @@ Rule 2: what is on disk outlives it, and nothing else does.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -151,8 +151,8 @@ class _MortalJournal:
     ) -> Sequence[StreamInfo]:
         return await self._disk.streams(app_id=app_id, status=status, after=after, limit=limit)
 
-    async def prune(self, *, ended_before: float) -> int:
-        return await self._disk.prune(ended_before=ended_before)
+    async def prune(self, *, ended_before: float, only: Collection[str] | None = None) -> int:
+        return await self._disk.prune(ended_before=ended_before, only=only)
 
 
 class _Watch(Middleware):

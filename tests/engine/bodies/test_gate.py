@@ -5,10 +5,11 @@ import random
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 import plait.testing
 from plait._engine import native
-from plait._engine.bodies.body import Returned
+from plait._engine.bodies.body import PASSES, Returned
 from plait._engine.bodies.gate import HandOut
 from plait.errors import PlaitInternalError
 from tests.engine.bodies.toy import live, make, never_blocks, turns
@@ -465,11 +466,13 @@ async def spin(jump):
         assert toy.reports == []
         toy.body.look()  # news does not put the alarm off
         jump(0.5)
-        await turns(5)
+        await turns(PASSES // 2)
+        assert toy.reports == [], "it may only be slow"
+        await turns(PASSES // 2 + 5)
         assert len(toy.reports) == 1
         for _ in range(3):
             jump(0.75)
-            await turns(5)
+            await turns(PASSES + 5)
         assert len(toy.reports) == 1
         assert [text.replace("spin.<locals>.", "") for text in toy.reports[0]] == [
             "tests.engine.bodies.test_gate.spinner (0,)"
@@ -479,6 +482,148 @@ async def spin(jump):
         await turns(9)
         toy.finish(((2,), "b", 0))
     assert len(toy.reports) == 1
+
+
+def on_both_clocks(test):
+    """Run a test that jumps in time, on Trio and on asyncio."""
+
+    def on_trio():
+        clock = MockClock()
+
+        async def main():
+            await test(clock.jump)
+
+        trio.run(main, clock=clock)
+
+    def on_asyncio():
+        async def main():
+            loop = asyncio.get_running_loop()
+
+            def jump(seconds):
+                loop.now += seconds
+
+            await test(jump)
+
+        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+            runner.run(main())
+
+    @pytest.mark.parametrize("run", [on_trio, on_asyncio], ids=["trio", "asyncio"])
+    def both(run):
+        run()
+
+    both.__name__, both.__doc__ = test.__name__, test.__doc__
+    return both
+
+
+@on_both_clocks
+async def test_many_branches_on_a_slow_machine_do_not_spin(jump):
+    """Each pass of the loop takes a second. Nobody is at rest, and all get on: each makes its calls."""
+    toy = make()
+
+    async def branch(k):
+        await turns(k % 300)
+        await toy.call("a")
+        await turns(k % 7)
+        await toy.call("b")
+
+    async def function():
+        async with native.current().open_nursery() as nursery:
+            for k in range(600):
+                nursery.start_soon(branch, k)
+
+    async def slow():
+        while not toy.body.tree.over:
+            jump(2)
+            for key in toy.open_calls():
+                toy.finish(key)
+            await turns(1)
+
+    async with native.current().open_nursery() as nursery:
+        nursery.start_soon(toy.body.run, function)
+        nursery.start_soon(slow)
+    assert toy.reports == []
+    assert len(toy.handed) == 1200
+
+
+@on_both_clocks
+async def test_two_that_wake_each_other_spin_both(jump):
+    toy = make()
+    backend = native.current()
+    bell = [backend.event(), backend.event()]
+    stop = []
+
+    async def ping(mine):
+        while not stop:
+            await bell[mine].wait()
+            bell[mine] = backend.event()
+            bell[1 - mine].set()
+        bell[1 - mine].set()
+
+    async def function():
+        async with backend.open_nursery() as nursery:
+            nursery.start_soon(ping, 0)
+            nursery.start_soon(ping, 1)
+            nursery.start_soon(toy.call, "a")
+            bell[0].set()
+
+    async with backend.open_nursery() as nursery:
+        nursery.start_soon(toy.body.run, function)
+        await turns(9)
+        toy.finish(((2,), "a", 0))
+        jump(1.5)
+        while not toy.reports:
+            await turns(1)
+        (names,) = toy.reports
+        assert [name.split()[-1] for name in names] == ["(0,)", "(1,)"]
+        stop.append(True)
+
+
+@on_both_clocks
+async def test_a_thread_that_goes_on_and_on_is_reported(jump):
+    toy = make()
+    backend = native.current()
+    stop = backend.event()
+
+    async def threaded():
+        with toy.body.rest.user_code_in_thread(toy.body.place()):
+            await stop.wait()
+
+    async def function():
+        async with backend.open_nursery() as nursery:
+            nursery.start_soon(threaded)
+            nursery.start_soon(toy.call, "a")
+
+    async with backend.open_nursery() as nursery:
+        nursery.start_soon(toy.body.run, function)
+        await turns(9)
+        toy.finish(((1,), "a", 0))
+        jump(1.5)
+        while not toy.reports:
+            await turns(1)
+        ((name,),) = toy.reports
+        assert name.endswith("threaded (0,)")
+        stop.set()
+
+
+@pytest.mark.anyio
+async def test_nobody_is_reported_if_nobody_runs(anyio_backend):
+    """Who looks in the moment before rest finds no task that spins, and so no report without a name."""
+    toy = make()
+
+    async def function():
+        place = toy.body.place()
+        toy.body.rest.spinning = list
+        async with native.current().open_nursery() as nursery:
+            with toy.body.rest.user_code_in_thread(place):
+                toy.body._rests_before_alarm = toy.body.rest.times
+                nursery.start_soon(toy.call, "a")
+                await turns(9)
+                toy.finish(((0,), "a", 0))
+                assert toy.body._keeps_moving()
+                await toy.body._look_for_spinners()
+
+    await toy.body.run(function)
+    assert toy.reports == []
 
 
 async def test_a_body_at_rest_does_not_wake_the_clock(autojump_clock):

@@ -45,6 +45,9 @@ class Toy:
     def has_outcomes(self):
         return bool(self.held) or any(key in self.waiting for key in self.ready)
 
+    def calls(self):
+        return len(self.waiting) + len(self.held)
+
     def suspended(self):
         self.stopped = True
 

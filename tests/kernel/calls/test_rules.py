@@ -225,16 +225,78 @@ def test_a_cancelled_invoke_cancels_its_child_wherever_it_is() -> None:
     desk.sync()
     again = desk.again()  # it is held here: the child does not run
     again.call(op="invoke")
-    assert again.cancelled(key) == [effects.CancelChild(key, "c1")]
+    close = [effects.CancelChild(key, "c1"), effects.StartChild(key, "c1")]
+    assert again.cancelled(key) == close
+    assert again.rest() == again.cancelled(key) == []
+    assert again.tell(stimuli.ChildEnded(desk.now, key, error="cancelled")) == []
+    assert again.rest() == [effects.LetGo(key)]
     assert again.tell(stimuli.ChildEnded(desk.now, key, error="cancelled")) == []
     other = desk.again()  # its scope was cancelled before it is made
-    _, todo = other.call(op="invoke", cancelled=True)
-    assert todo == [effects.CancelChild(key, "c1")]
+    assert other.call(op="invoke", cancelled=True) == (key, close)
     assert isinstance(other.last, records.CallCancelled)
+    assert other.rest() == []
+    other.tell(stimuli.ChildEnded(desk.now, key, value="it was faster"))
     assert other.rest() == [effects.LetGo(key)]
-    assert desk.cancelled(key) == [effects.CancelChild(key, "c1")]
+    assert desk.cancelled(key) == [effects.CancelChild(key, "c1")]  # it is entered here
     assert desk.state.cancellations(key) == 1
     assert desk.state.cancellations(Key((), "b", 0)) == 0
+
+
+def test_who_has_invoked_leaves_when_its_child_is_over_in_its_place_among_outcomes() -> None:
+    desk = Desk()
+    key, _ = desk.call("child", "invoke", path=(0,), due_at=500.0)
+    a, _ = desk.call("a", path=(1,))
+    b, _ = desk.call("b", path=(2,))
+    desk.sync()
+    assert desk.cancelled(key) == [effects.ClearAlarm(key), effects.CancelChild(key, "c1")]
+    desk.returned(a)
+    desk.sync()
+    assert [out.key for out in desk.rest()] == [a]
+    assert desk.rest() == []
+    crashed = desk.again()
+    desk.tell(stimuli.ChildEnded(desk.now, key, error="cancelled"))
+    assert isinstance(desk.last, records.CallCancelled)
+    desk.returned(b)
+    desk.sync()
+    order = [desk.rest()[0] for _ in range(2)]
+    assert order[0] == effects.LetGo(key)
+    assert order[1].key == b
+    assert desk.state.cancellations(key) == 1
+
+    # Once it is on disk that the child is over, nobody asks for it again, and the place is the same.
+    again = desk.again()
+    for op, step_id, k in (("invoke", "child", 0), ("run", "a", 1), ("run", "b", 2)):
+        again.call(step_id, op, path=(k,), due_at=500.0 if op == "invoke" else None)
+    assert [out.key for out in again.rest()] == [a]
+    assert again.cancelled(key) == []
+    assert again.rest() == [effects.LetGo(key)]
+    assert [out.key for out in again.rest()] == [b]
+
+    # Before that the child is ended here.
+    crashed.call("child", "invoke", path=(0,), due_at=500.0)
+    crashed.call("a", path=(1,))
+    assert [out.key for out in crashed.rest()] == [a]
+    close = [effects.CancelChild(key, "c1"), effects.StartChild(key, "c1")]
+    assert crashed.cancelled(key) == close
+    assert crashed.rest() == []
+    crashed.tell(stimuli.ChildEnded(desk.now, key, error="cancelled"))
+    assert crashed.rest() == [effects.LetGo(key)]
+    late = crashed.again()
+    assert late.call("child", "invoke", path=(0,), cancelled=True)[1] == []
+    assert late.rest() == [effects.LetGo(key)]
+
+
+def test_who_has_invoked_and_is_suspended_meanwhile_leaves_at_once() -> None:
+    desk = Desk()
+    key, _ = desk.call(op="invoke")
+    desk.sync()
+    desk.cancelled(key)
+    desk.tell(stimuli.Suspended(desk.now))
+    assert desk.tell(stimuli.ChildEnded(desk.now, key, error="cancelled")) == []
+    assert desk.cancelled(key) == [effects.LetGo(key)]
+    again = desk.again()
+    _, todo = again.call(op="invoke", cancelled=True)
+    assert todo == [effects.CancelChild(key, "c1"), effects.StartChild(key, "c1")]
 
 
 # ---------------------------------------------------------------- retries
@@ -357,8 +419,30 @@ def test_what_an_earlier_process_began_is_cancelled_by_a_scope_that_now_is_soone
     assert again.last == records.CallCancelled(100.0, nap, 0)
     assert again.call("slow", cancelled=True) == (slow, [])
     assert again.last == records.CallCancelled(100.0, slow, 0)
+    assert again.rest() == []
+    again.sync()
     assert again.rest() == [effects.LetGo(nap)]
     assert again.rest() == [effects.LetGo(slow)]
+
+
+def test_who_is_cancelled_together_leaves_when_that_is_on_disk_and_who_is_alone_at_once() -> None:
+    desk = Desk()
+    keys = [desk.call("nap", "sleep", path=(k,))[0] for k in range(3)]
+    desk.sync()
+    for key in reversed(keys):
+        desk.cancelled(key)
+    first = desk.state.last_n - 2
+    assert not desk.state.may_move
+    assert desk.rest() == []
+    desk.tell(stimuli.Acknowledged(desk.now, first))
+    assert desk.state.may_move
+    assert desk.rest() == [effects.LetGo(keys[2])]
+    assert not desk.state.may_move
+    assert desk.rest() == []
+    desk.tell(stimuli.Acknowledged(desk.now, first + 1))
+    assert desk.rest() == [effects.LetGo(keys[1])]
+    assert desk.state.may_move  # nobody is left with whom it could change places
+    assert desk.rest() == [effects.LetGo(keys[0])]
 
 
 def test_a_cancelled_call_waits_for_the_same_cancellation() -> None:

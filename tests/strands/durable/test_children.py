@@ -10,7 +10,7 @@ from plait._strands._durable.context import Context
 from plait._strands._durable.event import Event
 from plait._strands._durable.options import Concurrency, RateLimit
 from plait._strands._durable.triggers import TriggerEvent
-from plait.errors import InvokeTimeoutError, RunCancelledError, StepError
+from plait.errors import InvokeTimeoutError, RunCancelledError, RunSkippedError, StepError
 from tests.parity.clocks import in_virtual_time
 from tests.strands.durable.crashing import World, app_of, declare, ended_steps, lives, nap
 from tests.strands.events.journal.lives import Kept
@@ -219,6 +219,37 @@ async def test_a_child_that_flow_control_drops_fails_the_call():
     with pytest.raises(StepError, match="rate_limit") as caught:
         await app.invoke(fn)
     assert caught.value.name == "RunSkippedError"
+
+
+@pytest.mark.parametrize("key", ["ada", None])
+@in_virtual_time
+async def test_what_dropped_a_child_is_known_in_every_life_of_its_parent(key):
+    def make(app, world):
+        async def child(ctx: Context) -> str:
+            return await ctx.step.run("in-child", world.step("in-child", "done"))
+
+        def user(event: Event) -> str:
+            return str(event.data["user"])
+
+        limit = RateLimit(1, period=1000, key=None if key is None else user)
+        inner = declare(app, child, fn_id="child", retries=0, rate_limit=limit)
+
+        async def parent(ctx: Context) -> list[object]:
+            data = {"user": "ada"}
+            told: list[object] = [await ctx.step.invoke("one", function=inner, data=data)]
+            try:
+                await ctx.step.invoke("two", function=inner, data=data)
+            except StepError as error:
+                cause = error.__cause__
+                assert isinstance(cause, RunSkippedError)
+                told += [error.name, error.message, cause.knob, cause.key, str(cause)]
+            return [*told, await ctx.step.run("after", world.step("after"))]
+
+        return declare(app, parent, retries=0)
+
+    result, _, _ = await lives(make)
+    text = "The run was dropped by rate_limit" + ("" if key is None else f" for key {key!r}")
+    assert result == ["done", "RunSkippedError", text, "rate_limit", key, text, None]
 
 
 @in_virtual_time

@@ -270,5 +270,12 @@ def test_whatever_is_there_a_history_never_fails(kept: list[Any], data: Any) -> 
     assert len(story("r1", found).splitlines()) >= len(entries) + 1
 
 
+def test_a_rollback_of_what_is_no_key_has_a_line() -> None:
+    (entry,) = SCRIBE.entries([(1, records.RollbackBegun(1.0, (), None, "stop", 0))])
+    body = json.dumps({**json.loads(entry.body), "keys": ["0"]}).encode()
+    (record,) = history([attrs.evolve(entry, body=body)])
+    assert "record 1 (rollback.begun) cannot be read" in story("r1", [record])
+
+
 def test_every_kind_of_record_has_a_line_of_its_own() -> None:
     assert TOLD.keys() == {kind.tag for kind in REGISTRY.kinds}

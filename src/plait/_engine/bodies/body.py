@@ -36,8 +36,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds on the loop's clock for which a body may have outcomes waiting and not come to rest.
+#: Seconds on the loop's clock for which a body may have outcomes waiting and not come to rest, until
+#: somebody looks why. On a busy machine that proves nothing: what follows is not counted in seconds.
 PATIENCE: Final = 1.0
+#: Passes of the loop in which each runnable task has run once, and none of them has made a call. Who
+#: is only slow, one of ten thousand, makes its call in one of the first.
+PASSES: Final = 1000
+#: How often another thread has come and gone meanwhile, if it is a thread that keeps the body from rest.
+TURNS_OF_THREADS: Final = 100
+#: In how many of the last of them it is noted who runs: two that wake each other run in turn.
+LOOKS: Final = 4
 
 
 @attrs.frozen
@@ -78,8 +86,8 @@ class Body:
     Args:
         name: The run's name, for errors.
         brain: Decides which outcome comes next.
-        report: Told once if the body does not come to rest for `PATIENCE` while it has outcomes
-            waiting: the names of the tasks that spin.
+        report: Told once if the body has outcomes waiting, and does not come to rest however often its
+            tasks run: the names of those that spin.
         root: The path of its first task.
         why: Asked when the host is cancelled: `None` if the body is to be suspended; else why it is
             cancelled for good.
@@ -311,7 +319,7 @@ class Body:
                 if self.rest.wanted:
                     self._set_the_alarm()
                 await self._done.wait()
-            self._look_for_spinners()
+            await self._look_for_spinners()
 
     def _set_the_alarm(self) -> None:
         # One for many outcomes: most are handed out within the second, and an alarm for each of them
@@ -322,13 +330,39 @@ class Body:
             alarm.deadline = self._clock() + PATIENCE
             self._rests_before_alarm = self.rest.times
 
-    def _look_for_spinners(self) -> None:
-        if self._done.is_set() or self._reported or not self.rest.wanted:
-            return
-        if self.rest.times == self._rests_before_alarm and self._brain.has_outcomes():
+    async def _look_for_spinners(self) -> None:  # noqa: ASYNC910 - as a rule there are none
+        """Report tasks that run and run, and lead to nothing. Time is no sign of that, but turns are."""
+        seen = self.rest.spinning() if self._keeps_moving() else []
+        if not seen:
+            return  # noqa: ASYNC910 - there are none
+        calls = self._brain.calls()
+        turns = PASSES
+        if any(place.threads for place in seen):  # the loop's passes say nothing of a thread
+            turns = TURNS_OF_THREADS
+        seen.clear()
+        for turn in range(turns):
+            if not self._keeps_moving() or self._brain.calls() != calls:
+                return  # noqa: ASYNC910 - they get on
+            if turns - turn <= LOOKS:
+                seen += self.rest.spinning()
+            if turns == PASSES:
+                await self.native.checkpoint()
+            else:
+                await self.native.run_in_thread(_nothing)
+        if seen and self._keeps_moving():
             self._reported = True
-            spinning = self.rest.spinning()
+            spinning = sorted(set(seen), key=lambda place: repr(place.path))
             self._report([f"{self.name_of(each)} {each.path!r}" for each in spinning])
+
+    def _keeps_moving(self) -> bool:
+        """Are there outcomes waiting, and has the body not been at rest since the alarm was set?"""
+        if self._done.is_set() or self._reported or not self.rest.wanted:
+            return False
+        return self.rest.times == self._rests_before_alarm and self._brain.has_outcomes()
+
+
+def _nothing() -> None:
+    """Be a thread that comes and goes."""
 
 
 def _placed(

@@ -209,6 +209,10 @@ class KernelsBrain:
         """Say whether something would be handed out or released if the body were at rest now."""
         return bool(self._decisions) or self._door.may_move
 
+    def calls(self) -> int:
+        """Count the calls that wait."""
+        return len(self.state.waiting)
+
     def suspended(self) -> None:
         """Hear that the body is stopped from outside."""
         self._take(stimuli.Suspended(self.now()))

@@ -60,6 +60,10 @@ class Brain(Protocol):
         """Say whether something would be handed out or released if the body were at rest now."""
         ...
 
+    def calls(self) -> int:
+        """Count the calls that wait: while the body is not at rest, that grows with each call that is made."""
+        ...
+
     def suspended(self) -> None:
         """Hear that the body is stopped from outside, before any task of it is cancelled."""
         ...

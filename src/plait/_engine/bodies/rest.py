@@ -270,7 +270,7 @@ class PolledRest(Rest):
         """Say whether a task can go on now, or has a thread that does."""
         if place.aside:
             return False
-        return place.threads > 0 or (place in self._restless and self._can_go_on(place))
+        return place.threads > 0 or self._can_go_on(place)
 
     def _seek(self) -> None:
         self._quiet = 0

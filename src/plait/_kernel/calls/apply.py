@@ -14,7 +14,18 @@ from plait._errors import PlaitInternalError
 
 from . import marks, records
 from .keys import Key
-from .life import CALL, DOOMED, ENDED, HELD, LEAVING, PENDING, RUNNING, SETTING, Stage
+from .life import (
+    CALL,
+    CLOSING,
+    DOOMED,
+    ENDED,
+    HELD,
+    LEAVING,
+    PENDING,
+    RUNNING,
+    SETTING,
+    Stage,
+)
 from .marks import Mark
 from .records import Ending, Record
 from .state import BodyState, Call, Deadline, Past
@@ -96,12 +107,18 @@ def _retry(state: BodyState, record: records.CallRetrying, n: int) -> None:
 
 def _cancel(state: BodyState, record: records.CallCancelled, n: int) -> None:
     key = record.key
-    # What an attempt of the body cancels, the next one begins from the start.
-    cancellations = _past(state, key).cancellations + 1
-    state.past[key] = Past(cancelled_in=state.attempt, cancelled_by=n, cancellations=cancellations)
+    past = _past(state, key)
+    if past.cancelled_in == state.attempt:  # the child is over
+        past.cancelled_by, past.child = n, None
+    else:  # What an attempt of the body cancels, the next one begins from the start.
+        state.past[key] = Past(
+            cancelled_in=state.attempt,
+            cancelled_by=n,
+            cancellations=past.cancellations + 1,
+            child=None if past.scheduled is None else past.scheduled.child,
+        )
     if (call := state.waiting.get(key)) is not None:
-        _move(state, call, records.CallCancelled)
-        heappush(state.ready, (n, key))
+        _part(state, call, records.CallCancelled)
 
 
 def _set(state: BodyState, record: records.CallScheduled | records.CallRetrying, n: int) -> None:
@@ -123,9 +140,21 @@ def _move(state: BodyState, call: Call, by: type) -> None:
     _put(state, call, after)
 
 
+def _part(state: BodyState, call: Call, by: type) -> None:
+    """Give a call that was cancelled its turn to leave; not while its child cleans up."""
+    key = call.made.key
+    past = state.past[key]
+    if past.child is None:
+        _move(state, call, by)
+        heappush(state.ready, (past.cancelled_by, key))
+    else:
+        _leave(state, call)
+        _put(state, call, CLOSING)
+
+
 def _leave(state: BodyState, call: Call) -> None:
     stage = call.stage
-    if stage is RUNNING or stage is PENDING or stage is SETTING:
+    if stage is RUNNING or stage is PENDING or stage is SETTING or stage is CLOSING:
         state.going -= 1
     elif stage is HELD:
         del state.held[call.made.key]
@@ -137,7 +166,7 @@ def _leave(state: BodyState, call: Call) -> None:
 
 def _put(state: BodyState, call: Call, stage: Stage) -> None:
     call.stage = stage
-    if stage is RUNNING or stage is PENDING or stage is SETTING:
+    if stage is RUNNING or stage is PENDING or stage is SETTING or stage is CLOSING:
         state.going += 1
     elif stage is HELD:
         state.held[call.made.key] = None
@@ -186,9 +215,7 @@ def _hand_out(state: BodyState, mark: marks.HandedOut) -> None:
 
 
 def _cancel_again(state: BodyState, mark: marks.CancelledAgain) -> None:
-    key = mark.key
-    _move(state, state.waiting[key], marks.CancelledAgain)
-    heappush(state.ready, (state.past[key].cancelled_by, key))
+    _part(state, state.waiting[mark.key], marks.CancelledAgain)
 
 
 def _let_go(state: BodyState, mark: marks.LetGo) -> None:

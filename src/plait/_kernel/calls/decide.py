@@ -5,7 +5,9 @@
 Rule 1: *Outcomes are handed out one at a time*, when the body is at rest: of those whose call waits
     the one with the lowest number, once it is on disk. While a lower one is on its way, none.
     That a call was cancelled has its place among them: it is let go in its turn, however long its
-    handler had taken to clean up; and waits for no disk, since what comes of it is behind it there.
+    handler had taken to clean up, and once that is on disk: who is cancelled together would come back
+    from a crash in whatever order they hear of it. One that is alone waits for no disk: what comes of
+    it is behind it there, and nobody can be before it.
 Rule 2: *In replay a call without a memo is held.* It is released when the body is at rest and nothing
     is to be handed out, with all others: by then whoever had cancelled it has done so again. What
     is overdue by then ends first, in the order of its due times, and the rest goes on being held.
@@ -30,7 +32,7 @@ from . import effects, marks, records, refusals, stimuli
 from .apply import setting
 from .effects import Effect
 from .keys import ROLLBACK, Key, key_text
-from .life import DOOMED, ENDED, HELD, LEAVING, PENDING, RUNNING
+from .life import CLOSING, DOOMED, ENDED, HELD, LEAVING, PENDING, RUNNING
 from .marks import Made, Mark
 from .records import CallCompleted, CallFailed, Record
 from .state import BodyState, Call, Past
@@ -76,7 +78,9 @@ def _called(state: BodyState, stimulus: stimuli.Called) -> Decision:
     if past is not None and past.ending is not None:
         return [made], []  # in a cancelled scope as well: in the life before it came to its end
     if past is not None and past.cancelled_in == state.attempt:
-        return [made, *([marks.CancelledAgain(now, key)] if stimulus.cancelled else [])], []
+        if not stimulus.cancelled:
+            return [made], []
+        return [made, marks.CancelledAgain(now, key)], [*_close(key, past.child)]
     if stimulus.cancelled:
         return _skip(made, past, state.last_handed)
     if state.replay and key.role != ROLLBACK:
@@ -90,10 +94,15 @@ def _skip(made: Made, past: Past | None, cause: int) -> Decision:
     now, key = made.at, made.call.key
     if past is None or not (past.scheduled or past.failures):
         return [marks.Skipped(now, key)], [effects.LetGo(key)]
-    todo: list[Effect] = []
-    if past.scheduled is not None and past.scheduled.child is not None:
-        todo.append(effects.CancelChild(key, past.scheduled.child))
-    return [made, records.CallCancelled(now, key, cause)], todo
+    child = None if past.scheduled is None else past.scheduled.child
+    return [made, records.CallCancelled(now, key, cause)], [*_close(key, child)]
+
+
+def _close(key: Key, child: str | None) -> Iterator[Effect]:
+    """Have a child end with its call that nobody has entered in this process, and hear of its end."""
+    if child is not None:
+        yield effects.CancelChild(key, child)
+        yield effects.StartChild(key, child)
 
 
 def _fits(state: BodyState, stimulus: stimuli.Called) -> bool:
@@ -241,10 +250,10 @@ def _cancelled(state: BodyState, stimulus: stimuli.CallCancelled) -> Decision:
         raise ImpossibleStimulus(stimulus)
     if state.stopped:
         return [marks.LetGo(now, key)], [effects.LetGo(key)]
-    if call.stage in {ENDED, LEAVING}:
+    if call.stage in {ENDED, CLOSING, LEAVING}:
         return [], []
     if call.stage is DOOMED:
-        return [marks.CancelledAgain(now, key)], []
+        return [marks.CancelledAgain(now, key)], [*_close(key, state.past[key].child)]
     todo = [*_give_up(state, call)]
     if call.stage is HELD and state.rolling_back:  # nothing is left that could come before it
         return [marks.LetGo(now, key)], [*todo, effects.LetGo(key)]
@@ -259,8 +268,11 @@ def _give_up(state: BodyState, call: Call) -> Iterator[Effect]:
             yield effects.ClearAlarm(key)
         if scheduled is not None and scheduled.event is not None:
             yield effects.Forget(key)
-    if call.stage in {PENDING, HELD} and scheduled is not None and scheduled.child is not None:
-        yield effects.CancelChild(key, scheduled.child)
+    child = None if scheduled is None else scheduled.child
+    if call.stage is PENDING or state.rolling_back:  # else somebody has to hear of the child's end
+        yield from () if child is None else (effects.CancelChild(key, child),)
+    else:
+        yield from _close(key, child)
 
 
 def _due(state: BodyState, stimulus: stimuli.Due) -> Decision:
@@ -311,6 +323,8 @@ def _arrived(state: BodyState, stimulus: stimuli.EventArrived) -> Decision:
 def _child_ended(state: BodyState, stimulus: stimuli.ChildEnded) -> Decision:
     now, key = stimulus.now, stimulus.key
     call = state.waiting.get(key)
+    if call is not None and call.stage is CLOSING:
+        return ([], []) if state.stopped else ([records.CallCancelled(now, key, call.cause)], [])
     if call is None or call.stage is not PENDING:
         past = state.past.get(key)
         if past is None or not (past.cancellations or state.stopped):
@@ -337,10 +351,10 @@ def _at_rest(state: BodyState, stimulus: stimuli.AtRest) -> Decision:
         return [], []
     if state.ready:
         n, key = state.ready[0]
+        if n > state.confirmed and not state.leaves_alone(key):
+            return [], []
         if key in state.leaving:
             return [marks.LetGo(now, key)], [effects.LetGo(key)]
-        if n > state.confirmed:
-            return [], []
         outcome = state.outcome(key)
         assert outcome is not None
         return [marks.HandedOut(now, key, n)], [effects.HandOut(key, n, outcome)]

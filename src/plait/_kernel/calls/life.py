@@ -27,6 +27,8 @@ class Stage(enum.Enum):
     SETTING = "setting"
     #: It waits for its due time, an event or a child.
     PENDING = "pending"
+    #: It was cancelled, and what it has invoked with it, which cleans up. It leaves after that.
+    CLOSING = "closing"
     #: It was cancelled, now and before if it was DOOMED, and will be let go in its turn.
     LEAVING = "leaving"
     #: Its outcome is recorded, and will be handed out in its turn.
@@ -41,10 +43,12 @@ DOOMED: Final = Stage.DOOMED
 RUNNING: Final = Stage.RUNNING
 SETTING: Final = Stage.SETTING
 PENDING: Final = Stage.PENDING
+CLOSING: Final = Stage.CLOSING
 LEAVING: Final = Stage.LEAVING
 ENDED: Final = Stage.ENDED
 
-#: Who may go from where to where, and by what.
+#: Who may go from where to where, and by what. Who has invoked something is CLOSING where others are
+#: LEAVING, until a second `CallCancelled` says that this is over.
 CALL: Final[dict[Stage, dict[type, Stage]]] = {
     HELD: {
         records.CallStarted: RUNNING,
@@ -71,6 +75,7 @@ CALL: Final[dict[Stage, dict[type, Stage]]] = {
         records.CallFailed: ENDED,
         records.CallCancelled: LEAVING,
     },
+    CLOSING: {records.CallCancelled: LEAVING},
     LEAVING: {},
     ENDED: {},
 }

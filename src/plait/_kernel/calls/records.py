@@ -97,7 +97,10 @@ class CallFailed:
 
 @value
 class CallCancelled:
-    """A scope inside the body cancelled the call: `step.cancelled`."""
+    """A scope inside the body cancelled the call: `step.cancelled`.
+
+    Of a call that has invoked a child there are two: the second when the child is over.
+    """
 
     at: float
     key: Key

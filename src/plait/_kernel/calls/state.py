@@ -15,7 +15,7 @@ import attrs
 from plait._kernel.value import a_deque, a_dict, a_list, mutable
 
 from .keys import Key, Path
-from .life import DOOMED, ENDED, HELD, LEAVING, Stage
+from .life import CLOSING, DOOMED, ENDED, HELD, LEAVING, Stage
 from .records import CallCompleted, CallScheduled, DeadlineFired, Ending, Outcome
 from .stimuli import Called
 
@@ -35,8 +35,10 @@ class Past:
     n: int = 0
     #: The attempt of the body that cancelled it last; -1: none did.
     cancelled_in: int = -1
-    #: The number of the record that says so: its turn to leave.
+    #: The number of the record that says so: its turn to leave, unless a child is to be over first.
     cancelled_by: int = 0
+    #: The child that was cancelled with it, until that is over.
+    child: str | None = None
     cancellations: int = 0
 
 
@@ -100,7 +102,7 @@ class BodyState:
     doomed: dict[Key, bool] = attrs.field(factory=a_dict, eq=False)
     #: Those that are LEAVING.
     leaving: dict[Key, None] = attrs.field(factory=a_dict, eq=False)
-    #: How many are RUNNING, SETTING or PENDING.
+    #: How many are RUNNING, SETTING, PENDING or CLOSING.
     going: int = attrs.field(default=0, eq=False)
     #: Calls whose due time is on the way to disk, in the order of the records.
     unconfirmed: deque[tuple[int, Key]] = attrs.field(factory=a_deque, eq=False)
@@ -138,10 +140,14 @@ class BodyState:
             return False
         if self.ready:
             n, key = self.ready[0]
-            return n <= self.confirmed or key in self.leaving
+            return n <= self.confirmed or self.leaves_alone(key)
         if self.held or self.unarmed or self.doomed:
             return True
         return self.rolling_back and self.replay
+
+    def leaves_alone(self, key: Key) -> bool:
+        """Does this call leave, and nobody else waits with whom it could change places?"""
+        return key in self.leaving and len(self.waiting) == 1
 
     @property
     def unasked(self) -> tuple[Key, ...]:
@@ -193,6 +199,7 @@ class BodyState:
             assert past.cancelled_in <= self.attempt, f"{key} was cancelled in time to come"
             assert (past.cancelled_in >= 0) == (past.cancellations > 0), f"{key}: who cancelled?"
             assert (past.cancelled_in >= 0) == (past.cancelled_by > 0), f"{key}: it has no turn"
+            assert past.child is None or past.cancelled_in >= 0, f"{key}: who cancelled its child?"
 
     def _check_session(self) -> None:
         stages: dict[Stage, set[Key]] = {stage: set() for stage in Stage}
@@ -209,7 +216,10 @@ class BodyState:
             past = self.past.get(key)
             ended = past is not None and past.ending is not None
             assert (call.stage is ENDED) == ended, f"{key} has ended, or has not"
-            if call.stage in {DOOMED, LEAVING}:
+            if call.stage is CLOSING:
+                assert past is not None, f"{key} was never cancelled"
+                assert past.child is not None, f"{key} waits for no child"
+            if call.stage in {DOOMED, CLOSING, LEAVING}:
                 assert past is not None, f"{key} was never cancelled"
                 assert past.cancelled_in == self.attempt, f"{key} was cancelled in another attempt"
         live = {key for _, key in self.ready if key in self.waiting or key in self.entered}

@@ -17,16 +17,18 @@ from plait._errors import (
     RunLockedError,
     UnknownRunError,
 )
+from plait._journal.retention import ended_families
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.admission.state import AppState
 from plait._kernel.retry.policy import RetryPolicy
 from plait._naming import publish
 from plait._show import show
-from plait._steps.checks import SHOWN
+from plait._steps.checks import SHOWN, Duration
 
 from .app_arguments import (
     check_app_id,
     check_middleware,
+    check_prune,
     check_run_id,
     check_terms,
     journal_of,
@@ -407,6 +409,39 @@ class App:
             return await list_runs(
                 book, state, now=now, fn_id=fn_id, status=status, after=after, limit=limit
             )
+
+    async def prune(
+        self,
+        *,
+        older_than: Duration,
+        status: str | Sequence[str] = ("completed", "failed", "cancelled"),
+    ) -> int:
+        """Forget runs that ended long enough ago, also while the app is served. A checkpoint.
+
+        A run and the runs that it invoked are forgotten together, once all of them have ended; the first
+        one's status counts. What may still go on stays: runs that are queued, running or held. The id of
+        a run that is forgotten is free again: `invoke()` with it runs anew.
+
+        Args:
+            older_than: How long ago the last of them ended, at least: seconds or a timedelta; 0 for all.
+            status: Only those that ended so: `"completed"`, `"failed"`, `"cancelled"`, or several.
+
+        Returns:
+            How many runs were forgotten.
+
+        Raises:
+            ConfigError: An argument is wrong.
+            JournalError: The journal is used by another process, or fails.
+        """
+        age, chosen = check_prune(older_than, status)
+        backend = native.current()
+        async with using(self._journal, backend):
+            before = timers_of(backend).now() - age
+            over = await ended_families(
+                self._journal, ended_before=before, app_id=self.id, status=chosen
+            )
+            names = [info.stream for info in over]
+            return await self._journal.prune(ended_before=before, only=names)
 
     async def history(self, run_id: str) -> list[Record]:
         """Read all that has happened in a run, also while another process serves the app. A checkpoint.

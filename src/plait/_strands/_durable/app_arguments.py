@@ -10,10 +10,12 @@ from plait._abc import Journal
 from plait._errors import ConfigError
 from plait._ids import is_run_id
 from plait._journal import given as journals
+from plait._journal.ledger import ENDED
 from plait._journal.memory import MemoryJournal
 from plait._show import show
-from plait._steps.checks import SHOWN
+from plait._steps.checks import SHOWN, Duration, check_word, seconds
 
+from .checks import check_duration
 from .middleware import Middleware
 from .terms import Terms
 
@@ -73,6 +75,25 @@ def check_terms(max_resumes: object, on_code_change: object) -> Terms:
     if on_code_change not in ("continue", "hold"):
         raise ConfigError(f"on_code_change must be 'continue' or 'hold', not {on_code_change!r}")
     return Terms(max_resumes=max_resumes, on_code_change=on_code_change)
+
+
+def check_prune(older_than: object, status: object) -> tuple[float, tuple[str, ...]]:
+    """Give how long ago runs have ended, in seconds, and how; refuse what is neither.
+
+    Raises:
+        ConfigError: It is wrong; the text says what to write.
+    """
+    age = seconds(cast("Duration", older_than))
+    words: tuple[object, ...] = (status,)
+    if isinstance(status, Sequence) and not isinstance(status, str):
+        words = tuple(cast("Sequence[object]", status))
+    faults = [
+        *check_duration("older_than", age, zero=True),
+        *(fault for word in words for fault in check_word("status", word, ENDED)),
+    ]
+    if faults:
+        raise ConfigError(*faults)
+    return age, cast("tuple[str, ...]", words)
 
 
 def journal_of(given: Journal | str | PathLike[str] | None) -> Journal:

@@ -16,6 +16,7 @@ from plait._journal.failures import Failure, timed_out
 from plait._kernel.admission import effects, stimuli
 from plait._kernel.admission.stimuli import Arrival
 from plait._kernel.calls.keys import Key
+from plait._kernel.calls.life import PENDING
 from plait._kernel.functions.records import (
     End,
     FunctionCancelled,
@@ -115,7 +116,7 @@ class Children:
         for effect in await admission.commit(invoked):
             match effect:
                 case effects.SkipRun(run_id, _, knob, key) if run_id == child:
-                    self._tell(child, error=failure_of(RunSkippedError(knob, key)).write())
+                    self._tell(child, error=failure_of(RunSkippedError(knob, key or None)).write())
                 case effects.Report(error):
                     if not isinstance(error, Exception):
                         raise error
@@ -127,7 +128,8 @@ class Children:
 
     def cancel(self, key: Key, child: str) -> None:
         """Cancel a child for good, in the append that is being collected. Not a checkpoint."""
-        goes_on_to_wait = key in self._host.state.calls.waiting
+        call = self._host.state.calls.waiting.get(key)
+        goes_on_to_wait = call is not None and call.stage is PENDING
         self._cancelled[child] = because = TOO_LONG if goes_on_to_wait else BY_PARENT
         session = self._session
         if child in session.admission.state.runs:

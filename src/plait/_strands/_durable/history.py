@@ -170,7 +170,7 @@ class _Story:
         if tell is not None and FAULT not in record.fields:
             try:
                 return tell(self, record, record.fields)
-            except (KeyError, TypeError, IndexError):  # a body that is not what its kind says
+            except (KeyError, TypeError, IndexError, ValueError):  # it is not what its kind says
                 pass
         fault = record.fields.get(FAULT, "it does not say what it should")
         return f"record {record.n} ({record.kind}) cannot be read: {fault}"

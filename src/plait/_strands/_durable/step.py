@@ -250,8 +250,8 @@ class Step(StepCalls):
             TypeError: An argument is of another type.
             ValueError: `timeout` is not greater than 0; or the function is of another app.
             InvokeTimeoutError: It did not end in time. Its clean-up is over.
-            StepError: It failed; with the name and the message of its error.
-            RunSkippedError: Flow control dropped its run.
+            StepError: It failed; with the name and the message of its error. If flow control dropped its
+                run, that is a `RunSkippedError`, and so is the cause.
         """
         check_id(step_id, "ctx.step.invoke")
         function_id = _id_of(function, step_id)
