@@ -7,6 +7,7 @@
 #   types    pyright and mypy, both strict, over src and tests/typing; no public name without a full type
 #   check    build the wheel and test the wheel, with src out of sight
 #   docs     the documentation as HTML, into docs/_build
+#   screenshots  the pictures of the documentation, into docs/images; ARGS="--only live.png" is one of them
 #   faults   plant bugs in copies of the package, and say which test catches each; ARGS="lost" chooses
 #   mutants  change the kernel sign by sign, and list what no test sees; ARGS="plait._kernel.waits*" chooses
 #   bench    plait beside its peers: one table, written to docs/benchmarks.md; ARGS="chain --quick" is a look
@@ -29,7 +30,7 @@ stage = @printf '%-14s' '$(1)'; start=$$(date +%s); printed=$$($(2) 2>&1) \
 	|| { code=$$?; printf 'failed\n%s\n' "$$printed"; exit $$code; }; \
 	printf 'ok, %s s\n' $$(($$(date +%s) - start))
 
-.PHONY: help run test fix lint types check docs faults mutants bench matrix news clean
+.PHONY: help run test fix lint types check docs screenshots faults mutants bench matrix news clean
 
 help:
 	@sed -n '/^#   /s/^#   /make /p' Makefile
@@ -69,6 +70,7 @@ endif
 # What tries everything goes first, by itself: under coverage it would take three times as long.
 # The other tests come last: pytest's summary is the last line, and machines read it.
 test: lint types check
+	@sh .ci/system $(VENV)/.system
 	$(call stage,faults,$(PYTEST) -q $(SPREAD) $(LONG))
 	@$(PYTEST) $(SPREAD) --cov --cov-report=term --cov-fail-under=95 $(LONG:%=--ignore=%)
 	@printed=$$($(PY) -m coverage report --include='src/plait/_kernel/*' --fail-under=100) \
@@ -98,6 +100,10 @@ check: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(call stage,docs,$(PY) -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build)
 	@echo "open docs/_build/index.html"
+
+screenshots: $(VENV)/.dev
+	@sh .ci/system $(VENV)/.system
+	@$(PY) docs/screenshots.py $(ARGS)
 
 faults: $(VENV)/.dev
 	@$(PY) -m tests.faults.planted $(ARGS)

@@ -26,7 +26,19 @@ CONTENDERS: Final = {
     for contender in (
         Contender("plait", "plait (Trio)", "plait", "trio", ("plait", "trio")),
         Contender("plait_list", "plait (Trio), `[E] * n`", "plait", "trio", ("plait", "trio")),
+        Contender("plait_page", "plait (Trio), a page", "plait", "trio", ("plait", "trio")),
+        Contender("plait_window", "plait (Trio), a window", "plait", "trio", ("plait", "trio")),
         Contender("plait_asyncio", "plait (asyncio)", "plait", "asyncio", ("plait", "anyio")),
+        Contender(
+            "plait_asyncio_page", "plait (asyncio), a page", "plait", "asyncio", ("plait", "anyio")
+        ),
+        Contender(
+            "plait_asyncio_window",
+            "plait (asyncio), a window",
+            "plait",
+            "asyncio",
+            ("plait", "anyio"),
+        ),
         Contender("floor_a", "floor a", "floor", "trio", ("trio", "attrs")),
         Contender("floor_b", "floor b", "floor", "trio", ("trio", "attrs")),
         Contender("floor_b_drain", "floor b, draining", "floor", "trio", ("trio", "attrs")),

@@ -16,6 +16,7 @@ from benchmarks.scenarios.fan_out import fan_out
 from benchmarks.scenarios.flows import FLOWS
 from benchmarks.scenarios.journal import journal_chain, journal_parallel, journal_resume
 from benchmarks.scenarios.memory import memory_pending, memory_steps
+from benchmarks.scenarios.observe import observe
 from benchmarks.scenarios.snapshot import snapshot
 from benchmarks.scenarios.stream import stream
 from benchmarks.scenarios.waiting import waiting
@@ -30,6 +31,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         empty_concurrent,
         waiting,
         stream,
+        observe,
         snapshot,
         journal_chain,
         journal_parallel,

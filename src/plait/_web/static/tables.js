@@ -117,6 +117,14 @@ export class Log {
     this.choose = choose;
     this.last = 0;
     this.filter.addEventListener("input", () => this.redraw());
+    // Who has scrolled up reads: nothing moves there. A line that wraps is no scrolling.
+    this.follows = true;
+    this.box.addEventListener("scroll", () => {
+      this.follows = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 40;
+    });
+    new ResizeObserver(() => {
+      if (this.follows) this.box.scrollTop = this.box.scrollHeight;
+    }).observe(this.body);
   }
 
   redraw() {
@@ -135,12 +143,10 @@ export class Log {
       if (model.log[place].n <= this.last) break;
       if (fits(model.log[place])) lines.push(model.log[place]);
     }
-    // Who has scrolled up reads: nothing moves there.
-    const follows = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 40;
     for (const line of lines.reverse()) this.body.append(this.line(line));
     this.last = model.log.at(-1)?.n ?? 0;
     while (this.body.rows.length > LINES) this.body.deleteRow(0);
-    if (lines.length && follows) this.box.scrollTop = this.box.scrollHeight;
+    if (this.follows) this.box.scrollTop = this.box.scrollHeight;
     say(byId("log-count"), `${this.body.rows.length} of ${model.count} records`);
   }
 
