@@ -370,7 +370,10 @@ async def test_of_very_many_steps_there_is_a_table_and_no_picture():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"target": "flow.yaml"}, "must be a flow or a workflow's instance, not 'flow.yaml'"),
+        (
+            {"target": "flow.yaml"},
+            "must be a flow or a workflow's instance, or an app of durable functions, not 'flow.yaml'",
+        ),
         ({"target": Braid}, "must be a flow or a workflow's instance"),
         ({"token": ""}, "the token is empty"),
         ({"journal": 5}, "must be a journal or the path of a file, not 5"),

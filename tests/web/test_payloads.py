@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import attrs
 import pytest
 
-from plait import Event
+from plait import Event, StartEvent, StopEvent, Workflow, step
 from plait._strands._flows.result import StepFailed, StepFailure
 from plait._strands._flows.story import StepDone
 from plait._web.payloads import outputs_of, payload, plain, said, story
@@ -86,3 +87,27 @@ def test_an_error_has_a_line_and_a_story():
     )
     assert said(StepFailed("a", failure)) == "process exited with code 3"
     assert "why" in story(StepFailed("a", failure))
+
+
+async def test_the_story_of_a_failure_does_not_tell_the_input_with_its_secrets():
+    class Entry(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Login:
+            return Login(user="ann", password="hunter2")
+
+        @step
+        async def enter(self, ev: Login) -> StopEvent:
+            try:
+                int("no number")
+            except ValueError as error:
+                raise LookupError("no entry") from error
+
+    with pytest.raises(LookupError) as raised:
+        await Entry().run()
+    assert "hunter2" in "".join(traceback.format_exception(raised.value)), (
+        "in a terminal it is told"
+    )
+    told = story(raised.value)
+    assert "hunter2" not in told
+    for part in ("no number", "no entry", "in step 'enter'"):
+        assert part in told

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 from typing_extensions import TypeIs
@@ -23,6 +23,9 @@ from plait._strands._flows.problems import did_you_mean
 
 from .app import as_typed
 from .exits import UsageError
+
+if TYPE_CHECKING:
+    from plait._strands._durable.app import App
 
 _NAMED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -99,6 +102,21 @@ def files(given: Sequence[str], verb: str) -> Files:
 def is_named(target: str) -> bool:
     """Say whether a target is a name in a module: it looks like one, and is no file."""
     return _NAMED.fullmatch(target) is not None and not os.path.exists(target)  # noqa: PTH110
+
+
+def durable_app(given: Sequence[str]) -> App | None:
+    """Find the app of durable functions that is meant, if one is. Imports its module.
+
+    Raises:
+        UsageError: The module cannot be had.
+    """
+    names = [*map(as_typed, given)]
+    if len(names) != 1 or not is_named(names[0]):
+        return None
+    from plait._strands._durable.app import App
+
+    found = object_named(names[0])
+    return found if isinstance(found, App) else None
 
 
 def _workflow(target: str) -> Workflow[Any]:

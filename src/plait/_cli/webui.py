@@ -18,9 +18,10 @@ from .messages import say, tell
 from .page import HOST, PORT, chosen_token, served
 from .settings import flow_params, start_fields
 from .signals import Interruption, heeding, terminable
-from .targets import Named, find
+from .targets import Named, durable_app, find
 
 if TYPE_CHECKING:
+    from plait._strands._durable.app import App
     from plait._strands._events.workflow import Workflow
     from plait._strands._flows.flow import Flow
     from plait._web.page import LivePage
@@ -36,7 +37,7 @@ async def webui(
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     timeout: str | None = None,  # noqa: ASYNC109 - an option that is typed
 ) -> int:
-    """Run flow files or an event workflow, and show it live in a browser.
+    """Run flow files or an event workflow, or serve an app, and show it live in a browser.
 
     The page has the runs of the journal as well, if there is one; with no target it shows only those.
     Open the address that is printed: it has a token, without which nothing is answered. Ctrl-C cancels
@@ -45,8 +46,8 @@ async def webui(
     Exit codes: 2 bad usage or files, 3 the address cannot be listened at, 130 interrupted.
 
     Args:
-        targets: FILE... (- is standard input), or module:Workflow.
-        journal: Keep the runs in this file, and list them; by default in $PLAIT_JOURNAL.
+        targets: FILE... (- is standard input), module:Workflow, or module:app of durable functions.
+        journal: Keep the runs in this file, and list them; by default in $PLAIT_JOURNAL. An app has its own.
         runner: Show the run of another process: the address that its --ui or --status-port printed.
         host: The address to listen at. Any but this machine's own lets others in, unencrypted.
         port: The port; 0 for any that is free.
@@ -59,16 +60,22 @@ async def webui(
             if targets:
                 raise UsageError("--runner shows the run of another process: leave out the target")
             return await _stay(_remote(runner), host, port)
+        from plait._web.page import LivePage
+
         kept = journal_path(journal)
         if not targets:
             if kept is None:
-                text = "webui needs FILE..., module:Workflow, --journal FILE or --runner ADDRESS"
+                text = "webui needs FILE..., module:Workflow, module:app, --journal FILE or --runner ADDRESS"
                 raise UsageError(f"{text}. Type: plait webui --help")
-            from plait._web.page import LivePage
-
             return await _stay(
                 LivePage(name=kept, journal=journal_at(kept), token=chosen_token()), host, port
             )
+        app = durable_app(targets)
+        if app is not None:
+            if journal is not None or max_workers is not None or set_ or timeout is not None:
+                text = "an app of durable functions takes no --journal, --max-workers, --set or --timeout"
+                raise UsageError(f"{text}: all of these are in its code")
+            return await _stay(LivePage(app, token=chosen_token()), host, port, app=app)
         return await _run(targets, kept, host, port, max_workers, set_, timeout)
 
 
@@ -122,8 +129,18 @@ async def _run(
     )
 
 
-async def _stay(page: LivePage, host: str, port: int, options: dict[str, Any] | None = None) -> int:
-    """Serve the page until somebody interrupts; begin a run first, if there is something to run."""
+async def _stay(
+    page: LivePage,
+    host: str,
+    port: int,
+    options: dict[str, Any] | None = None,
+    *,
+    app: App | None = None,
+) -> int:
+    """Serve the page until somebody interrupts; begin a run first, if there is something to run.
+
+    An app is served as well: its runs go on where they were left, and are suspended at the end.
+    """
     heard = Interruption()
     with trio.CancelScope() as scope, heeding(scope.cancel, heard):
         # First the runs end, with the server; then what their processes have left behind.
@@ -131,6 +148,9 @@ async def _stay(page: LivePage, host: str, port: int, options: dict[str, Any] | 
             if options is not None:
                 page.open_doors(nursery, grace=heard.grace, **options)
                 _begin(page)
+            if app is not None:
+                await nursery.start(app.serve_forever)
+                page.open_doors(nursery)
             tell("Ctrl-C ends it")
             await trio.sleep_forever()
     return INTERRUPTED
@@ -144,7 +164,7 @@ def _begin(page: LivePage) -> None:
         FlowConfigError: Its params or secrets are wrong.
     """
     from plait._strands._flows.problems import FlowConfigError
-    from plait._web.doors import Refused
+    from plait._web.refused import Refused
 
     try:
         page._begin()

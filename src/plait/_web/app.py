@@ -10,6 +10,7 @@ from plait._abc import Journal
 from plait._errors import ConfigError
 from plait._journal.given import is_journal, journal_of
 from plait._show import show
+from plait._strands._durable.app import App
 from plait._strands._events.workflow import Workflow
 from plait._strands._flows.flow import Flow
 
@@ -18,7 +19,7 @@ from .page import LivePage
 
 
 def app(
-    target: Flow | Workflow[Any] | None = None,
+    target: Flow | Workflow[Any] | App | None = None,
     *,
     name: str | None = None,
     journal: Journal | str | PathLike[str] | None = None,
@@ -31,16 +32,18 @@ def app(
     `Authorization: Bearer ...`. Not a checkpoint.
 
     Args:
-        target: What runs: for its graph, and for the buttons, see `LivePage.open_doors`.
+        target: What runs, a flow, a workflow or an app of durable functions: for its graph, and for the
+            buttons, see `LivePage.open_doors`.
         name: What to call it; by default the name of the flow's file, or of the workflow.
         journal: Whose runs are listed beside those of this process: a journal, or the path of a file.
-            By default that of the workflow.
+            By default that of the workflow. An app has its own.
         token: Who has it may look; by default a new one.
         hosts: The names, without a port, by which the server is called. A request for any other is
             refused.
 
     Raises:
-        ConfigError: What is given as a target or a journal is none, or the token is empty.
+        ConfigError: What is given as a target or a journal is none, an app comes with a journal, or
+            the token is empty.
         MissingExtra: Starlette is not installed.
 
     Example:
@@ -51,10 +54,13 @@ def app(
         ```
     """
     given: Any = target
-    if not isinstance(given, Flow | Workflow | None):
+    if not isinstance(given, Flow | Workflow | App | None):
         raise ConfigError(
-            f"the target must be a flow or a workflow's instance, not {show(given, 200)}"
+            "the target must be a flow or a workflow's instance, or an app of durable functions, "
+            f"not {show(given, 200)}"
         )
+    if isinstance(given, App) and journal is not None:
+        raise ConfigError("an app has a journal of its own: leave out journal=")
     if token == "":
         raise ConfigError(
             "the token is empty: give one that nobody can guess, or None for a new one"

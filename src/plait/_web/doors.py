@@ -12,17 +12,15 @@ from plait._abc import Journal, StreamInfo
 from plait._engine import native
 from plait._engine.run import Run
 from plait._errors import PlaitError
-from plait._strands._events.workflow import Workflow
 from plait._strands._flows.flow import Flow
 
-from .shown import ENDED, LiveRun
+from .inputs import input_of, params_of
+from .refused import Refused as Refused
+from .shown import BADLY, ENDED, LiveRun
+from .targets import Target, journal_of, name_of
 
 if TYPE_CHECKING:
     from plait._engine.native import Nursery
-
-
-class Refused(PlaitError):  # noqa: N818 - says what has happened
-    """What was asked for cannot be done now."""
 
 
 class Doors:
@@ -41,7 +39,7 @@ class Doors:
 
     def __init__(
         self,
-        target: Flow | Workflow[Any],
+        target: Target,
         name: str,
         *,
         show: Callable[[LiveRun], object],
@@ -88,16 +86,47 @@ class Doors:
             )
         )
 
-    def _flow(self, flow: Flow, resume: str | None = None) -> Run[Any]:
-        return flow.start(
-            params=self._params, journal=self._journal, resume=resume, grace=self._grace
-        )
+    async def retry(self, run_id: str, live: LiveRun | None = None) -> LiveRun:
+        """Begin a run with the same input as one that has ended badly. A checkpoint.
+
+        Args:
+            run_id: The run.
+            live: It, if it is one of this process.
+
+        Raises:
+            Refused: It has not ended badly, it is of something else, or its input cannot be had.
+            JournalError: The journal cannot be read.
+        """
+        target = self._target
+        start = await input_of(target, run_id, live=live, journal=self._journal)
+        if isinstance(target, Flow):
+            params = params_of(run_id, start)
+            return self._host(lambda: self._flow(target, params=params))
+        return self._host(lambda: target.run(start_event=start))
+
+    def _flow(
+        self, flow: Flow, resume: str | None = None, *, params: Mapping[str, object] | None = None
+    ) -> Run[Any]:
+        params = self._params if params is None else params
+        return flow.start(params=params, journal=self._journal, resume=resume, grace=self._grace)
 
     def resumes(self, info: StreamInfo) -> bool:
         """Say whether a run of the journal can be gone on with."""
-        if info.app_id or self._journal is None or info.parent is not None:
+        return self.knows(info) and self._can(info.status)
+
+    def retries(self, info: StreamInfo) -> bool:
+        """Say whether a run of the journal may be begun again: its input has not been looked at."""
+        return self.knows(info) and info.status in BADLY
+
+    def knows(self, info: StreamInfo) -> bool:
+        """Say whether a run of the journal is one of what is begun here."""
+        if self._journal is None or info.app_id or info.parent is not None:
             return False
-        return info.target == name_of(self._target) and self._can(info.status)
+        return info.target == name_of(self._target)
+
+    def begins(self, live: LiveRun) -> bool:
+        """Say whether a run of this process is one of what is begun here."""
+        return live.is_of(self._target)
 
     def _can(self, state: str) -> bool:
         # A workflow's run that has ended would only give its result once more.
@@ -129,15 +158,3 @@ async def hosted(live: LiveRun) -> Any:
     except Exception as error:  # noqa: BLE001 - the page says it, and other runs go on
         live.failed(error)
     return None  # noqa: ASYNC910 - it has waited for the run
-
-
-def name_of(target: Flow | Workflow[Any]) -> str:
-    """What a journal calls it."""
-    return target.name if isinstance(target, Flow) else target.workflow_name
-
-
-def journal_of(target: Flow | Workflow[Any] | None, journal: Journal | None) -> Journal | None:
-    """Find where the runs of a target are kept."""
-    if journal is None and isinstance(target, Workflow):
-        return target.journal
-    return journal

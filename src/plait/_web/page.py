@@ -10,15 +10,17 @@ from plait._engine import native
 from plait._engine.run import Run
 from plait._errors import ConfigError, JournalError
 from plait._naming import publish
-from plait._strands._events.workflow import Workflow
-from plait._strands._flows.flow import Flow
+from plait._strands._durable.app import App
 
-from .doors import Doors, Refused, journal_of, name_of
-from .graph import picture_of
+from .apps import AppDoors
+from .doors import Doors
 from .guard import LOOPBACK, Guard, Receive, Scope, Send, new_token
+from .pictures import Pictures
+from .refused import Refused
 from .remote import Remote
 from .routes import routed
-from .shown import ENDED, KeptRun, LiveRun, Shown, about, opened
+from .shown import BADLY, ENDED, KeptRun, LiveRun, Shown, about, opened
+from .targets import Target, journal_of, name_of
 
 if TYPE_CHECKING:
     from plait._engine.native import Nursery
@@ -44,7 +46,7 @@ class LivePage:
 
     def __init__(
         self,
-        target: Flow | Workflow[Any] | None = None,
+        target: Target | App | None = None,
         *,
         name: str | None = None,
         journal: Journal | None = None,
@@ -56,13 +58,14 @@ class LivePage:
         self._closed = False
         #: Is one higher whenever the list of runs is another.
         self._version = 0
-        self._target = target
-        self._name = name or ("" if target is None else name_of(target))
+        self._app = AppDoors(target) if isinstance(target, App) else None
+        self._target = None if isinstance(target, App) else target
+        self._name = name or _called(target)
         self._journal = journal_of(target, journal)
         self._live: dict[str, LiveRun] = {}
         self._kept: dict[str, KeptRun] = {}
         self._doors: Doors | None = None
-        self._picture: Fields | None = None
+        self._pictures = Pictures(target)
         self._remote = remote
         self._hosts = frozenset(hosts)
         self._inner = routed(self)
@@ -120,7 +123,8 @@ class LivePage:
 
         Args:
             nursery: Where they live: a `trio.Nursery` under Trio, an `anyio.abc.TaskGroup` on asyncio.
-                Cancelling it cancels them. What they raise is on the page, and not raised into it.
+                Cancelling it cancels them. What they raise is on the page, and not raised into it. Those of
+                an app are run by whoever serves it.
             params: The params of a flow's runs.
             fields: The fields of a workflow's start event.
             grace: Seconds that processes of a flow have to end by themselves, at most, asked again and
@@ -137,6 +141,14 @@ class LivePage:
                 await nursery.start(plait.web.serve, page)
             ```
         """
+        if self._app is not None:
+            if not (params is None and fields is None and grace is None):
+                raise ConfigError(
+                    "params, fields and grace are for flows and workflows, not for apps"
+                )
+            self._app.open = True
+            self._version += 1
+            return
         if self._target is None:
             raise ConfigError("there is nothing to run: write plait.web.app(FLOW_OR_WORKFLOW)")
         self._doors = Doors(
@@ -169,19 +181,19 @@ class LivePage:
 
     async def _board(self, *, picture: bool = True) -> Fields:
         """Say which runs there are, and which buttons; and give the picture. A checkpoint."""
-        live = [*reversed([one.listed for one in self._live.values()])]
+        live = [*reversed([self._listed(one) for one in self._live.values()])]
         names = {one["id"] for one in live}
         past: list[Fields] = []
         trouble = None
         try:
             past = [
-                about(info, resumable=self._resumes(info))
+                about(info, **self._deeds(info))
                 for info in await self._infos()
                 if info.stream not in names
             ]
         except JournalError as error:
             trouble = str(error)
-        drawn = {"picture": await self._drawn()} if picture else {}
+        drawn = {"picture": await self._pictures.of_plan()} if picture else {}
         return {  # noqa: ASYNC910 - it has looked for past runs
             **drawn,
             "title": self._name,
@@ -189,17 +201,21 @@ class LivePage:
             "more": max(0, len(past) - MOST_LISTED),
             "journal": trouble,
             "can_run": self._doors is not None,
+            "sends": [] if self._app is None else self._app.forms(),
             "journal_target": None if self._target is None else name_of(self._target),
         }
 
-    async def _drawn(self) -> Fields | None:
-        if self._picture is None and self._target is not None:
-            # A large one takes its time, which runs are not to wait for.
-            self._picture = await native.current().run_in_thread(picture_of, self._target)
-        return self._picture  # noqa: ASYNC910 - one that is drawn is there at once
+    def _listed(self, live: LiveRun) -> Fields:
+        listed, doors = live.listed, self._doors
+        if doors is None or listed["state"] not in BADLY:
+            return listed
+        return {**listed, "retryable": doors.begins(live)}
 
-    def _resumes(self, info: StreamInfo) -> bool:
-        return self._doors is not None and self._doors.resumes(info)
+    def _deeds(self, info: StreamInfo) -> Mapping[str, bool]:
+        doors = self._doors
+        if doors is None:
+            return {}
+        return {"resumable": doors.resumes(info), "retryable": doors.retries(info)}
 
     async def _infos(self) -> list[StreamInfo]:
         """List the runs of the journal, the newest first. A checkpoint; raises `JournalError`."""
@@ -228,7 +244,8 @@ class LivePage:
         info = next((one for one in infos if not run_id or one.stream == run_id), None)
         if info is None or self._journal is None:
             return None
-        kept = KeptRun(info, self._journal, resumable=self._resumes)
+        ours = self._app is not None and info.app_id == self._app.app.id
+        kept = KeptRun(info, self._journal, deeds=self._deeds, cancellable=ours)
         self._kept[info.stream] = kept
         while len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
@@ -247,19 +264,65 @@ class LivePage:
             raise Refused(f"run {run_id} has not ended: it can be cancelled, and not resumed")
         return self._open().resume(run_id).run.run_id
 
-    def _cancel(self, run_id: str) -> None:
-        """Ask for the end of a run. Raises `Refused`."""
+    async def _retry(self, run_id: str) -> str:
+        """Begin a run with the same input; its name. A checkpoint; raises `Refused`."""
+        await native.current().checkpoint()
+        doors = self._open()
+        live = self._live.get(run_id)
+        if live is not None:
+            state: str = live.run.state
+            ours, over = doors.begins(live), live.run.is_done()
+        else:
+            info = next((one for one in await self._infos() if one.stream == run_id), None)
+            if info is None:
+                raise Refused(f"there is no run {run_id}")
+            state, ours = info.status, doors.knows(info)
+            over = state in ENDED
+        if not ours:
+            raise Refused(f"run {run_id} is not of {self._name}: only that can be begun from here")
+        if not over or state not in BADLY:
+            raise Refused(f"run {run_id} has not ended badly: it is {state}")
+        return (await doors.retry(run_id, live)).run.run_id
+
+    async def _cancel(self, run_id: str) -> None:
+        """Ask for the end of a run. A checkpoint; raises `Refused`."""
+        await native.current().checkpoint()
+        if self._app is not None and run_id not in self._live:
+            await self._app.cancel(run_id)
+            self._version += 1
+        else:
+            self._going(run_id, "cancel").run.cancel()
+
+    async def _send(self, kind: str, fields: Fields) -> None:
+        """Send an event to the app of the page. A checkpoint; raises `Refused`, and `Unfit`."""
+        if self._app is None:
+            raise Refused("this page is of no app: there is nobody to send an event to")
+        await self._app.send(kind, fields)
+        self._version += 1
+
+    def _answer(self, run_id: str, question: str, kind: str, fields: Fields) -> None:
+        """Answer what a run asks. Raises `Refused`, and `Unfit`."""
+        self._going(run_id, "answer").answer(question, kind, fields)
+
+    def _going(self, run_id: str, deed: str) -> LiveRun:
+        """Find a run of this process that has not ended. Raises `Refused`."""
         live = self._live.get(run_id)
         if live is None:
-            raise Refused(f"run {run_id} is not one of this process: only that can cancel it")
+            raise Refused(f"run {run_id} is not one of this process: only that can {deed} it")
         if live.run.state in ENDED:
             raise Refused(f"run {run_id} has ended: {live.run.state}")
-        live.run.cancel()
+        return live
 
     def _open(self) -> Doors:
         if self._doors is None:
             raise Refused("this page only shows runs: nothing can be begun from here")
         return self._doors
+
+
+def _called(target: Target | App | None) -> str:
+    if target is None:
+        return ""
+    return target.id if isinstance(target, App) else name_of(target)
 
 
 publish("plait.web", LivePage)

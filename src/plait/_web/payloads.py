@@ -17,7 +17,8 @@ from typing import Any, Final, cast
 import attrs
 
 from plait._event import Event
-from plait._strands._flows.redaction import HIDDEN, sounds_secret
+from plait._strands._flows.redaction import HIDDEN as HIDDEN
+from plait._strands._flows.redaction import sounds_secret as sounds_secret
 from plait._strands._flows.result import StepFailed
 from plait._strands._flows.story import FlowStarted, StepDone
 from plait._viz.executions.names import event_name
@@ -28,6 +29,9 @@ MOST_SIGNS: Final = 4_000
 MOST_MEMBERS: Final = 100
 DEEPEST: Final = 8
 MOST_FRAMES: Final = 12
+
+#: What the note of a failure begins with that has the input event in it.
+INPUT: Final = "input event: "
 
 _PLAIN: Final = (dict, list, tuple, str, int, float)
 
@@ -193,8 +197,20 @@ def story(error: BaseException) -> str:
     """Tell what is known of an error: of a flow what the server or process said, else its traceback."""
     if isinstance(error, StepFailed):
         return payload(error.error.as_json())
-    lines = traceback.format_exception(error, limit=-MOST_FRAMES, chain=True)
-    return _shortened("".join(lines).rstrip())
+    told = traceback.TracebackException.from_exception(error, limit=-MOST_FRAMES)
+    _forget_inputs(told)
+    return _shortened("".join(told.format(chain=True)).rstrip())
+
+
+def _forget_inputs(told: traceback.TracebackException | None) -> None:
+    """Leave out the notes with the input event: it is in the log, with its secrets hidden."""
+    if told is None:
+        return
+    notes: object = told.__notes__  # a user's class may have made anything of it
+    if isinstance(notes, list):
+        told.__notes__ = [note for note in notes if not str(note).startswith(INPUT)]
+    for one in (told.__cause__, told.__context__, *(told.exceptions or ())):
+        _forget_inputs(one)
 
 
 def _text(error: BaseException) -> str:

@@ -12,9 +12,10 @@ import attrs
 
 from plait._errors import JournalError, MissingExtra
 
-from .doors import Refused
 from .feed import Cursor, written
+from .forms import Unfit
 from .guard import Application
+from .refused import Refused
 from .status import outputs, status
 from .stream import EventStream
 
@@ -36,9 +37,11 @@ FILES: Final[Mapping[str, str]] = {
     "feed.js": "text/javascript; charset=utf-8",
     "model.js": "text/javascript; charset=utf-8",
     "dom.js": "text/javascript; charset=utf-8",
+    "picture.js": "text/javascript; charset=utf-8",
     "graph.js": "text/javascript; charset=utf-8",
     "timeline.js": "text/javascript; charset=utf-8",
     "tables.js": "text/javascript; charset=utf-8",
+    "questions.js": "text/javascript; charset=utf-8",
     "details.js": "text/javascript; charset=utf-8",
 }
 _FOLDER: Final = Path(__file__).with_name("static")
@@ -106,6 +109,7 @@ def routed(page: LivePage) -> Application:
         "/status": answers.status,
         "/outputs": answers.outputs,
         "/api/board": answers.board,
+        "/api/picture": answers.picture,
         "/api/changes": answers.changes,
         "/api/events": answers.events,
     }
@@ -113,6 +117,9 @@ def routed(page: LivePage) -> Application:
         "/api/run": answers.run,
         "/api/cancel": answers.cancel,
         "/api/resume": answers.resume,
+        "/api/retry": answers.retry,
+        "/api/answer": answers.answer,
+        "/api/send": answers.send,
     }
     routes = [Route(path, answering(one), methods=["GET"]) for path, one in reads.items()]
     routes += [Route(path, answering(one), methods=["POST"]) for path, one in deeds.items()]
@@ -169,18 +176,39 @@ class _Answers:
             answer = await self._page._remote.ask("api/board")
             if answer.status == 200:
                 # Its buttons are pressed there: this page only shows.
-                return Told({**answer.body, "can_run": False, "remote": self._page._remote.base})
+                return Told(
+                    {
+                        **answer.body,
+                        "can_run": False,
+                        "sends": [],
+                        "remote": self._page._remote.base,
+                    }
+                )
             return _passed(answer)
         return Told(await self._page._board())
+
+    async def picture(self, request: Request) -> Told:
+        """Where the boxes and lines of a run's graph are, or of the part around a step."""
+        if self._page._remote is not None:
+            return _passed(
+                await self._page._remote.ask("api/picture", _query(request, "run", "around"))
+            )
+        name = request.query_params.get("run", "")
+        shown = await self._page._shown(name)
+        if shown is None and name:
+            raise _Wrong(404, "there is no such run")
+        if shown is not None:
+            await shown.pull()
+        around = request.query_params.get("around") or None
+        try:
+            return Told({"picture": await self._page._pictures.of_run(shown, around)})
+        except KeyError:
+            raise _Wrong(404, "there is no such step in this graph") from None
 
     async def changes(self, request: Request) -> Told:
         """What a window has not been told, for one that asks instead of listening."""
         if self._page._remote is not None:
-            query = tuple(
-                (name, request.query_params[name])
-                for name in ("run", "after")
-                if name in request.query_params
-            )
+            query = _query(request, "run", "after")
             return _passed(await self._page._remote.ask("api/changes", query))
         found = await self._shown(request)
         cursor = Cursor.read(request.query_params.get("after"))
@@ -211,11 +239,46 @@ class _Answers:
         return Told({"run": self._page._begin()}, 201)
 
     async def cancel(self, request: Request) -> Told:
-        self._page._cancel(_run_of(await _body(request)))
+        await self._page._cancel(_run_of(await _body(request)))
         return Told({}, 202)
 
     async def resume(self, request: Request) -> Told:
         return Told({"run": self._page._resume(_run_of(await _body(request)))}, 201)
+
+    async def retry(self, request: Request) -> Told:
+        return Told({"run": await self._page._retry(_run_of(await _body(request)))}, 201)
+
+    async def answer(self, request: Request) -> Told:
+        """Answer a question of a run: with which class, and its fields."""
+        body = await _body(request)
+        run, question = _run_of(body), body.get("question")
+        kind, fields = body.get("kind"), body.get("fields")
+        if not (isinstance(question, str) and isinstance(kind, str) and isinstance(fields, dict)):
+            raise _Wrong(
+                400, 'write {"run": "...", "question": "...", "kind": "...", "fields": {}}'
+            )
+        try:
+            self._page._answer(run, question, kind, cast("dict[str, Any]", fields))
+        except Unfit as error:
+            return Told({"error": str(error), "fields": error.fields}, 422)
+        return Told({}, 202)
+
+    async def send(self, request: Request) -> Told:
+        """Send an event to the app of the page."""
+        body = await _body(request)
+        kind, fields = body.get("kind"), body.get("fields")
+        if not (isinstance(kind, str) and isinstance(fields, dict)):
+            raise _Wrong(400, 'write {"kind": "...", "fields": {}}')
+        try:
+            await self._page._send(kind, cast("dict[str, Any]", fields))
+        except Unfit as error:
+            return Told({"error": str(error), "fields": error.fields}, 422)
+        return Told({}, 202)
+
+
+def _query(request: Request, *names: str) -> tuple[tuple[str, str], ...]:
+    given = request.query_params
+    return tuple((name, given[name]) for name in names if name in given)
 
 
 def _passed(answer: Any) -> Told:

@@ -14,13 +14,17 @@ from plait._engine import native
 from plait._engine.desk import reading
 from plait._engine.journaled import JournaledShell
 from plait._engine.run import Run
-from plait._errors import WorkflowCancelledByUser, WorkflowRuntimeError
+from plait._errors import PlaitError, WorkflowCancelledByUser, WorkflowRuntimeError
 from plait._kernel import records
 from plait._viz.executions.parts import Status
 
 from .feed import Feed
+from .forms import made
 from .kept_records import KeptRecords, info_of
 from .payloads import said
+from .questions import check_reach, find, kind_named, open_questions, told
+from .refused import Refused
+from .targets import Target, name_of, plan_of
 from .view import RunView
 
 Fields = Mapping[str, Any]
@@ -29,6 +33,8 @@ Fields = Mapping[str, Any]
 PAGE: Final = 1_000
 #: Statuses of a stream that has come to its end.
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+#: And has ended badly.
+BADLY: Final = frozenset({"failed", "cancelled"})
 
 
 class Shown(Protocol):
@@ -39,6 +45,10 @@ class Shown(Protocol):
 
     async def pull(self) -> None:
         """Take in what has happened since the last call. A checkpoint."""
+        ...
+
+    def is_of(self, target: Target, /) -> bool:
+        """Say whether it is a run of this, as far as its name or plan tells."""
         ...
 
     @property
@@ -80,10 +90,43 @@ class LiveRun:
         if self._resumes and isinstance(self.feed.first, records.Reopened):
             await self._recall()
         await taken_in(self.feed)
+        questions = [told(one) for one in open_questions(self.run, self.view.asked)]
+        if questions != self.view.questions:
+            self.view.questions = questions
+            self.feed.advance()
         if over and self.view.settled is None:
             self.view.settle(cast("Status", self.run.state))
             self.feed.advance()
             self.ended()
+
+    def answer(self, name: str, kind: str, fields: Fields) -> None:
+        """Answer a question. Not a checkpoint.
+
+        Args:
+            name: The question's.
+            kind: The wire name of the class that it is answered with.
+            fields: What was filled in.
+
+        Raises:
+            Refused: It is open no more, or cannot be answered so.
+            Unfit: What was filled in makes no such event.
+        """
+        asked = self.view.asked
+        question = find(open_questions(self.run, asked), name)
+        event = made(kind_named(question, kind), fields, question.fixed)
+        check_reach(self.run, question, event)
+        if question.wait is None:
+            asked.answering.append(question.id)
+        try:
+            self.run.send_event(event)
+        except PlaitError as error:
+            if question.wait is None:
+                asked.answering.remove(question.id)
+            raise Refused(str(error)) from error
+
+    def is_of(self, target: Target, /) -> bool:
+        """Say whether it has the plan of this."""
+        return self.run._shell.plan == plan_of(target)
 
     async def _recall(self) -> None:
         """Read what the run did before this process took it up. A checkpoint."""
@@ -135,19 +178,25 @@ class KeptRun:
     Args:
         info: What the journal says of it.
         journal: Where it is.
-        resumable: Can a run go on where this one ends?
+        deeds: Says which buttons there are for it, see `about`.
+        cancellable: Can it be cancelled from here?
     """
 
     def __init__(
-        self, info: StreamInfo, journal: Journal, *, resumable: Callable[[StreamInfo], bool]
+        self,
+        info: StreamInfo,
+        journal: Journal,
+        *,
+        deeds: Callable[[StreamInfo], Mapping[str, bool]],
+        cancellable: bool = False,
     ) -> None:
-        self.view = RunView(info.stream, info.target)
+        self.view = RunView(info.stream, info.target, cancellable=cancellable)
         self.feed = Feed(self.view)
         self._info = info
         self._journal = journal
         self._reader = KeptRecords(info.stream)
         self._lock = anyio.Lock()
-        self._resumable = resumable
+        self._deeds = deeds
 
     async def pull(self) -> None:
         """Read what has been written since the last call. A checkpoint; raises `JournalError`."""
@@ -163,10 +212,14 @@ class KeptRun:
                     self.view.settle(cast("Status", self._info.status))
                     self.feed.advance()
 
+    def is_of(self, target: Target, /) -> bool:
+        """Say whether it is called like the runs of this."""
+        return not self._info.app_id and self._info.target == name_of(target)
+
     @property
     def listed(self) -> Fields:
         """What the list of runs says of it."""
-        return about(self._info, resumable=self._resumable(self._info))
+        return about(self._info, **self._deeds(self._info))
 
 
 async def taken_in(feed: Feed) -> None:
@@ -176,7 +229,7 @@ async def taken_in(feed: Feed) -> None:
         await native.current().checkpoint()
 
 
-def about(info: StreamInfo, *, resumable: bool) -> Fields:
+def about(info: StreamInfo, *, resumable: bool = False, retryable: bool = False) -> Fields:
     """What the list of runs says of one that a journal has."""
     return {
         "id": info.stream,
@@ -187,6 +240,7 @@ def about(info: StreamInfo, *, resumable: bool) -> Fields:
         "live": False,
         "error": None,
         "resumable": resumable,
+        "retryable": retryable,
     }
 
 

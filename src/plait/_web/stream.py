@@ -23,6 +23,8 @@ PACE: Final = 0.1
 PACE_KEPT: Final = 1.0
 #: And at the list of runs: other processes may write to the journal.
 PACE_BOARD: Final = 5.0
+#: And of an app, all runs of which are in its journal.
+PACE_APP: Final = 1.0
 #: Seconds after which a stream says that it is still there.
 BEAT: Final = 15.0
 #: Milliseconds after which a browser tries again.
@@ -54,6 +56,7 @@ class EventStream:
         self._version = -1
         self._board = ""
         self._since_board = 0.0
+        self._pace_board = PACE_BOARD if page._app is None else PACE_APP
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell the window what happens until one of both ends. A checkpoint."""
@@ -101,7 +104,7 @@ class EventStream:
     async def _news(self) -> str:
         """Write what the window has not been told yet; `""`: nothing."""
         texts: list[str] = []
-        if self._version != self._page._version or self._since_board >= PACE_BOARD:
+        if self._version != self._page._version or self._since_board >= self._pace_board:
             self._version, self._since_board = self._page._version, 0.0
             board = event("board", await self._page._board(picture=False))
             if board != self._board:

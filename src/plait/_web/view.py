@@ -17,15 +17,16 @@ import attrs
 from plait._kernel import records
 from plait._kernel.calls import records as of_calls
 from plait._kernel.calls.keys import Key, key_text
-from plait._kernel.functions import records as of_functions
-from plait._kernel.graph.records import Readied, Reused, Skipped
+from plait._kernel.graph.records import Reused, Skipped
 from plait._kernel.plan import Plan
 from plait._kernel.waits import Wait
 from plait._strands._flows.story import StepDone
 from plait._viz.executions.execution import Execution, written
 from plait._viz.executions.parts import OVER, Status
 
+from .asked import Asked
 from .payloads import kind_of, outputs_of, payload, plain, said, story
+from .words import WORDS
 
 #: Lines of the log that a window is given when it comes.
 MOST_LINES: Final = 1_000
@@ -37,44 +38,6 @@ MOST_FAILURES: Final = 200
 MOST_BUFFERS: Final = 200
 
 Fields = Mapping[str, Any]
-
-#: What a record says, in a word. Those that are not here are named by their class.
-WORDS: Final[Mapping[type, str]] = {
-    records.RunStarted: "run started",
-    records.Reopened: "taken up again",
-    records.Decided: "decided",
-    records.Closed: "closed",
-    records.Idled: "idle",
-    records.Emitted: "sent",
-    records.Started: "started",
-    records.Completed: "returned",
-    records.Retrying: "retrying",
-    records.Requeued: "queued again",
-    records.Recovered: "failed, and handled",
-    records.Failed: "failed",
-    records.Interrupted: "cancelled",
-    records.Dropped: "dropped",
-    records.Fired: "given a list",
-    records.Met: "events met",
-    records.StreamClosed: "list done",
-    records.Collected: "collected",
-    records.Streamed: "streamed",
-    records.Waited: "waits",
-    records.Answered: "answered",
-    records.WaitEnded: "waited in vain",
-    records.Resumed: "goes on",
-    records.Stored: "state stored",
-    Readied: "ready",
-    Reused: "reused",
-    Skipped: "skipped",
-    of_calls.CallStarted: "call started",
-    of_calls.CallScheduled: "call scheduled",
-    of_calls.CallRetrying: "call retrying",
-    of_calls.CallCompleted: "call completed",
-    of_calls.CallFailed: "call failed",
-    of_calls.CallCancelled: "call cancelled",
-    of_functions.FunctionHeld: "held",
-}
 
 #: The state of a step, of those of its activities: the first that there is.
 _OF_STEP: Final = (
@@ -160,6 +123,9 @@ class RunView:
         self.result: str | None = None
         self.settled: Status | None = None
         self.unreadable = 0
+        #: What has been asked, and what of that is open: see `questions`.
+        self.asked = Asked()
+        self.questions: Sequence[Fields] = ()
         self._missed = 0
         self._log: deque[Fields] = deque(maxlen=MOST_LINES)
         self._failures: deque[Fields] = deque(maxlen=MOST_FAILURES)
@@ -192,6 +158,7 @@ class RunView:
             if (failure := self._failure(line, record)) is not None:
                 failures.append(failure)
             self._give(record)
+            self.asked.take(n, record)
         self._log.extend(lines)
         self._failures.extend(failures)
         steps = {self._count(one) for one in changed}
@@ -316,7 +283,11 @@ class RunView:
 
     def news(self) -> Fields:
         """What is different of the run as a whole."""
-        now: dict[str, Any] = {"run": self.run(), "buffers": self._waiting()}
+        now: dict[str, Any] = {
+            "run": self.run(),
+            "buffers": self._waiting(),
+            "questions": self.questions,
+        }
         news = {name: value for name, value in now.items() if self._told.get(name) != value}
         self._told.update(news)
         return news
@@ -371,6 +342,7 @@ class RunView:
             "log": [*self._log],
             "failures": [*self._failures],
             "buffers": self._waiting(),
+            "questions": self.questions,
         }
 
 

@@ -5,10 +5,11 @@ import { badge, byId, el, seconds } from "./dom.js";
 const MOST = 30;
 
 export class Details {
-  constructor(choose) {
+  constructor(choose, back) {
     this.aside = byId("details");
     this.body = byId("details-body");
     this.choose = choose;
+    this.back = back;
     this.name = null;
     byId("details-close").addEventListener("click", () => this.close());
     document.addEventListener("keydown", (event) => {
@@ -28,9 +29,12 @@ export class Details {
 
   close() {
     this.aside.hidden = true;
+    const { before, name } = this;
     this.name = null;
-    this.before?.focus?.();
     this.before = null;
+    // What was chosen may have been drawn anew since.
+    if (before?.isConnected) before.focus();
+    else this.back(name);
   }
 
   show(model) {

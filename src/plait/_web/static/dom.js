@@ -46,9 +46,9 @@ export function clock(unix) {
 
 // A sign for each state, so that nobody has to tell them by their colours.
 export const SIGNS = {
-  pending: "○", queued: "◔", running: "▶", waiting: "⏸", retrying: "↻", succeeded: "✓",
+  pending: "○", queued: "◔", running: "▶", waiting: "‖", retrying: "↻", succeeded: "✓",
   reused: "✓", failed: "✗", cancelled: "⊘", skipped: "–", dropped: "–", joined: "⤵",
-  completed: "✓", idle: "⏸", ending: "…", held: "⏸", created: "○",
+  completed: "✓", idle: "‖", ending: "…", held: "‖", created: "○",
 };
 
 export function badge(state) {

@@ -82,6 +82,9 @@ export async function press(deed, fields) {
     body: JSON.stringify(fields),
   });
   const found = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(found.error ?? `the server says ${answer.status}`);
+  if (!answer.ok) {
+    const error = new Error(found.error ?? `the server says ${answer.status}`);
+    throw Object.assign(error, { fields: found.fields });
+  }
   return found;
 }

@@ -1,6 +1,6 @@
 // The graph: places come from the server, states from the run. One box is a tab stop; arrow keys move on.
 
-import { SIGNS, el, svg } from "./dom.js";
+import { SIGNS, svg } from "./dom.js";
 
 const LINE = 16;
 
@@ -14,15 +14,42 @@ export class Graph {
 
   draw(picture) {
     if (JSON.stringify(picture) === JSON.stringify(this.picture)) return;
+    // A picture that grows keeps its place, and whoever is in it by keys keeps theirs.
+    const focused = this.at(document.activeElement);
+    const { scrollLeft, scrollTop } = this.box;
     this.picture = picture;
     this.nodes.clear();
     this.box.replaceChildren();
     if (!picture?.boxes) return;
+    this.fill(picture);
+    this.box.scrollLeft = scrollLeft;
+    this.box.scrollTop = scrollTop;
+    if (focused !== null) this.focus(focused);
+  }
+
+  // The name of the box that an element is in.
+  at(element) {
+    for (const [name, found] of this.nodes) if (found.node === element) return name;
+    return null;
+  }
+
+  // Puts the keys on a box; false: there is none of that name.
+  focus(name) {
+    const found = this.nodes.get(name);
+    if (!found) return false;
+    for (const { node } of this.nodes.values()) node.setAttribute("tabindex", "-1");
+    found.node.setAttribute("tabindex", "0");
+    found.node.focus();
+    return true;
+  }
+
+  fill(picture) {
     const wide = Math.ceil(picture.width);
     const high = Math.ceil(picture.height);
     const root = svg("svg", {
       class: "graph", width: wide, height: high, viewBox: `0 0 ${wide} ${high}`,
-      role: "group", "aria-label": `Graph of ${picture.title}: ${picture.boxes.length} boxes`,
+      role: "group",
+      "aria-label": `Graph of ${picture.title}: ${picture.around ?? ""} ${picture.boxes.length} boxes`,
     });
     for (const cable of picture.cables) root.append(drawLine(cable));
     for (const cable of picture.cables) root.append(...drawLabels(cable));
@@ -41,8 +68,8 @@ export class Graph {
     const sign = svg("text", { class: "sign", x: one.x - one.width / 2 + 9, y: top + 10 }, "");
     const count = svg("text", { class: "count", x: one.x + one.width / 2, y: top - 5 }, "");
     const node = svg("g", {
-      class: `box ${one.shape}`, tabindex: place ? -1 : 0, role: "button",
-      "aria-label": one.full,
+      class: `box ${one.shape}`, tabindex: place ? -1 : 0, role: "button", "aria-label": one.full,
+      "data-at": one.name === this.picture.around ? "here" : null,
     },
     svg("title", {}, one.full),
     svg("rect", {
@@ -54,21 +81,18 @@ export class Graph {
   }
 
   move(event) {
-    const nodes = [...this.nodes.values()].map((found) => found.node);
-    const here = nodes.indexOf(event.target.closest("g.box"));
+    const names = [...this.nodes.keys()];
+    const here = names.indexOf(this.at(event.target.closest("g.box")));
     if (here < 0) return;
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
-      this.choose([...this.nodes.keys()][here]);
+      this.choose(names[here]);
       return;
     }
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    const next = nodes[(here + step + nodes.length) % nodes.length];
-    nodes[here].setAttribute("tabindex", "-1");
-    next.setAttribute("tabindex", "0");
-    next.focus();
+    this.focus(names[(here + step + names.length) % names.length]);
   }
 
   show(model) {
@@ -93,7 +117,9 @@ export class Graph {
   outside(one, model) {
     if (model.run === null) return "pending";
     if (one.shape === "start") return "succeeded";
-    if (one.shape === "stop") return model.run.status === "completed" ? "succeeded" : "pending";
+    // Of a plan the box is the stop event, which a run that failed has not come to.
+    const badly = this.picture.of === "records" ? { failed: "failed", cancelled: "cancelled" } : {};
+    if (one.shape === "stop") return { completed: "succeeded", ...badly }[model.run.status] ?? "pending";
     return "pending";
   }
 }
@@ -132,10 +158,4 @@ function drawLabels(cable) {
   const top = y - ((cable.labels.length - 1) * 14) / 2;
   return cable.labels.map((label, row) =>
     svg("text", { class: "on-cable", x, y: top + row * 14, "aria-hidden": "true" }, label));
-}
-
-export function explain(node, picture) {
-  const text = picture?.about ?? (picture ? "" : "There is no picture of this run: plait has no plan of it here.");
-  node.hidden = text === "";
-  node.replaceChildren(text ? el("span", {}, text) : "");
 }

@@ -3,18 +3,25 @@
 import { badge, byId, clock, el, say, seconds, SIGNS } from "./dom.js";
 import { Details } from "./details.js";
 import { Feed, press } from "./feed.js";
-import { explain, Graph } from "./graph.js";
+import { Graph } from "./graph.js";
 import { Model } from "./model.js";
+import { Picture } from "./picture.js";
+import { Questions, Sends } from "./questions.js";
 import { Failures, Log, showBuffers, Steps } from "./tables.js";
 import { Timeline } from "./timeline.js";
 
 const model = new Model();
-const details = new Details(choose);
+const details = new Details(choose, (name) => graph.focus(model.activities.get(name)?.name ?? name));
 const graph = new Graph(byId("graph"), choose);
+const picture = new Picture(graph, byId("graph-about"), draw);
 const timeline = new Timeline(byId("timeline"), byId("timeline-about"), choose);
 const steps = new Steps(choose);
 const log = new Log(choose);
 const failures = new Failures(choose);
+const questions = new Questions((question, kind, fields) =>
+  press("answer", { run: model.run.id, question, kind, fields }));
+
+const sends = new Sends((kind, fields) => press("send", { kind, fields }));
 
 let board = { runs: [], can_run: false, picture: null, title: "" };
 let feed = null;
@@ -24,7 +31,9 @@ let announced = "";
 let stand = "open";
 
 function choose(name) {
-  if (name) details.open(name, model);
+  if (!name) return;
+  details.open(name, model);
+  picture.centre(model.activities.get(name)?.name ?? name);
 }
 
 // ---------------------------------------------------------------- what comes from the server
@@ -35,6 +44,7 @@ function look(run) {
   steps.forget();
   failures.forget();
   log.redraw();
+  picture.forget();
   if (!byId("details").hidden) details.close();
   feed = new Feed(run, {
     remote: board.remote,
@@ -63,9 +73,8 @@ function look(run) {
 function takeBoard(data) {
   const before = board.runs[0]?.id;
   board = { ...board, ...data };
-  graph.draw(board.picture);
-  explain(byId("graph-about"), board.picture);
   trouble(data.journal);
+  sends.show(board.sends ?? []);
   const newest = board.runs[0]?.id;
   // A window that is pinned to no run follows the newest.
   if (pinned === null && newest !== undefined && newest !== (feed?.run || model.run?.id)) look(newest);
@@ -94,8 +103,10 @@ function draw() {
 
 function show() {
   showHead();
+  picture.show(model);
   graph.show(model);
   timeline.show(model);
+  questions.show(model, Boolean(board.remote));
   showBuffers(model);
   failures.show(model);
   steps.show(model);
@@ -108,7 +119,7 @@ function showHead() {
   const listed = board.runs.find((one) => one.id === (run?.id ?? pinned));
   const status = listed?.error && (run === null || run.status === "queued") ? "failed" : run?.status;
   say(byId("title"), run?.target || board.title || "No run yet");
-  document.title = run ? `${SIGNS[status] ?? ""} ${run.target} – plait` : "plait";
+  document.title = run ? `${model.questions.length ? "?" : SIGNS[status] ?? ""} ${run.target} – plait` : "plait";
   const state = byId("state");
   if (state.dataset.state !== status) {
     state.dataset.state = status ?? "";
@@ -120,13 +131,13 @@ function showHead() {
   byId("run").textContent = board.runs.length ? "Run again" : "Run";
   byId("cancel").hidden = !(run?.cancellable && !model.over && stand !== "ended");
   byId("resume").hidden = !(listed?.resumable && board.can_run);
+  byId("retry").hidden = !(listed?.retryable && board.can_run);
   if (listed?.error && model.failures.length === 0) trouble(listed.error);
-  // The picture is of what this page runs: a journal has runs of other things, too.
-  byId("graph-part").hidden = Boolean(run && listed && !listed.live && listed.target !== board.journal_target);
   byId("result-part").hidden = run?.result === undefined;
   say(byId("result"), run?.result ?? "");
   const news = run ? `${run.target}: ${status}` : "";
-  const text = model.failures.length ? `${news}, ${model.failures.at(-1).said}` : news;
+  const asked = model.questions.map((one) => `${one.step} asks ${one.says ?? one.event ?? "for an answer"}`);
+  const text = [news, ...asked, ...(model.failures.length ? [model.failures.at(-1).said] : [])].join(", ");
   if (text !== announced) {
     announced = text;
     say(byId("said"), text);
@@ -179,6 +190,7 @@ async function pressed(button, deed, fields) {
 
 byId("run").addEventListener("click", (event) => pressed(event.currentTarget, "run", {}));
 byId("cancel").addEventListener("click", (event) => pressed(event.currentTarget, "cancel", { run: model.run.id }));
+byId("retry").addEventListener("click", (event) => pressed(event.currentTarget, "retry", { run: model.run.id }));
 byId("resume").addEventListener("click", (event) => pressed(event.currentTarget, "resume", { run: model.run.id }));
 
 window.addEventListener("hashchange", () => {
@@ -204,6 +216,7 @@ async function begin() {
   board.remote = found.remote;
   takeBoard(found);
   if (feed === null) look(pinned ?? "");
+  if (model.run === null) picture.forget(found.picture);
 }
 
 begin().catch((error) => {

@@ -19,6 +19,7 @@ export class Model {
     this.log = [];
     this.failures = [];
     this.buffers = [];
+    this.questions = [];
     this.leftOut = 0;
     this.changedSteps = null; // null: all of them
     this.heard = performance.now();
@@ -34,6 +35,7 @@ export class Model {
     this.count = data.count ?? this.count;
     if (data.run) this.run = data.run;
     if (data.buffers) this.buffers = data.buffers;
+    if (data.questions) this.questions = data.questions;
     for (const [name, step] of Object.entries(data.steps ?? {})) {
       this.steps.set(name, step);
       this.changedSteps?.add(name);
