@@ -6,14 +6,14 @@ start to its result. Opening the window before that, and what the window is told
 """
 
 import functools
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import attrs
 
-from benchmarks.scenario import Measured, Program, Ratio, Scenario, Sleep, Target
+from benchmarks.clock import Stretch
+from benchmarks.scenario import Part, Program, Ratio, Scenario, Sleep, Target
 
 observe = Scenario(
     name="observe",
@@ -25,7 +25,6 @@ observe = Scenario(
     reference=10_000,
     growth_from=1_000,
     expected=lambda hops: hops,
-    scale=None,
     targets=(
         Target(Ratio("plait_page", "plait"), first=1.05),
         Target(Ratio("plait_asyncio_page", "plait_asyncio"), first=1.05),
@@ -40,7 +39,6 @@ Shown = Callable[[Any], AbstractAsyncContextManager[None]]
 
 
 def chain(shown: Shown) -> Program:
-    from benchmarks.worker import stolen
     from plait import Event, StartEvent, StopEvent, Workflow, step
 
     hops = 0
@@ -71,10 +69,9 @@ def chain(shown: Shown) -> Program:
         hops = size
         run = flow.run()
         async with shown(run):
-            lost, began = stolen(), time.perf_counter()
-            answer = await run
-            took = time.perf_counter() - began - (stolen() - lost)
-        return Measured(took / size * 1e6, answer)
+            with Stretch() as stretch:
+                answer = await run
+        return Part(stretch, answer)
 
     return program
 

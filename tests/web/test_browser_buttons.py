@@ -11,7 +11,7 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import expect
 
 from tests.cli.conftest import Command
-from tests.web.test_browser import (
+from tests.web.browsing import (
     PATIENCE,
     browser,
     here,

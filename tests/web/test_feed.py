@@ -37,7 +37,7 @@ def feed():
 
 
 def say(feed, *records):
-    feed.tap(records)
+    feed.put(records)
     feed.advance()
 
 
@@ -101,11 +101,26 @@ def test_windows_read_the_same_messages(feed):
 
 
 def test_records_that_nobody_came_for_are_counted(feed):
-    feed.tap(range(13))
+    feed.put(range(13))
     feed.advance()
     [whole] = feed.after(None)
     assert data(whole) == {"all": [*range(3, 13)], "missed": 3}
     assert whole.place == 13
+    feed.put(["z"])
+    feed.advance()
+    assert (feed._view.taken[-1], feed._view.missed, feed.whole().place) == ("z", 3, 14)
+
+
+def test_a_run_that_counts_its_records_says_how_many_are_not_there_any_more():
+    told = 0
+    feed = Feed(Counting(), most_records=10, told=lambda: told)
+    feed.tap(range(25))
+    told = 25
+    feed.begin_with(["before", "that"])
+    while feed.advance():
+        pass
+    assert data(feed.whole()) == {"all": ["before", "that", *range(15, 25)], "missed": 15}
+    assert feed.whole().place == 27
 
 
 def test_messages_are_bounded_by_their_size_too():
@@ -118,13 +133,13 @@ def test_messages_are_bounded_by_their_size_too():
 
 def test_a_long_wait_is_taken_in_part_by_part():
     feed = Feed(Counting())
-    feed.tap(range(600))
+    feed.put(range(600))
     assert [feed.advance() for _ in range(3)] == [True, True, False]
     assert feed._view.taken == [*range(600)]
 
 
 def test_while_nobody_looks_nothing_is_made_of_records(feed):
-    feed.tap(range(10))
+    feed.put(range(10))
     assert feed._view.taken == []
 
 

@@ -546,6 +546,7 @@ class JournaledShell(Shell):
     ) -> None:
         if self._tap is not None:
             self._tap(records)
+            self.tapped += len(records)
         if self.observers:
             self._report(records)
         if told is not None:

@@ -189,10 +189,11 @@ class AsyncioSlot:
         self._shield = anyio.CancelScope()
         self._sealed = False
         self._handed: tuple[object, BaseException | None] | None = None
+        #: The messages of cancellations that are put off. No scope repeats them.
+        self._owed: list[object] = []
 
     async def wait(self) -> object:
         """Wait until something is handed here. A checkpoint."""
-        owed: list[object] = []
         with self._shield:
             while not self._is_handed():
                 self._future = self._new_future()
@@ -204,10 +205,10 @@ class AsyncioSlot:
                             raise
                         self._sealed = self._shield.shield = True
                     if not _is_of_a_scope(cancelled):
-                        owed.append(cancelled.args[0] if cancelled.args else None)
+                        self._owed.append(cancelled.args[0] if cancelled.args else None)
         task = self._current_task()
         assert task is not None
-        for message in owed:  # to act at the next checkpoint, and to be counted once
+        for message in self._owed:  # to act at the next checkpoint, and to be counted once
             task.uncancel()
             task.cancel(message)
         assert self._handed is not None
@@ -234,8 +235,10 @@ class AsyncioSlot:
         return self._future is not None
 
     def unseal(self) -> None:
-        """Take that back."""
+        """Take that back. A cancellation that was put off acts now: nobody else brings it again."""
         self._sealed = self._shield.shield = False
+        if self._owed and self._future is not None and not self._is_handed():
+            self._future.cancel(self._owed[-1])
 
     def hand(self, value: object) -> None:
         """Let `wait` return this."""

@@ -1,7 +1,8 @@
 """What a window reads of one run: messages, each with the place of the last record that is in it.
 
-Rule 1: records cost the run one `extend`, whoever watches. All work is done in the task of a window,
-    and if there is no window, nobody does it.
+Rule 1: records cost the run one `extend` of a deque that does not grow for ever, whoever watches: what is
+    kept, the garbage collector goes through. All work is done in the task of a window, and if there is
+    no window, nobody does it.
 Rule 2: no window holds anybody up. All of them read the same messages, each at its own place; the oldest
     are let go, and who has fallen that far behind is given the whole view afresh.
 Rule 3: who comes back says which place it has seen, and is given what follows.
@@ -21,8 +22,8 @@ import attrs
 #: Messages that are kept for windows that come back or are slow.
 MOST_MESSAGES: Final = 2_000
 MOST_SIGNS: Final = 32_000_000
-#: Records that wait for the first window. Older ones are counted, and no more.
-MOST_RECORDS: Final = 200_000
+#: Records that wait for the first window. Of older ones it is known how many there were.
+MOST_RECORDS: Final = 20_000
 #: Records in one message, at most: while it is made, nothing else happens.
 AT_ONCE: Final = 250
 
@@ -97,6 +98,7 @@ class Feed:
         most_messages: So many are kept.
         most_signs: And so many characters of them.
         most_records: So many records wait for somebody to look.
+        told: How many records `tap` was called with so far, if that is called by somebody who counts.
     """
 
     def __init__(
@@ -106,47 +108,51 @@ class Feed:
         most_messages: int = MOST_MESSAGES,
         most_signs: int = MOST_SIGNS,
         most_records: int = MOST_RECORDS,
+        told: Callable[[], int] | None = None,
     ) -> None:
         self.name: str = secrets.token_hex(4)
         self._view = view
         self._most = most_messages
         self._most_signs = most_signs
-        self._most_records = most_records
-        self._waiting: deque[Any] = deque()
+        self._waiting: deque[Any] = deque(maxlen=most_records)
+        #: Those of the run in another process, which come before.
+        self._past: deque[Any] = deque()
+        self._put = 0
+        #: Of those that `tap` was called with, so many were shown, or came too early.
+        self._taken = 0
+        self._told = told or self._count
         self._messages: deque[Message] = deque()
         self._signs = 0
         self._place = 0
         self._serial = 0
         #: Takes records: what the run calls, and all that it does for windows.
-        self.tap: Callable[[Iterable[Any]], object] = self._taker(most_records)
+        self.tap: Callable[[Iterable[Any]], object] = self._waiting.extend
 
-    def _taker(self, most: int) -> Callable[[Iterable[Any]], object]:
-        waiting = self._waiting
-        take = waiting.extend
+    def _count(self) -> int:
+        return self._put
 
-        def tap(records: Iterable[Any]) -> None:
-            take(records)
-            if len(waiting) > most:
-                self._drop()
+    def put(self, records: Sequence[Any]) -> None:
+        """Take records of a run that does not count them."""
+        self._put += len(records)
+        self.tap(records)
 
-        return tap
-
-    def _drop(self) -> None:
-        """Let go of the oldest records, for which nobody has come."""
-        surplus = len(self._waiting) - self._most_records
-        for _ in range(surplus):
-            self._waiting.popleft()
-        self._place += surplus
-        self._view.miss(surplus)
+    def _find_missing(self) -> None:
+        """Count the oldest records, for which nobody has come in time."""
+        missing = self._told() - self._taken - len(self._waiting)
+        if missing:
+            self._taken += missing
+            self._place += missing
+            self._view.miss(missing)
 
     @property
     def first(self) -> Any:
         """The record that has waited longest; `None`: none waits."""
-        return self._waiting[0] if self._waiting else None
+        waiting = self._past or self._waiting
+        return waiting[0] if waiting else None
 
     def begin_with(self, records: Sequence[Any]) -> None:
         """Put records before those that wait: they are the run's in another process."""
-        self._waiting.extendleft(reversed(records))
+        self._past.extend(records)
 
     def advance(self) -> bool:
         """Make a message of what has happened since the last call, or of as much as can wait no longer.
@@ -154,15 +160,21 @@ class Feed:
         Returns:
             Whether there is more.
         """
-        number = min(len(self._waiting), AT_ONCE)
+        if waiting := self._past:
+            number = min(len(waiting), AT_ONCE)
+        else:
+            waiting = self._waiting
+            self._find_missing()
+            number = min(len(waiting), AT_ONCE)
+            self._taken += number
         if number:
-            records = [self._waiting.popleft() for _ in range(number)]
+            records = [waiting.popleft() for _ in range(number)]
             first = self._place + 1
             self._place += number
             self._say(self._view.take(first, records))
         elif news := self._view.news():
             self._say(news)
-        return bool(self._waiting)
+        return bool(self._past or self._waiting)
 
     def _say(self, fields: Fields) -> None:
         self._serial += 1

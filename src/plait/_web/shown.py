@@ -70,19 +70,19 @@ class LiveRun:
         self.run = run
         self.created = time.time()
         self.view = RunView(run.run_id, target, plan=run._shell.plan, cancellable=True)
-        self.feed = Feed(self.view)
+        shell = run._shell
+        self.feed = Feed(self.view, told=lambda: shell.tapped)
         self.resumable = resumable
         #: Called when the page has seen that it is over.
         self.ended: Callable[[], object] = bool
         self._raised: BaseException | None = None
-        shell = run._shell
         self._resumes = isinstance(shell, JournaledShell) and shell.archive.resumes
         self._lock = anyio.Lock()
         if run._started:
             raise WorkflowRuntimeError(
                 f"Run {run.run_id} has already been started. Watch it before that."
             )
-        run._shell.tap(self.feed.tap)
+        shell.tap(self.feed.tap)
 
     async def pull(self) -> None:
         """Take in what has happened since the last call. A checkpoint."""
@@ -203,7 +203,7 @@ class KeptRun:
         reader = self._reader
         async with self._lock, opened(self._journal) as journal:
             while page := await journal.read(self._info.stream, after=reader.place, limit=PAGE):
-                self.feed.tap(reader.records(page))
+                self.feed.put([*reader.records(page)])
                 await taken_in(self.feed)
             self.view.unreadable = reader.unreadable
             if reader.ended and self.view.settled is None:

@@ -12,8 +12,8 @@ from typing import Final
 
 from plait._engine import native
 from plait._viz.drawing import Arrow, Drawing, Node, Shape
-from plait._viz.execution import Execution
-from plait._viz.execution_parts import END, OUTSIDE, Activity, Cause, How
+from plait._viz.executions.execution import Execution
+from plait._viz.executions.parts import END, OUTSIDE, Activity, Cause, How
 
 #: Activities that are looked at before other tasks have their turn.
 AT_ONCE: Final = 500

@@ -27,6 +27,7 @@ WORDS: Final[Mapping[type, str]] = {
     records.Interrupted: "cancelled",
     records.Dropped: "dropped",
     records.Fired: "given a list",
+    records.Met: "events met",
     records.StreamClosed: "list done",
     records.Collected: "collected",
     records.Streamed: "streamed",

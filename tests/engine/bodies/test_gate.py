@@ -1,16 +1,19 @@
 """Outcomes come one at a time, in the order of their records: live and in recovery alike."""
 
 import asyncio
+import math
 import random
+from contextlib import suppress
 
+import anyio
 import pytest
 import trio
 from trio.testing import MockClock
 
 import plait.testing
 from plait._engine import native
-from plait._engine.bodies.body import PASSES, Returned
-from plait._engine.bodies.gate import HandOut
+from plait._engine.bodies.body import PASSES, Returned, Suspended
+from plait._engine.bodies.gate import LET_GO, HandOut
 from plait.errors import PlaitInternalError
 from tests.engine.bodies.toy import live, make, never_blocks, turns
 from tests.parity.clocks import JumpingLoop
@@ -338,6 +341,54 @@ def test_a_sealed_call_survives_asyncios_own_cancellation_which_acts_later():
 
     asyncio.run(main())
     assert log == [((0,), "a", 0), 2, "clean-up"]
+
+
+def suspended_in_passing(called):
+    """Suspend a body of asyncio that is not at rest, once a call of it was cancelled; is that over soon?"""
+    log = []
+
+    async def function(toy):
+        task = asyncio.create_task(called(toy))
+        await turns(3)
+        task.cancel()
+        await turns(3)
+        assert not task.done()
+        toy.body.suspend()
+        with anyio.CancelScope(shield=True):
+            for _ in range(20):  # never blocked, as a task that waits for another, and is cancelled
+                await turns(1)
+        log.append("over" if task.done() else "still there")
+
+    async def main():
+        toy = make()
+        ending = await toy.body.run(lambda: function(toy))
+        assert isinstance(ending, Suspended)
+
+    asyncio.run(main())
+    return log
+
+
+def test_a_cancellation_that_was_put_off_acts_when_the_body_is_suspended():
+    """On asyncio a task is cancelled once: nobody brings it again."""
+
+    async def called(toy):
+        asyncio.get_running_loop().call_soon(toy.body.gate.seal, ((0,), "a", 0))
+        await toy.call("a")
+
+    assert suspended_in_passing(called) == ["over"]
+
+
+def test_who_was_cancelled_before_and_waits_for_its_turn_goes_when_the_body_is_suspended():
+    given = []
+
+    async def called(toy):
+        place = await toy.body.begin_call()
+        with suppress(asyncio.CancelledError):  # it comes out of the handler
+            await asyncio.sleep(math.inf)
+        given.append(await toy.body.gate.wait("a", place, lambda: True, called_off=True))
+
+    assert suspended_in_passing(called) == ["over"]
+    assert given == [LET_GO]
 
 
 @pytest.mark.anyio

@@ -423,7 +423,9 @@ class Calls(KernelsBrain):
                     assert handler is not None
                     cancelled = await self._run(place, key, attempt, handler, output)
                 leave, sealed = partial(self._may_not_leave, key), self._has_its_turn(key)
-                handed = await self.body.gate.wait(key, place, leave, sealed=sealed)
+                handed = await self.body.gate.wait(
+                    key, place, leave, sealed=sealed, called_off=cancelled is not None
+                )
                 if handed is LET_GO:
                     await self._leave(key, cancelled)
                 if handed is not RELEASED:

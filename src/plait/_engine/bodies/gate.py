@@ -100,6 +100,8 @@ LET_GO: Final = LetGo()
 class _Call:
     slot: Slot
     place: Place
+    #: Has it been cancelled already? Then nobody cancels it again.
+    called_off: bool
 
     def hand(self, outcome: object) -> None:
         self.slot.hand(outcome)
@@ -122,7 +124,13 @@ class OutcomeGate:
         self._suspending = False
 
     async def wait(
-        self, call: Hashable, place: Place, left: Callable[[], object], *, sealed: bool = False
+        self,
+        call: Hashable,
+        place: Place,
+        left: Callable[[], object],
+        *,
+        sealed: bool = False,
+        called_off: bool = False,
     ) -> object:
         """Wait until this call's outcome is handed out, or the call is released.
 
@@ -133,6 +141,8 @@ class OutcomeGate:
                 On Trio whoever cancels calls it, on asyncio the task itself, one pass later. If it
                 returns a true value, the call stays: it has to wait for its turn.
             sealed: The call has its turn already, to return or to leave: it cannot be cancelled here.
+            called_off: It was cancelled before it came here, and waits for its turn to leave. If the body
+                is suspended meanwhile, it is let go at once.
 
         Returns:
             What the brain gave it: the outcome, or `LET_GO`; or `RELEASED`.
@@ -151,7 +161,7 @@ class OutcomeGate:
         slot = self._native.slot(leave)
         if sealed and not self._suspending:
             slot.seal()
-        self._calls[call] = _Call(slot, place)
+        self._calls[call] = _Call(slot, place, called_off)
         if self._suspending or self._brain.has_outcomes():
             self._look()
         try:
@@ -195,6 +205,10 @@ class OutcomeGate:
         self._suspending = True
         for waiting in self._calls.values():
             waiting.slot.unseal()
+            # On asyncio a task is cancelled once. And the body may never be at rest: a task that waits for
+            # this one, and is cancelled by a scope meanwhile, is woken in each pass of the loop.
+            if waiting.called_off and waiting.slot.waits:
+                waiting.hand(LET_GO)
 
     def settle(self) -> None:
         """Do what is to be done at rest."""
