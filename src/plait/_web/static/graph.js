@@ -66,7 +66,7 @@ export class Graph {
     const lines = texts.map((text, row) =>
       svg("text", { class: row ? "mark" : "label", x: one.x, y: first + row * LINE }, text));
     const sign = svg("text", { class: "sign", x: one.x - one.width / 2 + 9, y: top + 10 }, "");
-    const count = svg("text", { class: "count", x: one.x + one.width / 2, y: top - 5 }, "");
+    const count = svg("text", { class: "count", x: one.x + 8, y: top - 5 }, "");
     const node = svg("g", {
       class: `box ${one.shape}`, tabindex: place ? -1 : 0, role: "button", "aria-label": one.full,
       "data-at": one.name === this.picture.around ? "here" : null,
