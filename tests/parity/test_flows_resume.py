@@ -106,6 +106,33 @@ def test_row_x12_a_rotated_secret_undoes_no_work(world: World, monkeypatch: pyte
     assert told.out["b"]["o"].endswith("key=***")
 
 
+def test_row_x12_an_old_param_that_is_a_secret_is_that_of_today(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    text = """
+    params: {key: {type: str, default: none}}
+    secrets: {key: {env: FT_KEY}}
+    flow:
+      - {name: a, source: rest, input: {url: '{{ env.PLAIT_ORIGIN }}/flaky?key=a&fail=1&code=404&k={{ params.key }}'}, output: [{name: o}]}
+    """
+    monkeypatch.setenv("FT_KEY", "first-secret-1")
+    assert world(text, args=(*JOURNAL, "--set", "key=first-secret-1")).code == 1
+    assert b"first-secret-1" not in (world.folder / "runs.db").read_bytes()
+    monkeypatch.setenv("FT_KEY", "second-secret-2")
+    world.origin.requests.clear()
+    assert world(text, args=RESUME).code == 0
+    assert [request.query["k"] for request in world.origin.requests] == ["second-secret-2"]
+    # Without the secret nobody knows what the param was.
+    told = world(text.replace("secrets: {key: {env: FT_KEY}}", ""), args=RESUME)
+    assert told.code == 2
+    assert "param 'key' of run" in told.stderr
+    assert "give it again: --set key=VALUE" in told.stderr
+    told = world(
+        text.replace("secrets: {key: {env: FT_KEY}}", ""), args=(*RESUME, "--set", "key=x")
+    )
+    assert told.code == 0
+
+
 def test_row_x12_items_one_by_one(world: World):
     text = """
     flow:

@@ -72,8 +72,9 @@ class TrioPasses(Passes):
     """
 
     def __init__(self, soon: Callable[[Handle], object]) -> None:
-        from trio import lowlevel
+        import trio
 
+        lowlevel = trio.lowlevel
         self._soon = soon
         self._take_off = lowlevel.remove_instrument
         self._statistics = lowlevel.current_statistics

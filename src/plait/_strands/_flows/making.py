@@ -35,7 +35,7 @@ from .news import Reporter, StepNews
 from .params import read_params
 from .policy import is_tolerated
 from .problems import Place, Problem, Problems
-from .redaction import Redactor
+from .redaction import Redactor, UnknownSecret, reveal
 from .result import RunResult, RunState, StepFailed
 from .resume import Past, find_earlier
 from .secrets import read_secrets
@@ -119,10 +119,6 @@ class Making:
         """
         flow, wishes = self._flow, self._wishes
         problems = Problems()
-        old = {} if earlier is None else earlier.started.params
-        values = read_params(
-            flow.document.params, {**old, **params}, place=flow.marked.place, problems=problems
-        )
         secrets = read_secrets(
             flow.document.secrets,
             environ=os.environ,
@@ -130,9 +126,13 @@ class Making:
             place=flow.marked.place,
             problems=problems,
         )
-        problems.raise_if_any()
         for name, secret in secrets.items():
             self._hide(f"secrets.{name}", secret)
+        old = {} if earlier is None else self._params_of(earlier, params, problems)
+        values = read_params(
+            flow.document.params, {**old, **params}, place=flow.marked.place, problems=problems
+        )
+        problems.raise_if_any()
         run = {
             "id": wishes.run_id,
             "started_at": datetime.fromtimestamp(time.time(), tz=UTC).isoformat(),
@@ -165,6 +165,24 @@ class Making:
             resumed="" if earlier is None else earlier.run_id,
             first=first,
         )
+
+    def _params_of(
+        self, earlier: Earlier, given: Mapping[str, object], problems: Problems
+    ) -> dict[str, JSON]:
+        """Give the params of an earlier run, those that are not given anew, with the secrets of today."""
+        found: dict[str, JSON] = {}
+        for name, value in earlier.started.params.items():
+            if name not in given:
+                try:
+                    found[name] = reveal(value, self._redactor.values)
+                except UnknownSecret:
+                    problems.add(
+                        "param",
+                        f"param {name!r} of run {earlier.run_id} held a secret that is not there any"
+                        f" more; give it again: --set {name}=VALUE",
+                        self._flow.marked.place(("params", name)),
+                    )
+        return found
 
     def _hide(self, name: str, value: str) -> None:
         self._secrets[name] = value
