@@ -133,6 +133,7 @@ class JournaledShell(Shell):
 
     taken_up: Happening | None
     conclusion: Conclusion | None
+    tapped: int
     #: How each record is kept.
     _keeping: Mapping[Any, Keep] = KEEPING
 
