@@ -217,8 +217,9 @@ def test_an_app_is_sent_an_event_and_its_run_is_cancelled(here, window):
     (here / "served.py").write_text(APP)
     with webui("served:app") as address:
         page = window(address)
-        page.get_by_text("Send an event, which begins runs").focus()
-        page.keyboard.press("Enter")
+        sends = page.get_by_text("Send an event, which begins runs")
+        expect(sends).to_be_visible(timeout=PATIENCE)  # what is hidden takes no keys
+        sends.press("Enter")
         page.get_by_label("number").fill("7")
         page.get_by_role("button", name="Send").press("Enter")
         expect(page.get_by_role("button", name="Send again")).to_be_visible(timeout=PATIENCE)
