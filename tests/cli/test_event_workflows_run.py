@@ -82,7 +82,10 @@ def test_a_field_that_is_not_there_is_refused_with_a_suggestion(plait):
 
 def test_a_missing_field_is_refused(plait):
     done = plait("run", "shop:Shop")
-    assert (done.code, done.err) == (2, "plait: Order() is missing 'item'\n")
+    assert (done.code, done.err) == (
+        2,
+        "plait: Order() is missing 'item'\nWrite --set item=VALUE\n",
+    )
 
 
 @pytest.mark.parametrize(

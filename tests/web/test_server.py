@@ -231,6 +231,12 @@ async def test_who_serves_there_already_is_said(page):
         await plait.web.serve(page, host="no-such-name.invalid", port=0)
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+async def test_what_is_no_port_is_refused_and_no_other_one_taken(page, port):
+    with pytest.raises(plait.web.CannotServe, match=f"port {port}: ports are 0 to 65535"):
+        await plait.web.serve(page, port=port)
+
+
 async def test_paths_that_lead_out_are_refused_over_the_wire(server):
     host, port = server.base.removeprefix("http://").split(":")
     for path in (

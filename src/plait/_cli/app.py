@@ -6,11 +6,19 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    UnknownCommandError,
+    UnusedCliTokensError,
+)
 
 from plait._version import VERSION
 
 from .exits import WELL, UsageError
+from .printable import printable
 
 #: A file `-`, as it goes through cyclopts, which takes a lone dash for an option. No argument of a
 #: process can contain it.
@@ -62,9 +70,30 @@ def command(arguments: Sequence[str]) -> int:
     try:
         code = make_app()(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        raise UsageError(str(error).replace(STDIN, "-")) from error
+        raise UsageError(_said(error).replace(STDIN, "-")) from error
     sys.stdout.flush()
     return code if isinstance(code, int) else WELL
+
+
+def _said(error: CycloptsError) -> str:
+    """Say what is wrong with a command line, and what to type."""
+    verb = " ".join(error.command_chain or ())
+    match error:
+        case MissingArgumentError(argument=argument) if argument is not None:
+            name = argument.names[0]
+            if name == "--run":  # the one argument that has no dashes
+                text = f"{verb} needs RUN: its id, the beginning of it, or last"
+            elif error.unused_tokens and name in error.unused_tokens:
+                text = f"{name} needs a value"
+            else:
+                text = f"{verb} needs {name}"
+        case UnusedCliTokensError(unused_tokens=[first, *_]):
+            text = f"{verb} does not take {printable(repr(first))}"
+        case UnknownCommandError():
+            return f"{error} Type: plait --help"
+        case _:
+            return str(error)
+    return f"{text}. Type: plait {verb} --help"
 
 
 def as_typed(argument: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, redirect_stdout
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import attrs
 from cyclopts import Parameter
@@ -14,6 +14,9 @@ from .output_file import OutputFile
 from .results import Wanted
 from .signals import terminable
 from .targets import Named, find
+
+#: The highest port that there is.
+LAST_PORT: Final = 65535
 
 
 @attrs.frozen
@@ -91,6 +94,8 @@ async def run(
         # What a module or a step prints is no result.
         stdout = sys.stdout
         stack.enter_context(redirect_stdout(sys.stderr))
+        least("--max-workers", max_workers)
+        port("--status-port", status_port)
         target = find(targets, "run")
         limit = None if timeout is None else seconds(timeout)
         file = None if output_file is None else stack.enter_context(_file(output_file))
@@ -124,6 +129,26 @@ def _file(name: str) -> OutputFile:
     if as_typed(name) == "-":
         raise UsageError("-o takes a file. For JSON on stdout: -j")
     return OutputFile(name)
+
+
+def least(option: str, number: int | None) -> None:
+    """Refuse a number below 0.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if number is not None and number < 0:
+        raise UsageError(f"{option} takes 0 or more, not {number}")
+
+
+def port(option: str, number: int | None) -> None:
+    """Refuse what is no port. A socket would take it, and listen at another one.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if number is not None and not 0 <= number <= LAST_PORT:
+        raise UsageError(f"{option} takes 0 to {LAST_PORT}, not {number}")
 
 
 def seconds(text: str) -> float:

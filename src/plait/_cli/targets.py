@@ -27,6 +27,8 @@ from .exits import UsageError
 if TYPE_CHECKING:
     from plait._strands._durable.app import App
 
+#: A name in a module, written as one writes the path of its file.
+_BY_FILE: Final = re.compile(r"(?P<path>.+)\.py:(?P<name>[^:]*)")
 _NAMED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -72,8 +74,11 @@ def files_or_name(given: Sequence[str], verb: str) -> Files | str:
     names = [*map(as_typed, given)]
     if not names:
         raise UsageError(f"{verb} needs FILE... or module:Workflow. Type: plait {verb} --help")
+    for name in names:
+        _refuse_path(name, verb)
     named = [name for name in names if is_named(name)]
     if not named:
+        _refuse_python(names, verb)
         return Files(tuple(names))
     if len(named) < len(names):
         other = next(name for name in names if name not in named)
@@ -96,7 +101,40 @@ def files(given: Sequence[str], verb: str) -> Files:
         raise UsageError(f"{verb} needs FILE... Type: plait {verb} --help")
     if named := [name for name in names if is_named(name)]:
         raise UsageError(f"{verb} takes flow files, and {named[0]} is a workflow")
+    if python := [name for name in names if name.endswith(".py")]:
+        raise UsageError(f"{python[0]} is Python, and {verb} takes flow files")
     return Files(tuple(names))
+
+
+def _refuse_path(name: str, verb: str) -> None:
+    """Refuse a name in a module whose file is written.
+
+    Raises:
+        UsageError: It is one.
+    """
+    by_file = _BY_FILE.fullmatch(name)
+    if by_file is not None and not os.path.exists(name):  # noqa: PTH110
+        right = f"plait {verb} {_module(by_file['path'])}:{by_file['name']}"
+        raise UsageError(f"{name}: a module has no .py here. Type: {right}")
+
+
+def _refuse_python(names: Sequence[str], verb: str) -> None:
+    """Refuse what would be read as a flow file and can be none.
+
+    Raises:
+        UsageError: It is a Python file, or the name of a module alone.
+    """
+    for name in names:
+        if name.endswith(".py"):
+            right = f"plait {verb} {_module(name.removesuffix('.py'))}:NAME"
+            raise UsageError(f"{name} is Python. What is in it is named so: {right}")
+        if name.isidentifier() and not os.path.exists(name):  # noqa: PTH110
+            text = f"{name} is neither a file nor module:Workflow"
+            raise UsageError(f"{text}. Type: plait {verb} --help")
+
+
+def _module(path: str) -> str:
+    return path.removeprefix("./").replace("/", ".")
 
 
 def is_named(target: str) -> bool:
@@ -124,12 +162,34 @@ def _workflow(target: str) -> Workflow[Any]:
     if _is_made(found):
         return found
     if not _is_class(found):
+        _refuse_durable(found, target)
         raise UsageError(f"{target} is no workflow: it is {kind_of(found)}")
     try:
         return found()
     except TypeError as error:
         text = f"cannot make {target}: {error}. A class that needs arguments: name an object of it"
         raise UsageError(text) from error
+
+
+def _refuse_durable(found: object, target: str) -> None:
+    """Say how durable functions are run, if it is one of them.
+
+    Raises:
+        UsageError: It is an app, or a function of one.
+    """
+    if "plait._strands._durable.app" not in sys.modules:
+        return  # nobody has made one
+    from plait._strands._durable.app import App
+    from plait._strands._durable.function import Function
+
+    if isinstance(found, App):
+        raise UsageError(f"{target} is an app of durable functions. Type: plait webui {target}")
+    if isinstance(found, Function):
+        module = target.partition(":")[0]
+        apps = [name for name, one in vars(sys.modules[module]).items() if isinstance(one, App)]
+        app = f"{module}:{apps[0] if apps else 'APP'}"
+        text = f"{target} is a durable function: its app runs it. Type: plait webui {app}"
+        raise UsageError(text)
 
 
 def object_named(target: str) -> Any:

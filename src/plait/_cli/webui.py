@@ -16,6 +16,8 @@ from .flows import no_orphans
 from .journals import journal_at, journal_path
 from .messages import say, tell
 from .page import HOST, PORT, chosen_token, served
+from .run import least, seconds
+from .run import port as check_port
 from .settings import flow_params, start_fields
 from .signals import Interruption, heeding, terminable
 from .targets import Named, durable_app, find
@@ -56,6 +58,8 @@ async def webui(
         timeout: How long a run may take: seconds, or 500ms, 2s, 1m30s.
     """
     with terminable(), redirect_stdout(sys.stderr):
+        least("--max-workers", max_workers)
+        check_port("--port", port)
         if runner is not None:
             if targets:
                 raise UsageError("--runner shows the run of another process: leave out the target")
@@ -99,8 +103,6 @@ async def _run(
     timeout: str | None,  # noqa: ASYNC109 - an option that is typed
 ) -> int:
     from plait._web.page import LivePage
-
-    from .run import seconds
 
     limit = None if timeout is None else seconds(timeout)
     found = find(targets, "webui")

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -115,7 +116,17 @@ def _begin(workflow: Workflow[Any], options: Options) -> Run[Any]:
     try:
         return workflow.run(start_event=workflow.start_event_class(**fields))
     except (PlaitError, TypeError, ValueError) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"{error}{_hint(workflow, fields)}") from error
+
+
+def _hint(workflow: Workflow[Any], fields: Mapping[str, object]) -> str:
+    """Say how the fields are set that nobody has set."""
+    needed = [
+        name
+        for name, field in attrs.fields_dict(workflow.start_event_class).items()
+        if field.init and field.default is attrs.NOTHING and name not in fields
+    ]
+    return "\nWrite " + " ".join(f"--set {name}=VALUE" for name in needed) if needed else ""
 
 
 async def _old(workflow: Workflow[Any], wanted: str) -> str:

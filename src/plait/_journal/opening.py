@@ -65,7 +65,7 @@ def open_to_read(place: Place, world: World, patience: float) -> Connection:
         JournalError: There is none, or it cannot be read.
     """
     if place.identity is None:
-        raise JournalError(f"There is no journal {place}. Opened for writing, it is made.")
+        raise JournalError(f"There is no journal {place}. A run that is kept there makes it.")
 
     def open_it() -> Connection:
         connection = world.connect(place.real, write=False, timeout=min(patience, TIMEOUT))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GRACE: Final = 1.0
 HOST: Final = "127.0.0.1"
 PORT: Final = 8000
+LAST_PORT: Final = 65535
 
 log: Final = logging.getLogger("plait.web")
 
@@ -105,6 +106,8 @@ def listening(host: str, port: int) -> socket.socket:
     Raises:
         CannotServe: It cannot.
     """
+    if not 0 <= port <= LAST_PORT:  # a socket would take it, and listen at another one
+        raise CannotServe(f"cannot listen at {host}, port {port}: ports are 0 to {LAST_PORT}")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, place = found[0]
