@@ -34,9 +34,12 @@ import attrs
 
 from plait._errors import ContextSerdeError
 from plait._naming import publish
+from plait._show import show
 
 #: The field of rule 3.
 UNDECLARED: Final = "__plait_undeclared__"
+#: Characters of a value in a note.
+_MOST_OF_A_VALUE: Final = 50
 #: In the metadata of the fields of rule 4.
 GIVES_WAY: Final = "plait: gives way"
 
@@ -359,7 +362,15 @@ def _refusal(
     takes = [f for f in attrs.fields(type(event)) if f.init and f.name != UNDECLARED]
     if positional:
         first = ", ".join(f.alias for f in takes if not f.kw_only)
-        return TypeError(f"{name}() takes keyword arguments only" + (first and f" after {first}"))
+        error = TypeError(f"{name}() takes keyword arguments only" + (first and f" after {first}"))
+        named = [f.alias for f in takes if f.kw_only]
+        if named and not first:
+            parts = (
+                f"{key}={show(value, _MOST_OF_A_VALUE)}"
+                for key, value in zip(named, positional, strict=False)
+            )
+            error.add_note(f"Write {name}({', '.join(parts)})")
+        return error
     known = [f.alias for f in takes]
     lines: list[str] = []
     for wrong in more:

@@ -16,7 +16,7 @@ from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import effects, records
 from plait._kernel.life import Phase
 from plait._kernel.plan import Plan, StepPlan
-from plait._kernel.refusals import Refusal
+from plait._kernel.refusals import Refusal, not_an_event
 from tests.kernel.shell import RUN, Shell
 from tests.kernel.strategies import (
     KINDS_OF_TRAFFIC,
@@ -258,6 +258,9 @@ class Later:
         yield
 
 
+RESULT = "A step returns events. The result of a run is returned in one: StopEvent(result=...)"
+
+
 @pytest.mark.parametrize(
     ("value", "cure"),
     [
@@ -273,18 +276,20 @@ class Later:
             "Several events are returned as a list, under the annotation -> list[E]",
             id="a tuple",
         ),
-        pytest.param("text", None, id="a text"),
-        pytest.param({"a": A()}, None, id="a mapping"),
-        pytest.param(3, None, id="a number"),
+        pytest.param("text", RESULT, id="a text"),
+        pytest.param({"a": A()}, RESULT, id="a mapping"),
+        pytest.param(3, RESULT, id="a number"),
     ],
 )
-def test_what_may_have_been_meant_by_a_value_that_is_no_event_is_noted(
-    value: object, cure: str | None
-):
+def test_what_may_have_been_meant_by_a_value_that_is_no_event_is_noted(value: object, cure: str):
     shell = opened(FLOW)
     shell.returns(shell.comes("start") or 0, value)
     (failure,) = shell.state.failures
-    assert getattr(failure.error, "__notes__", []) == ([] if cure is None else [cure])
+    assert failure.error.__notes__ == [cure]
+
+
+def test_in_a_list_nothing_can_be_guessed():
+    assert not hasattr(not_an_event("s", 3, in_list=True), "__notes__")
 
 
 # ---------------------------------------------------------------- after the decision

@@ -27,6 +27,8 @@ from plait._kernel.explain import waiting
 from plait._kernel.state import Failure, RunState
 from plait._show import show
 
+from . import native
+
 #: Characters of an input event in a note.
 MOST_OF_AN_EVENT: Final = 200
 
@@ -87,6 +89,8 @@ def annotate(state: RunState, failure: Failure) -> BaseException:
     handled = failure.event
     if isinstance(handled, StepFailedEvent) and handled.exception is not failure.error:
         failure.error.__cause__ = failure.error.__cause__ or handled.exception
+    if (cure := native.foreign_wait(failure.error)) is not None:
+        _note(failure.error, cure)
     _note(
         failure.error,
         f"in step {failure.step!r} of workflow {state.plan.name!r} "

@@ -490,6 +490,27 @@ def is_running() -> Literal["trio", "asyncio"] | None:
     return None
 
 
+#: What the waits of each backend raise where the other one runs. Neither names the cause.
+_FOREIGN: Final = {
+    "asyncio": ("must be called from async context", "Task got bad yield: "),
+    "trio": ("no running event loop", "There is no current event loop in thread "),
+}
+
+
+def foreign_wait(error: BaseException) -> str | None:
+    """Say what to do about an error that comes of waiting by the means of the other backend."""
+    running = is_running()
+    if type(error) is not RuntimeError or running is None:
+        return None
+    if not str(error).startswith(_FOREIGN[running]):
+        return None
+    here, there = ("Trio", "asyncio") if running == "trio" else ("asyncio", "Trio")
+    return (
+        f"This code waits by {there}'s means, and {here} is running. Use what {here} or AnyIO has, "
+        f"or run it on {there}"
+    )
+
+
 def run(backend: str, fn: Callable[[], Awaitable[T]]) -> T:
     """Start an event loop for one call, and close it.
 

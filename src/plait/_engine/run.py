@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -84,6 +84,28 @@ class Run(Generic[R_co]):
             runtime._adopt(self)
 
     # ------------------------------------------------------------ starting
+
+    if not TYPE_CHECKING:
+        # A type checker says that these are not there. Who has none is told what to write.
+
+        def __call__(self, *_args: object, **_options: object) -> NoReturn:
+            self._tried = True
+            name = self._shell.plan.name
+            raise TypeError(
+                f"trio.run() and start_soon() take a function, and {name}().run() is a run.\n"
+                f"  wrong:  trio.run({name}().run())\n"
+                f"  right:  plait.run({name}())\n"
+                f"  wrong:  nursery.start_soon({name}().run())\n"
+                f"  right:  {name}().run().start_soon(nursery)"
+            )
+
+        def __enter__(self) -> NoReturn:
+            self._tried = True
+            name = self._shell.plan.name
+            raise TypeError(f"A run is entered by async with: async with {name}().run() as run:")
+
+        def __exit__(self, *_: object) -> None:
+            """Be there for Python, which looks for it before it enters."""
 
     def __await__(self) -> Generator[None, None, R_co]:
         """Run to the end, or wait for the end if it has started, and return the result.

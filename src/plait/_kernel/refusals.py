@@ -109,6 +109,8 @@ def _cure(value: object, *, in_list: bool) -> Iterator[str]:
         yield "Its return annotation has no list. Write -> list[E] to return several events"
     elif isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         yield "Several events are returned as a list, under the annotation -> list[E]"
+    elif not in_list:
+        yield "A step returns events. The result of a run is returned in one: StopEvent(result=...)"
 
 
 def only_in_list(step: str, value: object) -> WorkflowRuntimeError:

@@ -748,6 +748,9 @@ async def later():
     raise AssertionError
 
 
+RESULT = "A step returns events. The result of a run is returned in one: StopEvent(result=...)"
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("make", "returns", "note"),
@@ -765,8 +768,8 @@ async def later():
             list[A] | StopEvent,
             "Several events are returned as a list, under the annotation -> list[E]",
         ),
-        (lambda: "text", StopEvent, None),
-        (lambda: {"a": 1}, StopEvent, None),
+        (lambda: "text", StopEvent, RESULT),
+        (lambda: {"a": 1}, StopEvent, RESULT),
     ],
     ids=["class", "class in a list", "coroutine", "list", "tuple", "text", "mapping"],
 )
@@ -784,7 +787,7 @@ async def test_what_a_step_should_have_returned(make, returns, note):
     with pytest.raises(WorkflowRuntimeError) as caught:
         await W(disable_validation=True).run()
     notes = caught.value.__notes__
-    assert notes[:-2] == ([] if note is None else [note])
+    assert notes[:-2] == [note]
     if make is later:
         value.close()
 

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import attrs
 
+from plait._engine import native
 from plait._errors import DeterminismError, RunCancelledError, RunHeldError, StepError
 from plait._journal.failures import Failure, recorded_error
 from plait._journal.recorded import error_of, write_error
@@ -109,6 +110,9 @@ def annotate(
     error: Exception, run_id: str, fn_id: str, state: FunctionState, notes: Sequence[CallFailed]
 ) -> Exception:
     """Say in the notes of an error which run it was, and which rollbacks failed."""
+    raised = error.__cause__ if isinstance(error, StepError) and error.__cause__ else error
+    if (cure := native.foreign_wait(raised)) is not None:
+        _note(raised, cure)
     step = f", step {error.step_id!r}" if isinstance(error, StepError) and error.step_id else ""
     _note(error, f"in run {run_id!r} of function {fn_id!r}, attempt {state.attempt}{step}")
     for failed in notes:
@@ -121,7 +125,7 @@ def annotate(
     return error
 
 
-def _note(error: Exception, text: str) -> None:
+def _note(error: BaseException, text: str) -> None:
     """Add a note once, whatever a user's class has made of `add_note` and of `__notes__`."""
     with suppress(Exception):
         if text not in cast("list[str]", getattr(error, "__notes__", [])):

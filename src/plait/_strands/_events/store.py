@@ -23,7 +23,7 @@ from plait._naming import publish
 from .state.copies import copied, merged
 from .state.line import Line, Turn, being_inside
 from .state.misfit import misfits
-from .state.paths import look_up, put
+from .state.paths import look_up, nearest, put
 from .state.state_class import new_state
 
 if TYPE_CHECKING:
@@ -43,6 +43,14 @@ class Keeper(Protocol):
     def keep(self, state: object) -> None:
         """Keep a new state. Raises `ContextSerdeError` if that is not possible."""
         ...
+
+
+def _not_found(state: object, path: str) -> ValueError:
+    error = ValueError(f"Path {path!r} not found in state")
+    near = nearest(state, path)
+    meant = f"Did you mean {near!r}? " if near else ""
+    error.add_note(f"{meant}Write get({path!r}, default=...) for what may be missing")
+    return error
 
 
 class StateStore(Generic[S]):
@@ -91,7 +99,7 @@ class StateStore(Generic[S]):
         except LookupError:
             if default is not ...:
                 return default
-            raise ValueError(f"Path {path!r} not found in state") from None
+            raise _not_found(self._state, path) from None
 
     async def set(self, path: str, value: Any) -> None:
         """Put a value; mappings that are missing on the way are made.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Union, cast
 
 from .misfit import misfit, places_in
@@ -28,6 +28,23 @@ def look_up(state: object, path: str) -> Any:
     for segment in _segments(path):
         place = _step_into(place, segment)
     return place
+
+
+def nearest(state: object, path: str) -> str | None:
+    """Find the path that may have been meant by one that leads nowhere, in one segment."""
+    place: Any = state
+    segments = _segments(path)
+    for depth, segment in enumerate(segments):
+        try:
+            place = _step_into(place, segment)
+        except LookupError:
+            known: Iterable[object] = (
+                place if isinstance(place, Mapping) else declared_fields(class_of(place)) or ()
+            )
+            names = [name for name in known if isinstance(name, str)]
+            near = difflib.get_close_matches(segment, names, n=1)
+            return ".".join([*segments[:depth], near[0], *segments[depth + 1 :]]) if near else None
+    return None
 
 
 def put(state: object, path: str, value: Any) -> None:
