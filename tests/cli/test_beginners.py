@@ -39,8 +39,6 @@ async def ask(ctx: Context) -> None: ...
             "--status-port takes 0 to 65535, not 65536",
         ),
         (["webui", "shop:Shop", "--port", "-1"], "--port takes 0 to 65535, not -1"),
-        (["run", "flow.yaml", "--max-workers", "-1"], "--max-workers takes 0 or more, not -1"),
-        (["webui", "flow.yaml", "--max-workers", "-1"], "--max-workers takes 0 or more, not -1"),
         (["show"], "show needs RUN: its id, the beginning of it, or last. Type: plait show --help"),
         (["prune"], "prune needs --older-than. Type: plait prune --help"),
         (["run", "flow.yaml", "--timeout"], "--timeout needs a value. Type: plait run --help"),

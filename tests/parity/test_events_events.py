@@ -101,7 +101,7 @@ def test_row_011_a_class_that_declares_fields_is_closed():
         TypeError, match=r"Query\(\) got an unexpected field 'txt'\. Did you mean 't"
     ):
         Query(txt="a")
-    with pytest.raises(TypeError, match=r"^Query\(\) takes keyword arguments only$"):
+    with pytest.raises(TypeError, match=r"(?m)^Query\(\) takes keyword arguments only$"):
         Query("a")
     assert Loose(text="a", more=1).more == 1
     assert StartEvent(anything=1).anything == 1

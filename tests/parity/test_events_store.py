@@ -154,7 +154,7 @@ async def test_row_089_a_missing_value_is_an_error_or_the_default(store, path):
     await store.set("k", {"a": 1})
     await store.set("tags", ["a"])
     await store.set("n", 1)
-    with pytest.raises(ValueError, match=f"^{re.escape(f'Path {path!r} not found in state')}$"):
+    with pytest.raises(ValueError, match=f"(?m)^{re.escape(f'Path {path!r} not found in state')}$"):
         await store.get(path)
     assert await store.get(path, default=7) == 7
     assert await store.get(path, None) is None

@@ -94,7 +94,6 @@ async def run(
         # What a module or a step prints is no result.
         stdout = sys.stdout
         stack.enter_context(redirect_stdout(sys.stderr))
-        least("--max-workers", max_workers)
         port("--status-port", status_port)
         target = find(targets, "run")
         limit = None if timeout is None else seconds(timeout)
@@ -129,16 +128,6 @@ def _file(name: str) -> OutputFile:
     if as_typed(name) == "-":
         raise UsageError("-o takes a file. For JSON on stdout: -j")
     return OutputFile(name)
-
-
-def least(option: str, number: int | None) -> None:
-    """Refuse a number below 0.
-
-    Raises:
-        UsageError: It is one.
-    """
-    if number is not None and number < 0:
-        raise UsageError(f"{option} takes 0 or more, not {number}")
 
 
 def port(option: str, number: int | None) -> None:

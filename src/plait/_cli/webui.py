@@ -16,7 +16,7 @@ from .flows import no_orphans
 from .journals import journal_at, journal_path
 from .messages import say, tell
 from .page import HOST, PORT, chosen_token, served
-from .run import least, seconds
+from .run import seconds
 from .run import port as check_port
 from .settings import flow_params, start_fields
 from .signals import Interruption, heeding, terminable
@@ -58,7 +58,6 @@ async def webui(
         timeout: How long a run may take: seconds, or 500ms, 2s, 1m30s.
     """
     with terminable(), redirect_stdout(sys.stderr):
-        least("--max-workers", max_workers)
         check_port("--port", port)
         if runner is not None:
             if targets:
