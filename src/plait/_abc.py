@@ -124,7 +124,7 @@ class Backend(Protocol):
         ...
 
     async def to_thread(self, fn: Callable[[*Ts], T], /, *args: *Ts) -> T:
-        """Call `fn` in a worker thread and wait for it, also if the caller is cancelled."""
+        """Call `fn(*args)` in a worker thread. A checkpoint; once it has begun, a cancellation waits for it."""
         ...
 
 
@@ -144,6 +144,8 @@ class Journal(Protocol):
 
     async def open(self, backend: Backend, *, write: bool = True) -> None:
         """Make it ready for this event loop; `write=False` to read only. A checkpoint.
+
+        `backend` is that of the loop. Cancelled, it is not open, or waits until it is.
 
         Raises:
             JournalError: It cannot be opened; the message says why.
@@ -168,9 +170,9 @@ class Journal(Protocol):
         ...
 
     async def read(self, stream: str, *, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
-        """Read entries of a stream with `n > after`, in order. A checkpoint.
+        """Read entries of a stream with `n > after`, in order, `limit` at most. A checkpoint.
 
-        They come without `status` and `opening`: `streams` has these.
+        Cancelled, it has changed nothing. They come without `status` and `opening`: `streams` has these.
         """
         ...
 
@@ -299,6 +301,8 @@ class Source(Protocol):
     async def call(self, payload: JSON, context: SourceContext) -> SourceResult | JSON:
         """Get data for one attempt of a step. A checkpoint.
 
+        It is cancelled when the step is cancelled or out of time: clean up, and let that pass.
+
         Args:
             payload: The step's `input`, rendered; `None` if it has none.
             context: Who calls.
@@ -306,7 +310,11 @@ class Source(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of everything that it holds. Twice is fine. A checkpoint."""
+        """Let go of everything that it holds. Twice is fine. A checkpoint.
+
+        It is called when the last `call` of the run has ended, under a shield: all sources of a run have ten
+        seconds for it.
+        """
         ...
 
 

@@ -75,7 +75,7 @@ async def run(
 
     Args:
         targets: FILE... (- is standard input), or module:Workflow.
-        max_workers: How many steps may run at once; 0 for as many as the file says.
+        max_workers: How many steps may run at once; by default, and for 0, as many as the file says, else 4.
         json: Print the results as JSON, and nothing else.
         output_file: Write the results as JSON to this file, and nothing to stdout.
         quiet: No table and no progress.
@@ -84,7 +84,7 @@ async def run(
         journal: Keep the run in this file; by default in $PLAIT_JOURNAL.
         resume: Go on with this run of the journal: its id, the beginning of it, or last.
         timeout: How long the run may take: seconds, or 500ms, 2s, 1m30s.
-        ui: Show the run live in a browser, at the address that is printed, until it ends.
+        ui: Show the run live in a browser, at the address that is printed, until it ends; at port 8000.
         status_port: The same at this port of 127.0.0.1, 0 for any that is free: also /status.
         exit_zero: Exit with 0 also if a step failed.
         compat: flowtoy: unknown keys are warnings, and the results are printed as Python.

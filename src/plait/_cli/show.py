@@ -39,8 +39,7 @@ async def show(
     Args:
         run: Its id, the beginning of it, or last.
         journal: The file; by default $PLAIT_JOURNAL.
-        format_: text, svg (what took how long), html (that and what led to what), mermaid (what led to
-            what), or chrome (a trace for chrome://tracing and Perfetto).
+        format_: svg shows what took how long, mermaid what led to what, html both; chrome is a trace for Perfetto.
         output_file: Write it to this file, and nothing to stdout.
         json: Print it as JSON.
     """

@@ -51,9 +51,9 @@ async def webui(
         targets: FILE... (- is standard input), module:Workflow, or module:app of durable functions.
         journal: Keep the runs in this file, and list them; by default in $PLAIT_JOURNAL. An app has its own.
         runner: Show the run of another process: the address that its --ui or --status-port printed.
-        host: The address to listen at. Any but this machine's own lets others in, unencrypted.
-        port: The port; 0 for any that is free.
-        max_workers: How many steps may run at once; 0 for as many as the file says.
+        host: The address to listen at; by default 127.0.0.1. Any but this machine's own lets others in, unencrypted.
+        port: The port; by default 8000, 0 for any that is free.
+        max_workers: How many steps may run at once; by default, and for 0, as many as the file says, else 4.
         set_: NAME=VALUE: a param of the flow, or a field of the workflow's start event.
         timeout: How long a run may take: seconds, or 500ms, 2s, 1m30s.
     """

@@ -116,7 +116,9 @@ class SqliteJournal:
     # ------------------------------------------------------------ from open to close
 
     async def open(self, backend: Backend, *, write: bool = True) -> None:
-        """Open the file, and make it if there is none. Not to be cancelled.
+        """Open the file, and make it if there is none. A checkpoint.
+
+        Cancelled beforehand it has opened nothing; once it has begun, a cancellation waits for it.
 
         Args:
             backend: Of this event loop.
@@ -158,9 +160,10 @@ class SqliteJournal:
         opened.forgotten.atexit = False
 
     async def aclose(self) -> None:  # noqa: ASYNC910 - open to read, it has nothing to wait for
-        """Write all that was appended and call each `done`, then close the file.
+        """Write all that was appended and call each `done`, then close the file. A checkpoint.
 
-        Twice is fine, and so is a journal that has failed. Not to be cancelled.
+        Twice is fine, and so is a journal that has failed. Call it under a shield: cancelled beforehand it
+        leaves the file open; once it has begun, a cancellation waits for it.
 
         Raises:
             JournalForkedError: This is a forked child of the process that opened it.

@@ -97,28 +97,41 @@ class StepCalls:
     async def sleep(self, step_id: str, duration: Duration) -> None:
         """Sleep. After a restart only the rest is slept. A checkpoint.
 
+        Cancelled by a scope of the caller, it is cancelled there again in a recovery. A process that ends
+        or dies meanwhile cancels nothing: the end of the sleep is on record.
+
         Args:
-            step_id: The id of the call.
+            step_id: The id of the call. In one task it may be used several times.
             duration: Seconds or a `timedelta`. Zero or less is over at once.
 
         Raises:
             TypeError: An argument is of another type.
             ValueError: `duration` is not finite.
+
+        Example:
+            ```python
+            await ctx.step.sleep("wait for the courier", 3 * 86400)
+            ```
         """
         arguments.check_id(step_id, "ctx.step.sleep")
         seconds = arguments.duration("duration", duration)
         await self._parts.calls.sleep(step_id, seconds)
 
     async def sleep_until(self, step_id: str, until: datetime) -> None:
-        """Sleep until a moment. A checkpoint.
+        """Sleep until a moment. A checkpoint; cancelled, it does as `sleep`.
 
         Args:
-            step_id: The id of the call.
+            step_id: The id of the call. In one task it may be used several times.
             until: With a time zone. The past is over at once.
 
         Raises:
             TypeError: An argument is of another type.
             ValueError: `until` has no time zone.
+
+        Example:
+            ```python
+            await ctx.step.sleep_until("new year", datetime(2030, 1, 1, tzinfo=UTC))
+            ```
         """
         arguments.check_id(step_id, "ctx.step.sleep_until")
         moment = arguments.moment("until", until)

@@ -74,7 +74,7 @@ class WorkflowTestRunner(Generic[R_co]):
         expose_internal: bool = True,  # noqa: FBT001, FBT002 - as programs call it
         exclude_events: Sequence[type[Event]] | None = None,
     ) -> WorkflowTestResult[R_co]:
-        """Run the workflow once, to its end.
+        """Run the workflow once, to its end. A checkpoint; cancelled, it cancels the run and awaits its clean-up.
 
         Args:
             start_event: The start event; by default one without fields.

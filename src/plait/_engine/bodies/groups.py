@@ -57,11 +57,26 @@ class Tasks:
         self._started = 0
 
     def start_soon(self, fn: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Start a task. Not a checkpoint."""
+        """Start a task that runs `fn(*args)`. Not a checkpoint.
+
+        Args:
+            fn: An async function. Its calls on `ctx.step` are known by the task's number.
+            *args: What it is called with.
+        """
         self._body.spawn(self._nursery.start_soon, self._next(), _named(fn, partial(fn, *args)))
 
     async def start(self, fn: Callable[..., Awaitable[object]], *args: object) -> Any:
-        """Start a task and wait for what it reports through its `task_status`. A checkpoint."""
+        """Start a task and wait for what it reports through its `task_status`. A checkpoint.
+
+        Cancelled before it has reported, the task is cancelled, and has ended when this raises.
+
+        Args:
+            fn: An async function that takes `task_status` and calls `task_status.started(value)`.
+            *args: What it is called with, besides.
+
+        Returns:
+            The value that it reported.
+        """
         placed = _named(fn, partial(fn, *args))
         return await self._body.spawn_and_wait(self._nursery.start, self._next(), placed)
 

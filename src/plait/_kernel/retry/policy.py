@@ -80,8 +80,8 @@ class retry_policy:
 
     Args:
         retry: The condition; by default every exception is worth another attempt.
-        wait: The wait, in seconds. 0, which is the `sum` of no waits, is no wait.
-        stop: The stop.
+        wait: The wait, in seconds; by default `wait_fixed(5)`. 0, which is the `sum` of no waits, is no wait.
+        stop: The stop; by default `stop_after_attempt(3)`.
 
     Raises:
         TypeError: An argument is no such strategy.
@@ -104,7 +104,14 @@ class retry_policy:
     def next(
         self, elapsed_time: float, attempts: int, error: Exception, *, seed: int | None = None
     ) -> float | None:
-        """As `RetryPolicy.next`; without a seed, chance is fresh."""
+        """As `RetryPolicy.next`: seconds until the next attempt, or `None` to give up.
+
+        Args:
+            elapsed_time: Seconds since the first attempt began.
+            attempts: How many attempts have failed.
+            error: What the last one raised.
+            seed: What random waits follow from; without one, chance is fresh.
+        """
         state = RetryState(attempts, elapsed_time, Outcome(error), seed=seed)
         if not self.retry(state):
             return None
@@ -155,7 +162,14 @@ class ExponentialBackoffRetryPolicy:
     def next(
         self, elapsed_time: float, attempts: int, error: Exception, *, seed: int | None = None
     ) -> float | None:
-        """As `RetryPolicy.next`; without a seed, chance is fresh."""
+        """As `RetryPolicy.next`: seconds until the next attempt, or `None` to give up.
+
+        Args:
+            elapsed_time: Seconds since the first attempt began.
+            attempts: How many attempts have failed.
+            error: What the last one raised.
+            seed: What random waits follow from; without one, chance is fresh.
+        """
         if attempts >= self.maximum_attempts:
             return None
         kind = wait_random_exponential if self.jitter else wait_exponential

@@ -234,7 +234,9 @@ class App:
         task_status: TaskStatus[Worker] | None = None,
         **options: Any,
     ) -> None:
-        """Serve until it is cancelled: `worker = await nursery.start(app.serve_forever)`.
+        """Serve until it is cancelled: `worker = await nursery.start(app.serve_forever)`. A checkpoint.
+
+        Cancelled, it suspends the runs and waits for their clean-up, as leaving `serve()` does.
 
         Args:
             task_status: Told the worker once the app is served.

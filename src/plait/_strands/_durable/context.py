@@ -155,7 +155,15 @@ class Context(_OfRun[D]):
         return self._parts.calls.move_on_after(duration("seconds", seconds))
 
     def fail_after(self, seconds: Duration) -> AbstractContextManager[CancelScope]:
-        """Do as `move_on_after`, and raise `TimeoutError` if the time was over."""
+        """Do as `move_on_after`, and raise `TimeoutError` if the time was over.
+
+        Args:
+            seconds: Seconds or a `timedelta`, counted on from process to process.
+
+        Raises:
+            TimeoutError: On leaving: the time was over, and what was inside has been cancelled.
+            Exception: As `move_on_after` does.
+        """
         return self._parts.calls.fail_after(duration("seconds", seconds))
 
     def patched(self, patch: str) -> bool:
@@ -211,17 +219,29 @@ class SyncContext(_OfRun[D]):
         self._entrance = entrance
 
     def move_on_after(self, seconds: Duration) -> AbstractContextManager[SyncScope]:
-        """As `Context.move_on_after`: the call inside that waits then is cancelled, or the next one."""
+        """As `Context.move_on_after`: the call inside that waits then is cancelled, or the next one.
+
+        Args:
+            seconds: Seconds or a `timedelta`. What computes meanwhile, and calls nothing, goes on.
+        """
         given = duration("seconds", seconds)
         return self._entrance.scope(lambda: self._parts.calls.move_on_after(given))
 
     def fail_after(self, seconds: Duration) -> AbstractContextManager[SyncScope]:
-        """Do as `move_on_after`, and raise `TimeoutError` if the time was over."""
+        """Do as `move_on_after`, and raise `TimeoutError` if the time was over.
+
+        Args:
+            seconds: As for `move_on_after`.
+        """
         given = duration("seconds", seconds)
         return self._entrance.scope(lambda: self._parts.calls.fail_after(given))
 
     def patched(self, patch: str) -> bool:
-        """As `Context.patched`."""
+        """As `Context.patched`, without waiting for anything.
+
+        Args:
+            patch: The name of the change.
+        """
         name = text("patch", patch, 'ctx.patched("what-has-changed")')
         return self._entrance.ask(lambda: self._parts.calls.patched(name))
 

@@ -39,6 +39,8 @@ class Middleware:
     async def around_run(self, ctx: Any, call_next: CallNext) -> Any:
         """Be around a start of a body: once per process, and once more for each retry.
 
+        A cancellation passes through: what is after the call stands in a `finally`.
+
         Args:
             ctx: The body's context.
             call_next: Runs what is inside, and gives what the body returns. To be called once.
@@ -51,6 +53,8 @@ class Middleware:
 
     async def around_step(self, step: Any, call_next: CallNext) -> Any:
         """Be around an attempt of a handler; never around what a journal remembers.
+
+        A cancellation passes through, as above. What it raises is the failure of the attempt.
 
         Args:
             step: What `current_step()` gives in the handler.
@@ -79,7 +83,7 @@ class Middleware:
         return data
 
     def decode(self, data: bytes) -> bytes:
-        """Change it back."""
+        """Change `data`, which `encode` has given, back. Called whenever the journal is read."""
         return data
 
 

@@ -201,6 +201,10 @@ class Step(StepCalls):
     ) -> Event[Any] | None:
         """Wait for an event; the first that fits is recorded. A checkpoint.
 
+        Only events that come after the call count, unless `buffer` says otherwise. Cancelled by a scope of
+        the caller, it has taken no event, and is cancelled there again in a recovery. A process that ends
+        or dies meanwhile cancels nothing: the next one waits on, for the rest of the time.
+
         Args:
             step_id: The id of the call.
             event: Its name, or its class; then only events that carry one of that class fit.
@@ -266,7 +270,7 @@ class Step(StepCalls):
         data: object = None,
         timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> object:
-        """As `invoke`, of a function that is known by its id. A checkpoint.
+        """As `invoke`, of a function that is known by its id. A checkpoint; cancelled, it cancels the run.
 
         Args:
             step_id: The id of the call.
@@ -300,6 +304,8 @@ class Step(StepCalls):
 
     async def send_event(self, step_id: str, events: Sendable | Iterable[Sendable]) -> list[str]:
         """Send events to the app, once: in one append with the outcome of the call. A checkpoint.
+
+        Cancelled before that append, it has sent none; in a recovery they are not sent again.
 
         An event without an id gets one from the run, the call and its position.
 

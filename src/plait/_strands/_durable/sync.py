@@ -75,7 +75,22 @@ class SyncStep:
         retry: int | RetryPolicy | None = None,
         rollback: Callable[[Any], object] | None = None,
     ) -> Any:
-        """As `Step.run`. A plain handler has a thread of its own, an async one runs in the event loop."""
+        """As `Step.run`, but it blocks: the function's thread waits for the outcome.
+
+        A plain handler has a thread of its own, an async one runs in the event loop. Once the run is being
+        cancelled or suspended, this raises the backend's cancellation; so do all the methods below.
+
+        Args:
+            step_id: The id of the call. In one thread it may be used several times.
+            handler: The function to run.
+            *args: What it is called with.
+            output_type: The type of what it returns; by default as it is annotated.
+            retry: How many attempts may follow the first one, or a retry policy; by default the function's.
+            rollback: Called with what the handler returned if the run fails or is cancelled for good.
+
+        Raises:
+            Exception: As `Step.run` does.
+        """
         options: dict[str, Any] = {
             "output_type": output_type,
             "retry": retry,
@@ -84,11 +99,11 @@ class SyncStep:
         return self._call(step_id, partial(self._step.run, step_id, handler, *args, **options))
 
     def sleep(self, step_id: str, duration: Duration) -> None:
-        """As `Step.sleep`."""
+        """As `Step.sleep`, with the same arguments: it blocks for `duration`, seconds or a `timedelta`."""
         self._call(step_id, lambda: self._step.sleep(step_id, duration))
 
     def sleep_until(self, step_id: str, until: datetime) -> None:
-        """As `Step.sleep_until`."""
+        """As `Step.sleep_until`, with the same arguments: it blocks until the moment `until`, which has a time zone."""
         self._call(step_id, lambda: self._step.sleep_until(step_id, until))
 
     @overload
@@ -120,7 +135,7 @@ class SyncStep:
         if_exp: Callable[[Event[Any]], bool] | None = None,
         buffer: bool = False,
     ) -> Event[Any] | None:
-        """As `Step.wait_for_event`."""
+        """As `Step.wait_for_event`, with the same arguments: it blocks until one fits or `timeout` is over."""
         found: Event[Any] | None = self._call(
             step_id,
             lambda: self._step.wait_for_event(
@@ -137,7 +152,7 @@ class SyncStep:
         data: D | Event[D] | None = None,
         timeout: Duration | None = None,
     ) -> T:
-        """As `Step.invoke`."""
+        """As `Step.invoke`, with the same arguments: it blocks until the `function` has ended."""
         return self._call(
             step_id,
             lambda: self._step.invoke(step_id, function=function, data=data, timeout=timeout),
@@ -151,7 +166,7 @@ class SyncStep:
         data: object = None,
         timeout: Duration | None = None,
     ) -> object:
-        """As `Step.invoke_by_id`."""
+        """As `Step.invoke_by_id`, with the same arguments: it blocks until that `function_id` has ended."""
         return self._call(
             step_id,
             lambda: self._step.invoke_by_id(
@@ -160,7 +175,7 @@ class SyncStep:
         )
 
     def send_event(self, step_id: str, events: Sendable | Iterable[Sendable]) -> list[str]:
-        """As `Step.send_event`."""
+        """As `Step.send_event`, with the same arguments: it blocks until the `events` are on record."""
         return self._call(step_id, lambda: self._step.send_event(step_id, events))
 
     def _call(self, step_id: str, fn: Callable[[], Awaitable[T]]) -> T:
@@ -223,7 +238,10 @@ class SyncGroup(sync_signatures.RunsBranches):
         retry: int | RetryPolicy | None = None,
         output_type: Any = None,
     ) -> tuple[Any, ...]:
-        """As `Group.map`. The items are taken in the event loop."""
+        """As `Group.map`, with the same arguments: it blocks until all calls have ended.
+
+        The items are taken in the event loop: what they come from must not block.
+        """
         options: dict[str, Any] = {
             "limit": limit,
             "on_error": on_error,

@@ -42,7 +42,7 @@ class Worker:
         return f"<Worker of app {session.roster.app_id!r}: {len(session.hosts)} runs>"
 
     async def drain(self) -> None:
-        """Wait until no run is queued or running. A checkpoint.
+        """Wait until no run is queued or running. A checkpoint; cancelling the caller cancels no run.
 
         Events that wait for the end of a burst, or for company, count as queued. A run that is held does
         not count: it waits for `app.resume()`. Neither do events of the future.

@@ -633,7 +633,15 @@ class Context(Generic[S]):
         return self._durable("move_on_after()").move_on_after(seconds)
 
     def fail_after(self, seconds: Duration) -> AbstractContextManager[CancelScope]:
-        """Do as `move_on_after`, and raise `TimeoutError` if the time was over."""
+        """Do as `move_on_after`, and raise `TimeoutError` if the time was over.
+
+        Args:
+            seconds: Seconds or a `timedelta`, counted on from process to process.
+
+        Raises:
+            TimeoutError: On leaving: the time was over, and what was inside has been cancelled.
+            Exception: As `move_on_after` does.
+        """
         return self._durable("fail_after()").fail_after(seconds)
 
     def patched(self, patch: str) -> bool:

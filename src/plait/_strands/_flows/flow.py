@@ -72,6 +72,13 @@ class Flow:
 
     Attributes:
         checked: What was read: steps, dependencies, waves.
+
+    Example:
+        ```python
+        flow = plait.flows.load("nightly.yaml")
+        result = await flow.run(params={"region": "eu"})
+        print(result.state, result.flows["report"]["text"])
+        ```
     """
 
     def __init__(self, checked: CheckedFlow, *, timeout: float | None = None) -> None:
