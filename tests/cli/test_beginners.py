@@ -1,6 +1,10 @@
 """What those type who see the command for the first time, and what it says to them."""
 
+import itertools
+
 import pytest
+
+from plait._cli.app import VERBS
 
 APP = """
 from plait.durable import App, Context, TriggerEvent
@@ -63,3 +67,21 @@ def test_what_to_type_is_said(plait, here, arguments, said):
 @pytest.mark.parametrize("word", ["help", "version", "-v"])
 def test_help_is_offered_for_an_unknown_command(plait, word):
     assert plait(word).err.endswith("Type: plait --help\n")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("width", ["60", "80", "200"])
+def test_help_is_wrapped_once_with_what_goes_on_indented(plait, monkeypatch, verb, width):
+    monkeypatch.setenv("COLUMNS", width)
+    head, parameters, listed = plait(verb, "--help").out.partition("Parameters:\n")
+    assert all(len(line) <= int(width) for line in [*head.splitlines(), *listed.splitlines()])
+    lines = listed.rstrip("\n").splitlines()
+    assert bool(parameters) == bool(lines)
+    starts = [line for line in lines if not line.startswith(" " * 6)]
+    assert all(line.startswith(("  --", "  RUN, --run: ")) for line in starts)
+    full = [
+        len(one) + len(two.split()[0])
+        for one, two in itertools.pairwise(lines)
+        if two not in starts
+    ]
+    assert all(length >= int(width) for length in full)  # no line ends before it has to

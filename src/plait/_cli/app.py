@@ -18,6 +18,7 @@ from cyclopts import (
 from plait._version import VERSION
 
 from .exits import WELL, UsageError
+from .help_text import Indented
 from .printable import printable
 
 #: A file `-`, as it goes through cyclopts, which takes a lone dash for an option. No argument of a
@@ -48,7 +49,7 @@ def make_app() -> App:
         version=VERSION,
         version_format="plaintext",
         help_format="plaintext",
-        help_formatter="plain",
+        help_formatter=Indented(),
         backend="trio",
         default_parameter=Parameter(negative="", show_default=False),
         result_action="return_value",

@@ -16,8 +16,8 @@ from .flows import no_orphans
 from .journals import journal_at, journal_path
 from .messages import say, tell
 from .page import HOST, PORT, chosen_token, served
-from .run import seconds
 from .run import port as check_port
+from .run import seconds
 from .settings import flow_params, start_fields
 from .signals import Interruption, heeding, terminable
 from .targets import Named, durable_app, find
