@@ -60,6 +60,16 @@ def structure(marked: Marked, problems: Problems, *, compat: bool = False) -> Do
     return document
 
 
+#: What other programs call a list of steps.
+_OF_OTHERS: Final = dict.fromkeys(("jobs", "steps", "tasks"), "; did you mean 'flow'?")
+#: Keys that are written in a step and belong elsewhere.
+_ELSEWHERE: Final = {
+    **dict.fromkeys(("command", "headers", "method", "url"), "; write it below 'input'"),
+    "needs": "; did you mean 'depends_on'?",
+    "vars": "; write it below 'configuration' of the source",
+}
+
+
 @attrs.frozen(eq=False)
 class _Found:
     """A problem whose place is still a path; a tolerable one keeps nothing from running with flowtoy."""
@@ -81,12 +91,24 @@ def _problems(error: BaseException, path: Path, marked: Marked) -> Iterator[_Fou
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [_KEYS.get(f.name, f.name) for f in attrs.fields(error.cl) if f.name != "path"]
         for key in error.extra_fields:
-            message = f"unknown key {key[:60]!r} {_inside(path, marked)}{did_you_mean(key, known)}"
+            cure = _belongs(path, key) or did_you_mean(key, known)
+            message = f"unknown key {key[:60]!r} {_inside(path, marked)}{cure}"
             yield _Found("unknown-key", message, (*path, key), is_key=True, tolerable=True)
     elif isinstance(error, KeyError):
         yield _missing(path[:-1], str(path[-1]), marked)
     else:
         raise error
+
+
+def _belongs(path: Path, key: str) -> str:
+    """Say where a key belongs that is right in another place, or is another program's word."""
+    match path:
+        case ():
+            return _OF_OTHERS.get(key, "")
+        case ("flow", int()):
+            return _ELSEWHERE.get(key, "")
+        case _:
+            return ""
 
 
 def _part(error: BaseException) -> Path:
