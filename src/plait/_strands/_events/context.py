@@ -494,7 +494,8 @@ class Context(Generic[S]):
             timeout=timeout,
             broadcast=broadcast,
         )
-        answer.__qualname__ = "Context.wait_for_event"  # Python says so if nobody awaits it
+        named: Any = answer
+        named.__qualname__ = "Context.wait_for_event"  # Python says so if nobody awaits it
         return cast("Coroutine[Any, Any, T]", answer)
 
     def retry_info(self) -> RetryInfo:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Final, Union, cast
 
 from .misfit import misfit, places_in
@@ -38,8 +38,10 @@ def nearest(state: object, path: str) -> str | None:
         try:
             place = _step_into(place, segment)
         except LookupError:
-            known: Iterable[object] = (
-                place if isinstance(place, Mapping) else declared_fields(class_of(place)) or ()
+            known = (
+                cast("Mapping[object, object]", place)
+                if isinstance(place, Mapping)
+                else declared_fields(class_of(place)) or ()
             )
             names = [name for name in known if isinstance(name, str)]
             near = difflib.get_close_matches(segment, names, n=1)
