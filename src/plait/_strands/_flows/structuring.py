@@ -61,12 +61,12 @@ def structure(marked: Marked, problems: Problems, *, compat: bool = False) -> Do
 
 
 #: What other programs call a list of steps.
-_OF_OTHERS: Final[Mapping[str, str]] = {
-    name: "; did you mean 'flow'?" for name in ("jobs", "steps", "tasks")
-}
+_OF_OTHERS: Final[Mapping[str, str]] = dict.fromkeys(
+    ("jobs", "steps", "tasks"), "; did you mean 'flow'?"
+)
 #: Keys that are written in a step and belong elsewhere.
 _ELSEWHERE: Final[Mapping[str, str]] = {
-    **{name: "; write it below 'input'" for name in ("command", "headers", "method", "url")},
+    **dict.fromkeys(("command", "headers", "method", "url"), "; write it below 'input'"),
     "needs": "; did you mean 'depends_on'?",
     "vars": "; write it below 'configuration' of the source",
 }
