@@ -270,8 +270,15 @@ async def test_a_thread_has_no_place_though_it_has_the_context(anyio_backend):
     async def function(toy):
         def in_thread():
             assert paths.here.get().path == ()
-            with pytest.raises(UntrackedTaskError):
-                paths.require(toy.body.tree, None)
+            with pytest.raises(UntrackedTaskError, match="whose place in run 'r1' is not known"):
+                toy.body.place()
+
+            async def in_another_loop():
+                with pytest.raises(UntrackedTaskError):
+                    toy.body.place()
+
+            asyncio.run(in_another_loop())
+            trio.run(in_another_loop)
 
         await anyio.to_thread.run_sync(in_thread)
 

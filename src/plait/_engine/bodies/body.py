@@ -136,7 +136,11 @@ class Body:
         Raises:
             UntrackedTaskError: It is not of this body.
         """
-        return require(self.tree, self.native.current_task())
+        try:
+            task = self.native.current_task()
+        except RuntimeError:  # nothing of this kind runs in this thread
+            task = None
+        return require(self.tree, task)
 
     async def begin_call(self) -> Place:
         """Find the place of a task that begins a call, if it may.
@@ -286,9 +290,25 @@ class Body:
             with self._scope:
                 self._outcome = Returned(await fn())
         except BaseException as error:  # noqa: BLE001, ASYNC103 - `_end` judges it
-            self._outcome = Raised(error)
+            self._outcome = Raised(self._stray(error) or error)
         finally:
             self._done.set()
+
+    def _stray(self, error: BaseException) -> Exception | None:
+        """Say what has failed if all of an error is a cancellation, and nobody had cancelled the body.
+
+        On asyncio it is what comes of awaiting a task that was cancelled, and a failure as others.
+        """
+        if self.suspending or self.ended is not None or self.native.is_cancelled():
+            return None
+        rest: BaseException | None = error
+        for kind in (self.native.cancelled, RunSuspended):
+            rest = None if rest is None else split(rest, kind)[1]
+        if rest is not None:
+            return None
+        stray = RuntimeError("The function raised a cancellation, and nobody had cancelled it")
+        stray.__cause__ = error
+        return stray
 
     def _has_ended(self) -> None:
         # asyncio may cancel a task before it begins; then nothing of `_first_task` has run.

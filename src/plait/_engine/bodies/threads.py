@@ -144,6 +144,10 @@ class _Thread:
                     beside = Place(self._body.tree, self._place.path, aside=True)
                     self._body.spawn(nursery.start_soon, beside, self._carry)
                     await self._serve()
+            except self._native.cancelled:
+                # AnyIO looks for it on the way out. What the function has raised is not lost to it.
+                if not isinstance(self._end, Raised):
+                    raise
             finally:
                 self._end_work()
         assert self._end is not None

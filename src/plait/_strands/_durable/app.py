@@ -223,7 +223,8 @@ class App:
                 worker = session.worker = Worker(session, terms, nursery)
                 try:
                     worker.begin()
-                    yield worker
+                    with worker.leaving_at_exits():
+                        yield worker
                 finally:
                     worker.stop()
                     session.worker = None

@@ -61,7 +61,15 @@ class Children:
     def take(self, child: str) -> None:
         """Host a child that has started. Not a checkpoint."""
         if child not in self._session.hosts:
-            self._host.spawn(partial(self._session.keep, child))
+            self._host.spawn(partial(self._keep, child))
+
+    async def _keep(self, child: str) -> None:
+        try:
+            await self._session.keep(child)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if self._host.nursery is None:
+                raise  # it waits for its nursery
+            self._host.fail(error)  # it raises that: see `Worker.leaving_at_exits`
 
     def take_ending(self) -> None:
         """Host those that are to be cancelled, and whose calls are not made again. Not a checkpoint."""
@@ -96,7 +104,7 @@ class Children:
             run = session.admission.state.runs.get(child)
             if run is not None:
                 if run.started_at is not None and child not in session.hosts:
-                    await session.keep(child)
+                    await self._keep(child)
                 return  # noqa: ASYNC910 - else it is in the queue, or on its way
             state = await session.find(child)
             if state is not None:

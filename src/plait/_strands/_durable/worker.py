@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from plait._kernel.functions import effects
@@ -10,7 +12,7 @@ from plait._naming import publish
 from .ticks import Ticks
 
 if TYPE_CHECKING:
-    from plait._engine.native import Happening, Nursery
+    from plait._engine.native import CancelScope, Happening, Nursery
 
     from .session import Session
     from .terms import Terms
@@ -33,6 +35,9 @@ class Worker:
         self.terms: Final[Terms] = terms
         #: Set when the run that was taken last has been taken up.
         self._taken_up: Happening | None = None
+        #: Around the block of whoever serves the app, while he is in it.
+        self._block: CancelScope | None = None
+        self._exit: BaseException | None = None
         self._ticks = Ticks(
             session.timers, session.tick, events=session.events, app_id=session.roster.app_id
         )
@@ -88,6 +93,23 @@ class Worker:
         """Take ticks no more."""
         self._ticks.stop()
 
+    @contextmanager
+    def leaving_at_exits(self) -> Generator[None]:
+        """Leave the block, and raise it there, when a run has asked for the program's end.
+
+        asyncio leaves its loop at once when the step of a task raises that, and then nobody cleans up.
+
+        Raises:
+            BaseException: A `SystemExit` or `KeyboardInterrupt` that came out of a run.
+        """
+        with self._session.native.cancel_scope() as self._block:
+            try:
+                yield
+            finally:
+                self._block = None
+        if self._exit is not None:
+            raise self._exit
+
     def take(self, run_id: str) -> None:
         """Host a run, if nobody does. Not a checkpoint."""
         if run_id not in self._session.hosts and run_id not in self._session.awaited:
@@ -103,6 +125,11 @@ class Worker:
             if before is not None and self._session.streams.is_fresh(run_id):
                 await before.wait()
             await self._session.keep(run_id, taken_up.set)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if self._block is None:
+                raise
+            self._exit = self._exit or error
+            self._block.cancel()
         finally:
             taken_up.set()
 
