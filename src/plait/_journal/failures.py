@@ -168,6 +168,8 @@ def timed_out(text: str) -> Failure:
 
 def _written(error: Exception) -> object:
     """Write an exception; only its name and its text, if it is too much, or too deep."""
+    if len(text_of(error)) > LARGEST:  # which is much work to write, and its text is among it
+        return _bare(error)
     try:
         data = _values.encode(error)
     except ContextSerdeError:

@@ -6,6 +6,7 @@ import types
 import attrs
 import pytest
 
+from plait._journal import failures
 from plait._journal.codec import from_bytes, to_bytes
 from plait._journal.failures import LONGEST, Failure, nested, refused, timed_out
 from plait.errors import (
@@ -178,6 +179,23 @@ def test_a_long_message_is_cut_live_and_recovered_alike():
     live = failure.step_error("a", "k", 1, live=error)
     assert live.message == recovered(failure).step_error("a", "k", 1).message
     assert len(to_bytes(failure.write())) < 4 * LONGEST
+
+
+def test_what_is_cut_anyhow_is_not_written_first(monkeypatch):
+    """It is written a dozen times, at each record: of a message of megabytes that took seconds."""
+    written = []
+    encode = failures._values.encode
+
+    def note(error):
+        written.append(type(error))
+        return encode(error)
+
+    monkeypatch.setattr(failures, "_values", types.SimpleNamespace(encode=note))
+    failure = Failure.of(raised(ValueError("x" * 2_000_000)))
+    assert written == []
+    assert failure.message.endswith("x…")
+    Failure.of(raised(ValueError("x")))
+    assert written == [ValueError]
 
 
 def test_what_carries_too_much_leaves_name_and_message():

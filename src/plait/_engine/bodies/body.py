@@ -292,7 +292,18 @@ class Body:
         except BaseException as error:  # noqa: BLE001, ASYNC103 - `_end` judges it
             self._outcome = Raised(self._stray(error) or error)
         finally:
+            await self._end_left_tasks()
             self._done.set()
+
+    async def _end_left_tasks(self) -> None:  # noqa: ASYNC910 - as a rule there are none
+        """End what the function has left behind, as asyncio's own runner does: nothing outlives a body.
+
+        A `gather` leaves the others behind when one fails. On Trio every task has a nursery.
+        """
+        watch = self._live_watch()
+        while left := watch.left_tasks(self.tree):
+            with self.native.cancel_scope(shield=True):
+                await watch.end(left)
 
     def _stray(self, error: BaseException) -> Exception | None:
         """Say what has failed if all of an error is a cancellation, and nobody had cancelled the body.

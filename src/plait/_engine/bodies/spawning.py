@@ -11,7 +11,7 @@ and the body is failed instead.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -119,6 +119,19 @@ class Watch(ABC):
         """Name a task, the same in every life of its run."""
 
     @abstractmethod
+    def left_tasks(self, tree: Tree) -> Collection[asyncio.Task[object]]:
+        """List the tasks of a body that its first task, which runs now, has left behind."""
+
+    @staticmethod
+    async def end(tasks: Collection[asyncio.Task[object]]) -> None:
+        """Cancel tasks that were left behind, and wait for their clean-up. A checkpoint."""
+        import asyncio
+
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    @abstractmethod
     def _install(self) -> None: ...
     @abstractmethod
     def _remove(self) -> None: ...
@@ -213,6 +226,11 @@ class TrioWatch(Watch):
         """Name a task, the same in every life of its run."""
         return cast("trio.lowlevel.Task", task).name
 
+    def left_tasks(self, tree: Tree) -> Collection[asyncio.Task[object]]:
+        """List none: each is in a nursery."""
+        del tree
+        return ()
+
     def _install(self) -> None:
         self._add(self._as_trio_sees_it)
 
@@ -245,6 +263,13 @@ class AsyncioWatch(Watch):
         if name.removeprefix("Task-").isdecimal():
             return getattr(task.get_coro(), "__qualname__", type(task.get_coro()).__name__)
         return name
+
+    def left_tasks(self, tree: Tree) -> Collection[asyncio.Task[object]]:
+        """List the tasks of a body that its first task, which runs now, has left behind."""
+        own = self.current_task()
+        places = sorted(tree.rest.places, key=lambda place: repr(place.path))
+        tasks = [cast("asyncio.Task[object]", place.task) for place in places]
+        return [task for task in tasks if task is not own and not task.done()]
 
     def _install(self) -> None:
         try:
