@@ -11,7 +11,7 @@ import functools
 import math
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
@@ -306,6 +306,11 @@ class TrioBackend:
         """Say whether a scope around the task that runs now, and not shielded off, is cancelled."""
         return self.deadline() == -math.inf
 
+    def times_out(self, tasks: Collection[object]) -> bool:
+        """Say no: `deadline` knows them all."""
+        del tasks
+        return False
+
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock: half the price of looking it up at each reading."""
         return self._current_clock().current_time
@@ -383,6 +388,9 @@ class AnyioBackend:
         self._from_thread = anyio.from_thread
         self.current_task: Callable[[], object] = asyncio.current_task
         self._this_task = asyncio.current_task
+        self._timeout = asyncio.Timeout
+        #: What ends a wait of asyncio's that has a timeout.
+        self._release_waiter: Any = getattr(asyncio.tasks, "_release_waiter", None)
         self._sleep = anyio.sleep
         self.wait_readable: Final = anyio.wait_readable
         self.wait_writable: Final = anyio.wait_writable
@@ -396,6 +404,24 @@ class AnyioBackend:
         """Say the same; or the task was cancelled by itself, and nobody has taken that back."""
         task = self._this_task()
         return self.deadline() == -math.inf or (task is not None and task.cancelling() > 0)
+
+    def times_out(self, tasks: Collection[object]) -> bool:
+        """Say whether one of these is inside `asyncio.timeout`, or waits with a timeout of asyncio's.
+
+        `deadline` knows of scopes only. Other event loops than asyncio's own do not show their timers.
+        """
+        timers: list[Any] = getattr(self._running_loop(), "_scheduled", [])
+        for timer in timers:
+            if timer.cancelled():
+                continue
+            owner = getattr(timer._callback, "__self__", None)
+            if isinstance(owner, self._timeout) and owner._task in tasks:  # pyright: ignore[reportPrivateUsage]
+                return True
+            if timer._callback is self._release_waiter and any(
+                getattr(task, "_fut_waiter", None) is timer._args[0] for task in tasks
+            ):
+                return True
+        return False
 
     def clock(self) -> Callable[[], float]:
         """Bind the run's clock."""

@@ -404,7 +404,7 @@ class Calls(KernelsBrain):
             op,
             name,
             self._where(place),
-            bounded=deadline != math.inf,
+            bounded=deadline != math.inf or self._times_out(key, place),
             cancelled=deadline == -math.inf,
             **options,
         )
@@ -433,6 +433,18 @@ class Calls(KernelsBrain):
         finally:
             if key in self.state.waiting:  # the body is being suspended
                 self.hear(stimuli.CallCancelled(self.now(), key))
+
+    def _times_out(self, key: Key, place: Place) -> bool:
+        """Is a call that was cancelled before under a timeout that no scope knows of, as asyncio's own?"""
+        past = self.state.past.get(key)
+        if past is None or past.cancelled_in < 0:
+            return False
+        tasks: list[object] = []
+        above: Place | None = place
+        while above is not None:
+            tasks.append(above.task)
+            above = above.above
+        return self._native.times_out(tasks)
 
     async def _leave(self, key: Key, cancelled: BaseException | None) -> NoReturn:  # noqa: ASYNC910
         """Raise the cancellation of a call: that which came out of its handler, if one did."""
