@@ -388,7 +388,7 @@ class AnyioBackend:
         self._from_thread = anyio.from_thread
         self.current_task: Callable[[], object] = asyncio.current_task
         self._this_task = asyncio.current_task
-        self._timeout = asyncio.Timeout
+        self._timeout: Any = asyncio.Timeout
         #: What ends a wait of asyncio's that has a timeout.
         self._release_waiter: Any = getattr(asyncio.tasks, "_release_waiter", None)
         self._sleep = anyio.sleep
@@ -414,8 +414,8 @@ class AnyioBackend:
         for timer in timers:
             if timer.cancelled():
                 continue
-            owner = getattr(timer._callback, "__self__", None)
-            if isinstance(owner, self._timeout) and owner._task in tasks:  # pyright: ignore[reportPrivateUsage]
+            owner: Any = getattr(timer._callback, "__self__", None)
+            if type(owner) is self._timeout and owner._task in tasks:
                 return True
             if timer._callback is self._release_waiter and any(
                 getattr(task, "_fut_waiter", None) is timer._args[0] for task in tasks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from plait._strands._durable.context import Context, SyncContext
@@ -13,7 +14,6 @@ from plait._strands._durable.triggers import TriggerEvent
 from plait.errors import RunSuspended
 from tests.parity.clocks import in_virtual_time
 from tests.strands.durable.crashing import app_of
-
 
 #: Not in virtual time, which jumps while a thread is at work.
 on_both = pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_what_ends_the_program_comes_out_of_serve_after_the_clean_up(
     assert {run.status for run in await app.runs()} <= {"running", "queued"}
     async with app.serve() as worker:
         while not any(run.waiting_for for run in await app.runs()):
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         await app.send(Event(name="end"))
         await worker.drain()
     assert {run.status for run in await app.runs()} == {"completed"}

@@ -50,7 +50,9 @@ def declare(world, function, **options):
 async def gathers(ctx, world):
     run = ctx.step.run
     await asyncio.gather(
-        run("a", world.work, "first", 10), run("a", world.work, "bad"), run("a", world.work, "last", 10)
+        run("a", world.work, "first", 10),
+        run("a", world.work, "bad"),
+        run("a", world.work, "last", 10),
     )
 
 

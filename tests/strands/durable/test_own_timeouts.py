@@ -98,7 +98,9 @@ def declare(function, world, journal=None):
     return app, fn
 
 
-@pytest.mark.parametrize(("function", "expected"), RESULTS.items(), ids=[function.__name__ for function in RESULTS])
+@pytest.mark.parametrize(
+    ("function", "expected"), RESULTS.items(), ids=[function.__name__ for function in RESULTS]
+)
 async def test_a_step_that_was_late_is_late_again_and_does_not_run(
     anyio_backend, function, expected, caplog
 ):
@@ -125,7 +127,7 @@ async def test_timers_of_others_do_not_count(anyio_backend):
         loop.call_later(500, list)
         loop.call_later(500, list).cancel()
         async with asyncio.timeout(1):
-            pass
+            await asyncio.sleep(0)
         beside = asyncio.create_task(asyncio.wait_for(asyncio.Event().wait(), 500))
         try:
             await step.run("a", world.work, "a")

@@ -292,7 +292,7 @@ class Body:
         except BaseException as error:  # noqa: BLE001, ASYNC103 - `_end` judges it
             self._outcome = Raised(self._stray(error) or error)
         finally:
-            await self._end_left_tasks()
+            await self._end_left_tasks()  # noqa: ASYNC102 - however long the clean-up takes
             self._done.set()
 
     async def _end_left_tasks(self) -> None:  # noqa: ASYNC910 - as a rule there are none

@@ -145,9 +145,11 @@ class _Thread:
                     self._body.spawn(nursery.start_soon, beside, self._carry)
                     await self._serve()
             except self._native.cancelled:
-                # AnyIO looks for it on the way out. What the function has raised is not lost to it.
-                if not isinstance(self._end, Raised):
-                    raise
+                end = self._end
+                if isinstance(end, Raised) and not isinstance(end.error, self._native.cancelled):
+                    # AnyIO looks for it on the way out. What the function has raised is not lost to it.
+                    raise end.error from None  # noqa: ASYNC104
+                raise
             finally:
                 self._end_work()
         assert self._end is not None

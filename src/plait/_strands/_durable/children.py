@@ -63,7 +63,7 @@ class Children:
         if child not in self._session.hosts:
             self._host.spawn(partial(self._keep, child))
 
-    async def _keep(self, child: str) -> None:
+    async def _keep(self, child: str) -> None:  # noqa: ASYNC910 - it is a task's, and that ends here
         try:
             await self._session.keep(child)
         except (SystemExit, KeyboardInterrupt) as error:

@@ -102,7 +102,8 @@ class Worker:
         Raises:
             BaseException: A `SystemExit` or `KeyboardInterrupt` that came out of a run.
         """
-        with self._session.native.cancel_scope() as self._block:
+        with self._session.native.cancel_scope() as block:
+            self._block = block
             try:
                 yield
             finally:
@@ -116,7 +117,9 @@ class Worker:
             before, self._taken_up = self._taken_up, self._session.native.event()
             self._nursery.start_soon(self._keep, run_id, before, self._taken_up)
 
-    async def _keep(self, run_id: str, before: Happening | None, taken_up: Happening) -> None:
+    async def _keep(  # noqa: ASYNC910 - it is a task's, and that ends here
+        self, run_id: str, before: Happening | None, taken_up: Happening
+    ) -> None:
         """Host a run. New ones are taken up in the order in which they may start.
 
         The scheduler begins the tasks of one moment in any order.
