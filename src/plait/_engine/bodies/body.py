@@ -44,8 +44,8 @@ PATIENCE: Final = 1.0
 PASSES: Final = 1000
 #: How often another thread has come and gone meanwhile, if it is a thread that keeps the body from rest.
 TURNS_OF_THREADS: Final = 100
-#: In how many of the last of them it is noted who runs: two that wake each other run in turn.
-LOOKS: Final = 4
+#: In how many of the last of them it is noted who runs: of two that wake each other, either may be seen.
+LOOKS: Final = 16
 
 
 @attrs.frozen
