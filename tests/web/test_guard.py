@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
+import anyio
 import pytest
 
 import plait.web
+from plait.errors import ConfigError
 from tests.web.conftest import HOST, TOKEN, Braid, ask
 
 SAFE = ("content-security-policy", "x-content-type-options", "referrer-policy", "x-frame-options")
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", None]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "",
+        None,
+        "evil.example@127.0.0.1:8000",
+        "127.0.0.1:8000/evil",
+        "127.0.0.1#evil",
+        "127.0.0.1?evil",
+        "127.0.0.1:evil",
+        "127.0.0.1:99999",
+        "localhost.",
+        "[::1",
+        "::1",
+        "[::1]evil",
+    ],
 )
 async def test_another_name_is_refused(page, host):
     answer = await ask(page, "/status", host=host)
@@ -63,6 +84,71 @@ async def test_the_token_goes_from_the_address_into_a_cookie(page):
     assert (await ask(page, "/", token=None, cookie=pair)).status == 200
     other = pair.replace("plait-8000", "plait-8001")
     assert (await ask(page, "/", token=None, cookie=other)).status == 401, "a cookie is for a port"
+
+
+@pytest.mark.parametrize(
+    "jar",
+    [
+        'prefs={{"a": 1}}; {}',
+        "a[b]=1; {}",
+        "no cookie; {}",
+        "{}; prefs=[1, 2]",
+        "plait-8000=of-another-mount; {}",
+    ],
+)
+async def test_what_other_programs_have_put_into_the_jar_locks_nobody_out(page, jar):
+    cookie = jar.format(f"plait-8000={TOKEN}")
+    assert (await ask(page, "/status", token=None, cookie=cookie)).status == 200
+    cookie = jar.format("plait-8000=wrong")
+    assert (await ask(page, "/status", token=None, cookie=cookie)).status == 401
+
+
+async def test_the_cookies_may_come_in_several_headers(page):
+    async def twice(scope, receive, send):
+        cookie = f"plait-8000={TOKEN}".encode()
+        scope["headers"] = [*scope["headers"], (b"cookie", b"a=1"), (b"cookie", cookie)]
+        await page(scope, receive, send)
+
+    assert (await ask(twice, "/status", token=None)).status == 200
+
+
+@pytest.mark.parametrize("token", ["a b; c=d", 'quo"ted, 100 %', "schlüssel-für-alle", "a\r\nb: c"])
+async def test_a_token_of_any_characters_goes_through_the_address_and_the_cookie(token):
+    page = plait.web.app(token=token)
+    answer = await ask(page, f"/?{urlencode({'token': token})}", token=None)
+    assert answer.status == 303
+    pair, *rest = answer.headers["set-cookie"].split("; ")
+    assert rest == ["Path=/", "HttpOnly", "SameSite=Strict"]
+    assert pair.isascii()
+    assert pair.isprintable()
+    assert (await ask(page, "/status", token=None, cookie=pair)).status == 200
+
+
+async def test_a_header_may_bring_any_token():
+    page = plait.web.app(token="schlüssel-für-alle")
+    assert (await ask(page, "/status", token="schlüssel-für-alle")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        ("ops.example.org", r"write hosts=\['ops.example.org'\]"),
+        (["ops.example.org:8443"], "without a port"),
+        (["https://ops.example.org"], "without http://"),
+        ([""], "no name"),
+        ([7], "no name"),
+    ],
+)
+def test_hosts_that_no_request_could_have_are_refused(hosts, said):
+    with pytest.raises(ConfigError, match=said):
+        plait.web.app(hosts=hosts)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "OPS.example.org", "10.0.0.1"])
+async def test_hosts_are_names_or_addresses(host):
+    page = plait.web.app(token=TOKEN, hosts=[host])
+    called = f"[{host.strip('[]')}]" if ":" in host else host
+    assert (await ask(page, "/status", host=f"{called.lower()}:8443")).status == 200
 
 
 async def test_mounted_the_cookie_and_the_address_are_those_of_the_mount(page):
@@ -169,3 +255,29 @@ async def test_what_a_button_sends_is_checked(page, body, kind, status):
 
 async def test_a_get_changes_nothing(page):
     assert (await ask(page, "/api/cancel")).status == 405
+
+
+async def test_who_goes_in_the_middle_of_a_request_is_no_error_of_the_server(page):
+    async def gone(scope, receive, send):
+        async def leave():
+            return {"type": "http.disconnect"}
+
+        await page(scope, leave, send)
+
+    answer = await ask(gone, "/api/cancel", "POST", body={"run": "x"})
+    assert answer.status == 400
+
+
+async def test_a_head_of_the_events_ends():
+    page = plait.web.app(Braid(), token=TOKEN)
+
+    async def waiting(scope, receive, send):
+        async def stay():
+            await anyio.sleep_forever()
+
+        await page(scope, stay, send)
+
+    with anyio.fail_after(10):
+        answer = await ask(waiting, "/api/events", "HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")

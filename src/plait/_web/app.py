@@ -14,7 +14,7 @@ from plait._strands._durable.app import App
 from plait._strands._events.workflow import Workflow
 from plait._strands._flows.flow import Flow
 
-from .guard import LOOPBACK
+from .guard import LOOPBACK, is_name
 from .page import LivePage
 
 
@@ -42,8 +42,8 @@ def app(
             refused.
 
     Raises:
-        ConfigError: What is given as a target or a journal is none, an app comes with a journal, or
-            the token is empty.
+        ConfigError: What is given as a target or a journal is none, an app comes with a journal, the
+            token is empty, or what is among the hosts is no name.
         MissingExtra: Starlette is not installed.
 
     Example:
@@ -65,7 +65,20 @@ def app(
         raise ConfigError(
             "the token is empty: give one that nobody can guess, or None for a new one"
         )
-    return LivePage(target, name=name, journal=_journal(journal), token=token, hosts=hosts)
+    return LivePage(target, name=name, journal=_journal(journal), token=token, hosts=_names(hosts))
+
+
+def _names(hosts: Iterable[str]) -> list[str]:
+    if isinstance(hosts, str):
+        raise ConfigError(f"hosts must be a list of names: write hosts=[{hosts!r}]")
+    names = [*hosts]
+    for name in names:
+        if not is_name(name):
+            raise ConfigError(
+                f"{show(name, 200)} in hosts is no name of a server: write it without http:// and "
+                'without a port, as in hosts=["ops.example.org"]'
+            )
+    return names
 
 
 def _journal(given: Journal | str | PathLike[str] | None) -> Journal | None:

@@ -16,11 +16,11 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -52,10 +52,21 @@ SHIELDS: Final[Headers] = (
 
 _READS: Final = frozenset({"GET", "HEAD"})
 
+#: A `Host`: a name or an address, and perhaps a port. Nothing else of an address may be in it.
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::([0-9]{1,5}))?", re.ASCII)
+
 
 def new_token() -> str:
     """Make what nobody can guess."""
     return secrets.token_urlsafe(24)
+
+
+def is_name(host: object) -> bool:
+    """Say whether a server can be called so: a name or an address, without a port."""
+    if not isinstance(host, str):
+        return False
+    name = host.lower().strip("[]")
+    return bool(name) and _name_and_port(f"[{name}]" if ":" in name else name) == (name, 0)
 
 
 class Guard:
@@ -106,8 +117,9 @@ class Guard:
         if host is None or not self._is_own(host):
             return 421, "this server does not answer to that name: see --host"
         in_header = self._has_token(_from_header(scope))
-        if not in_header and not self._has_token(_from_cookie(scope)):
-            if not self._has_token(_query_token(scope)):
+        if not in_header and not any(self._has_token(one) for one in _from_cookies(scope)):
+            given = _query_token(scope)
+            if not self._has_token(None if given is None else given.encode(errors="replace")):
                 text = "the token is missing or wrong: open the address that plait has printed"
                 return 401, text
             if scope["method"] not in _READS:
@@ -119,10 +131,7 @@ class Guard:
         return None
 
     def _is_own(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
+        name, _ = _name_and_port(host)
         if name in self._hosts:
             return True
         if not self._any_address:
@@ -133,10 +142,8 @@ class Guard:
             return False
         return True
 
-    def _has_token(self, given: str | None) -> bool:
-        if given is None:
-            return False
-        return hmac.compare_digest(given.encode(errors="replace"), self._token)
+    def _has_token(self, given: bytes | None) -> bool:
+        return given is not None and hmac.compare_digest(given, self._token)
 
     # ------------------------------------------------------------ from the address to a cookie
 
@@ -152,7 +159,7 @@ class Guard:
         attributes = f"Path={root or '/'}; HttpOnly; SameSite=Strict"
         if scope.get("scheme") == "https":
             attributes += "; Secure"
-        cookie = f"{_cookie_name(scope)}={self._token.decode()}; {attributes}"
+        cookie = f"{_cookie_name(scope)}={quote(self._token, safe='')}; {attributes}"
         headers = [(b"location", place.encode()), (b"set-cookie", cookie.encode())]
         await _answer(send, 303, "", headers)
 
@@ -183,33 +190,49 @@ def _shielded(send: Send) -> Send:
 # ---------------------------------------------------------------- what a request says
 
 
+def _headers(scope: Scope, name: bytes) -> list[bytes]:
+    return [value for key, value in scope["headers"] if key.lower() == name]
+
+
 def _header(scope: Scope, name: bytes) -> str | None:
     """Read a header that may be there once; twice is as good as not at all."""
-    found = [value for key, value in scope["headers"] if key.lower() == name]
+    found = _headers(scope, name)
     return found[0].decode("latin-1") if len(found) == 1 else None
 
 
-def _from_header(scope: Scope) -> str | None:
-    kind, _, token = (_header(scope, b"authorization") or "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else None
+def _from_header(scope: Scope) -> bytes | None:
+    found = _headers(scope, b"authorization")
+    kind, _, token = (found[0] if len(found) == 1 else b"").partition(b" ")
+    return token.strip() if kind.lower() == b"bearer" else None
 
 
-def _from_cookie(scope: Scope) -> str | None:
-    try:
-        cookies = SimpleCookie(_header(scope, b"cookie") or "")
-    except CookieError:
-        return None
-    found = cookies.get(_cookie_name(scope))
-    return None if found is None else found.value
+def _from_cookies(scope: Scope) -> Iterator[bytes]:
+    """Read the cookies of our name.
+
+    Read by hand: what other programs of this machine have put into the jar may be no cookie by the
+    letter, and a reader that stops there would not find ours behind it. There may be several of
+    them, since a page that is mounted deeper has a cookie of its own, and several headers.
+    """
+    ours = _cookie_name(scope).encode()
+    for header in _headers(scope, b"cookie"):
+        for pair in header.split(b";"):
+            name, _, value = pair.partition(b"=")
+            if name.strip() == ours:
+                yield unquote_to_bytes(value.strip())
 
 
 def _cookie_name(scope: Scope) -> str:
     """Name the cookie after the port: a browser has one jar for all servers of a machine."""
-    try:
-        port = urlsplit(f"//{_header(scope, b'host')}").port
-    except ValueError:
-        port = None
-    return f"plait-{port or 0}"
+    _, port = _name_and_port(_header(scope, b"host") or "")
+    return f"plait-{port}"
+
+
+def _name_and_port(host: str) -> tuple[str, int]:
+    """Take a `Host` apart; the name is `""` if it is none, the port 0 if there is none."""
+    found = _HOST.fullmatch(host.lower())
+    if found is None or int(found[3] or 0) > 65_535:
+        return "", 0
+    return found[1] or found[2], int(found[3] or 0)
 
 
 def _query_token(scope: Scope) -> str | None:

@@ -60,8 +60,10 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell the window what happens until one of both ends. A checkpoint."""
-        del scope
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        if scope["method"] == "HEAD":  # who asks what there would be is not kept waiting for it
+            await send({"type": "http.response.body", "body": b""})
+            return
 
         async def write(text: str, *, more: bool = True) -> None:
             body = text.encode()
