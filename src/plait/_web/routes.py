@@ -74,6 +74,7 @@ def routed(page: LivePage) -> Application:
     """
     try:
         from starlette.applications import Starlette  # noqa: PLC0415 - an extra begins here
+        from starlette.requests import ClientDisconnect  # noqa: PLC0415
         from starlette.responses import Response  # noqa: PLC0415
         from starlette.routing import Route  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -90,6 +91,8 @@ def routed(page: LivePage) -> Application:
                 given = Told({"error": str(refused)}, 409)
             except JournalError as error:
                 given = Told({"error": str(error)}, 503)
+            except ClientDisconnect:
+                given = Told({"error": "the request has ended too early"}, 400)  # nobody hears it
             if not isinstance(given, Told):
                 return given  # noqa: ASYNC910 - sending it is one
             return Response(  # noqa: ASYNC910 - the same
@@ -229,7 +232,9 @@ class _Answers:
         found = await self._page._shown(name)
         if found is None and name:
             raise _Wrong(404, "there is no such run")
-        cursor = Cursor.read(request.headers.get("last-event-id"))
+        # A window that was hidden goes on from `after`; a browser that has lost us sends the header.
+        place = request.headers.get("last-event-id") or request.query_params.get("after")
+        cursor = Cursor.read(place)
         return EventStream(self._page, found, cursor)
 
     # ------------------------------------------------------------ buttons

@@ -1,6 +1,6 @@
 // One activity: what it was given and by whom, its attempts and waits, and what came of it.
 
-import { badge, byId, el, seconds } from "./dom.js";
+import { badge, byId, el, renew, say, seconds } from "./dom.js";
 
 const MOST = 30;
 
@@ -43,10 +43,10 @@ export class Details {
     const told = JSON.stringify(activity ?? model.steps.get(this.name) ?? null) + model.count;
     if (told === this.told) return;
     this.told = told;
-    const focused = document.activeElement?.closest("#details-body") !== null;
-    byId("details-head").textContent = activity?.label ?? this.name;
-    this.body.replaceChildren(...(activity ? this.activity(activity, model) : this.step(model)));
-    if (focused) byId("details-close").focus();
+    say(byId("details-head"), activity?.label ?? this.name);
+    const fresh = this.body.cloneNode(false);
+    fresh.append(...(activity ? this.activity(activity, model) : this.step(model)));
+    if (renew(this.body, fresh, "button")) byId("details-close").focus();
   }
 
   step(model) {

@@ -26,6 +26,21 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// Puts in what was made anew, if it is another; whoever is in it by keys stays at what is called the same.
+// True: they could not.
+export function renew(node, fresh, stops) {
+  if (node.isEqualNode(fresh)) return false;
+  const here = document.activeElement;
+  const inside = here !== node && node.contains(here);
+  const called = inside ? here.getAttribute("href") ?? here.textContent : null;
+  node.replaceChildren(...fresh.childNodes);
+  if (!inside) return false;
+  const same = [...node.querySelectorAll(stops)]
+    .find((one) => (one.getAttribute("href") ?? one.textContent) === called);
+  same?.focus();
+  return same === undefined;
+}
+
 export function seconds(value) {
   if (value === null || value === undefined) return "";
   if (value === 0) return "0";

@@ -1,39 +1,72 @@
-// Listens to the server, or asks it again and again where it shows the run of another process.
+// Listens to the server, or asks it again and again: of the run of another process, and while nobody sees
+// the window. A browser has six connections to a server for all of its windows, and who listens holds one.
 
 const PACE = 500;
+const PACE_HIDDEN = 2000;
+const PACE_LOST = 1000;
+const REFUSED = "The server refuses this window. Open the address that plait has printed.";
+const LOST = "Connection lost; trying again. What is shown may be old.";
+const GONE = "The server has no such run. Perhaps it was started anew.";
 
 export class Feed {
   // hear(event, data) gets "whole", "change", "board" and "trouble"; stand(state, text) what to say of
-  // the connection: "open", "lost", "ended" or "refused".
+  // the connection: "open", "lost", "gone", "ended" or "refused".
   constructor(run, { hear, stand, remote }) {
     this.run = run;
     this.hear = hear;
     this.stand = stand;
+    this.remote = remote;
     this.closed = false;
-    if (remote) this.ask();
-    else this.listen();
+    this.after = null; // the place of the last message
+    this.version = null; // of the board
+    this.turns = 0; // what was asked for before the last turn is not heard any more
+    this.turned = () => this.begin();
+    if (!remote) document.addEventListener("visibilitychange", this.turned);
+    this.begin();
   }
 
   close() {
     this.closed = true;
+    document.removeEventListener("visibilitychange", this.turned);
+    this.pause();
+  }
+
+  pause() {
+    this.turns += 1;
     this.source?.close();
     clearTimeout(this.timer);
   }
 
+  begin() {
+    this.pause();
+    if (this.remote || document.hidden) this.ask();
+    else this.listen();
+  }
+
+  take(id, event, data) {
+    this.after = id || this.after;
+    this.hear(event, data);
+  }
+
+  query() {
+    const query = new URLSearchParams({ run: this.run });
+    if (this.after !== null) query.set("after", this.after);
+    return query;
+  }
+
   listen() {
-    const source = new EventSource(`api/events?run=${encodeURIComponent(this.run)}`);
+    const source = new EventSource(`api/events?${this.query()}`);
     this.source = source;
     source.onopen = () => this.stand("open", "");
     source.onerror = () => {
-      if (this.closed) return;
-      if (source.readyState === EventSource.CLOSED) {
-        this.stand("refused", "The server refuses this window. Open the address that plait has printed.");
-      } else {
-        this.stand("lost", "Connection lost; trying again. What is shown may be old.");
-      }
+      if (source !== this.source || this.closed) return;
+      if (source.readyState === EventSource.CLOSED) this.find();
+      else this.stand("lost", LOST);
     };
     for (const name of ["whole", "change", "board", "trouble"]) {
-      source.addEventListener(name, (event) => this.hear(name, JSON.parse(event.data)));
+      source.addEventListener(name, (event) => {
+        if (!this.closed) this.take(event.lastEventId, name, JSON.parse(event.data));
+      });
     }
     source.addEventListener("bye", () => {
       this.close();
@@ -41,36 +74,67 @@ export class Feed {
     });
   }
 
+  // Finds out why there is nothing to listen to: of that an event source says nothing.
+  async find() {
+    const turn = this.turns;
+    let status = 0;
+    let text = LOST;
+    try {
+      const answer = await fetch(`api/changes?${this.query()}`);
+      status = answer.status;
+      if (!answer.ok) text = (await answer.json()).error ?? text;
+    } catch {
+      // Nobody answers: it is tried again.
+    }
+    if (turn !== this.turns) return;
+    if ([401, 403, 421].includes(status)) this.stand("refused", REFUSED);
+    else if (status === 404 && this.run) await this.miss();
+    else {
+      this.stand("lost", text);
+      this.timer = setTimeout(this.turned, PACE_LOST);
+    }
+  }
+
+  // The server was started anew, or has let the run go. Perhaps there is another one to look at.
+  async miss() {
+    const turn = this.turns;
+    await this.board().catch(() => {});
+    if (turn === this.turns) this.stand("gone", GONE);
+  }
+
+  async board() {
+    const turn = this.turns;
+    const answer = await fetch("api/board");
+    const board = await answer.json();
+    if (answer.ok && turn === this.turns) this.hear("board", board);
+  }
+
   async ask() {
-    let after = null;
-    let version = null;
-    const step = async () => {
-      try {
-        const query = new URLSearchParams({ run: this.run });
-        if (after !== null) query.set("after", after);
-        const answer = await fetch(`api/changes?${query}`);
-        const found = await answer.json();
-        if (this.closed) return;
-        if (!answer.ok) {
-          this.stand("lost", found.error ?? `the server says ${answer.status}`);
-        } else {
-          this.stand("open", "");
-          for (const one of found.messages) {
-            after = one.id;
-            this.hear(one.event, one.data);
-          }
-          if (found.version !== version) {
-            version = found.version;
-            const board = await fetch("api/board");
-            if (board.ok) this.hear("board", await board.json());
-          }
+    const turn = this.turns;
+    try {
+      const answer = await fetch(`api/changes?${this.query()}`);
+      const found = await answer.json();
+      if (turn !== this.turns) return;
+      if (answer.ok) {
+        this.stand("open", "");
+        for (const one of found.messages) {
+          if (turn !== this.turns) return;
+          this.take(one.id, one.event, one.data);
         }
-      } catch (error) {
-        this.stand("lost", `Connection lost; trying again. (${error.message})`);
+        if (found.version !== this.version) {
+          this.version = found.version;
+          await this.board();
+        }
+      } else if (this.remote) this.stand("lost", found.error ?? `the server says ${answer.status}`);
+      else if (answer.status === 404 && !this.run) await this.board(); // there is no run yet
+      else {
+        await this.find();
+        return;
       }
-      if (!this.closed) this.timer = setTimeout(step, PACE);
-    };
-    await step();
+    } catch (error) {
+      if (turn === this.turns) this.stand("lost", `Connection lost; trying again. (${error.message})`);
+    }
+    if (turn === this.turns) this.timer = setTimeout(this.turned, this.remote ? PACE : PACE_HIDDEN);
   }
 }
 
@@ -80,6 +144,8 @@ export async function press(deed, fields) {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(fields),
+  }).catch(() => {
+    throw new Error("The server does not answer: perhaps nothing has come of this.");
   });
   const found = await answer.json().catch(() => ({}));
   if (!answer.ok) {

@@ -1,6 +1,6 @@
 // The page: one window on one run. What it shows comes from the server; what is asked for goes there.
 
-import { badge, byId, clock, el, say, seconds, SIGNS } from "./dom.js";
+import { badge, byId, clock, el, renew, say, seconds, SIGNS } from "./dom.js";
 import { Details } from "./details.js";
 import { Feed, press } from "./feed.js";
 import { Graph } from "./graph.js";
@@ -29,6 +29,7 @@ let pinned = new URLSearchParams(location.hash.slice(1)).get("run");
 let due = false;
 let announced = "";
 let stand = "open";
+let pressing = false;
 
 function choose(name) {
   if (!name) return;
@@ -127,11 +128,14 @@ function showHead() {
     byId("state").dataset.state = status ?? "";
   }
   say(byId("facts"), run ? facts(run) : "");
-  byId("run").hidden = !board.can_run;
+  // Nobody is there any more who could be asked; or not now.
+  const there = stand !== "ended" && stand !== "refused";
+  for (const name of ["run", "cancel", "retry", "resume"]) byId(name).disabled = pressing || stand === "lost";
+  byId("run").hidden = !(board.can_run && there);
   byId("run").textContent = board.runs.length ? "Run again" : "Run";
-  byId("cancel").hidden = !(run?.cancellable && !model.over && stand !== "ended");
-  byId("resume").hidden = !(listed?.resumable && board.can_run);
-  byId("retry").hidden = !(listed?.retryable && board.can_run);
+  byId("cancel").hidden = !(run?.cancellable && !model.over && there && stand !== "gone");
+  byId("resume").hidden = !(listed?.resumable && board.can_run && there);
+  byId("retry").hidden = !(listed?.retryable && board.can_run && there);
   if (listed?.error && model.failures.length === 0) trouble(listed.error);
   byId("result-part").hidden = run?.result === undefined;
   say(byId("result"), run?.result ?? "");
@@ -159,19 +163,22 @@ function facts(run) {
 
 function showRuns() {
   const list = byId("runs");
-  list.replaceChildren(...board.runs.map((one) => {
+  const fresh = list.cloneNode(false);
+  fresh.append(...board.runs.map((one) => {
     const here = one.id === (pinned ?? feed?.run) || one.id === model.run?.id;
     const link = el("a", { href: `#run=${encodeURIComponent(one.id)}`, "aria-current": here ? "true" : null },
       el("span", { class: "id" }, one.id), " ", badge(one.state),
       el("span", { class: "faint" }, ` ${one.target}, ${clock(one.started)}`));
     return el("li", {}, link);
   }));
+  renew(list, fresh, "a");
   say(byId("runs-more"), board.more ? `and ${board.more} older ones` : "");
 }
 
 // ---------------------------------------------------------------- what people do
 
 async function pressed(button, deed, fields) {
+  pressing = true;
   button.disabled = true;
   try {
     const found = await press(deed, fields);
@@ -184,6 +191,7 @@ async function pressed(button, deed, fields) {
   } catch (error) {
     trouble(error.message);
   } finally {
+    pressing = false;
     button.disabled = false;
   }
 }

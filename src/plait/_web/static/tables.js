@@ -94,7 +94,9 @@ export class Steps {
     say(done, count((step.states.succeeded ?? 0) + (step.states.reused ?? 0)));
     say(failed, count(step.states.failed));
     say(attempts, count(step.attempts));
-    say(notes, step.notes ?? step.reason ?? "");
+    // Three lines of it: all of it is in the failures, and in the details.
+    const text = step.notes ?? step.reason ?? "";
+    notes.replaceChildren(...(text ? [el("div", { class: "notes", title: text }, text)] : []));
   }
 }
 
@@ -174,7 +176,11 @@ function kind(what) {
 
 // An event with its payload: a short one in the line, a long one behind a click.
 function carried(line) {
-  if (line.error) return el("span", { class: "bad" }, line.error);
+  if (line.error) {
+    if (line.error.length <= 300) return el("span", { class: "bad" }, line.error);
+    return el("details", {}, el("summary", { class: "bad" }, `${line.error.slice(0, 200)}…`),
+      el("pre", {}, line.error));
+  }
   if (!line.event) return "";
   const text = (line.payload ?? "").replace(/\s*\n\s*/g, " ");
   if (text === "{}" || text === "null" || text === "") return line.event;

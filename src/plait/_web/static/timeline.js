@@ -76,7 +76,7 @@ export class Timeline {
     this.canvas.setAttribute("aria-label",
       `Timeline of ${seconds(end)}: ${bars} bars of ${rows.length} workers. The table of steps has it in words.`);
     say(this.about, rows.length
-      ? `${rows.length} ${rows.length === 1 ? "worker" : "workers"}, ${seconds(end)}${more}` : "Nothing has begun yet.");
+      ? `${rows.length} ${rows.length === 1 ? "worker" : "workers"}, ${seconds(model.time())}${more}` : "Nothing has begun yet.");
   }
 
   axis(pen, end, x, high, wide) {
