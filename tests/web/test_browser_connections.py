@@ -1,12 +1,12 @@
-"""What a window says of its connection, and what it holds: hidden windows, servers that are started anew, runs that are gone."""
+"""What a window says of its connection, and what it holds; what it says where there is nothing, or very much."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
 
-from tests.web.browsing import expect, row, shot, state, webui
 from tests.web.browsing import browser as browser
+from tests.web.browsing import expect, row, shot, state, webui
 from tests.web.browsing import here as here
 from tests.web.browsing import window as window
 from tests.web.wire import Wire
@@ -15,14 +15,14 @@ from tests.web.wire import Wire
 MANY = 8
 
 
-def seen(page, is_seen):
+def seen(page, *, by_people):
     """Let a window think that it is seen, or that it is not."""
     page.evaluate(
         """(hidden) => {
           Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
           document.dispatchEvent(new Event("visibilitychange"));
         }""",
-        not is_seen,
+        not by_people,
     )
 
 
@@ -36,14 +36,14 @@ def test_windows_that_nobody_sees_leave_the_connections_to_others(here, window):
         for _ in range(MANY):
             page = window(address)
             expect(row(page, "weave")).to_contain_text("3/3")
-            seen(page, False)
+            seen(page, by_people=False)
             pages.append(page)
         (here / "go").touch()
         # They are told all the same, if later: a tab's title says how its run stands.
         for page in pages:
             expect(page).to_have_title(re.compile("^✓ "))
         first = pages[0]
-        seen(first, True)
+        seen(first, by_people=True)
         first.get_by_role("button", name="Run again").click()
         expect(first.locator("#runs li")).to_have_count(2)
         state(first).to_contain_text("completed")
@@ -102,3 +102,58 @@ def test_nothing_can_be_pressed_when_the_server_has_ended(here, window):
     expect(page.locator("#line")).to_contain_text("The server has ended")
     for name in ("Run again", "Cancel"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_hidden()
+
+
+APP = """
+from plait.durable import App, TriggerEvent
+
+app = App("shop", journal="app.db")
+
+@app.create_function(fn_id="pay", trigger=TriggerEvent("order/placed"))
+async def pay(ctx) -> str:
+    return "paid"
+"""
+
+
+def test_where_there_is_nothing_yet_a_word_says_so(here, window):
+    (here / "served.py").write_text(APP)
+    with webui("served:app") as address:
+        page = window(address)
+        expect(page.locator(".runs")).to_contain_text("There is no run yet.")
+        expect(page.locator("#timeline-about")).to_have_text("Nothing has begun yet.")
+        expect(page.locator("#steps-part")).to_contain_text("No step is known yet.")
+        expect(page.locator("#log-count")).to_have_text("Nothing has happened yet.")
+        for empty in ("#timeline canvas", "#steps", "#log"):
+            expect(page.locator(empty)).to_be_hidden()
+        shot(page, "nothing-yet")
+    expect(page.locator("#line")).to_contain_text("The server has ended")
+
+
+LONG = """
+from plait import StartEvent, StopEvent, Workflow, step
+
+class Long(Workflow):
+    @step
+    async def fail(self, ev: StartEvent) -> StopEvent:
+        raise ValueError("what went wrong, " * 200)
+"""
+
+
+def test_a_long_message_is_folded_and_can_be_had(here, window):
+    (here / "long.py").write_text(LONG)
+    with webui("long:Long") as address:
+        page = window(address)
+        state(page).to_contain_text("failed")
+        page.get_by_role("button", name="How it came to this").click()
+        for part in ("#failures", "#details-body", "#steps", "#log"):
+            box = page.locator(part)
+            expect(box).to_contain_text("what went wrong")
+            assert box.bounding_box()["height"] < 800, part
+        said = page.locator("#details .folded summary").first
+        said.press("Enter")
+        expect(page.locator("#details .folded pre").first).to_be_visible()
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 760, "height": 1000})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 760, "all of it is on paper"
+        assert page.locator("#run").is_hidden()
+        shot(page, "printed")

@@ -1,6 +1,6 @@
 // One activity: what it was given and by whom, its attempts and waits, and what came of it.
 
-import { badge, byId, el, renew, say, seconds } from "./dom.js";
+import { badge, byId, el, renew, say, seconds, wrong } from "./dom.js";
 
 const MOST = 30;
 
@@ -55,7 +55,7 @@ export class Details {
     const all = [...model.activities.values()].filter((one) => one.name === this.name);
     const limit = model.limit(this.name);
     const parts = [el("p", {}, badge(step.state), limit === undefined ? "" : ` at most ${limit} at once`)];
-    if (step.notes) parts.push(el("p", { class: "bad" }, step.notes));
+    if (step.notes && all.length !== 1) parts.push(el("div", {}, wrong(step.notes)));
     if (step.reason) parts.push(el("p", {}, `Why: ${step.reason}`));
     if (all.length === 1) return [...parts, ...this.activity(all[0], model)];
     parts.push(el("h3", {}, `${all.length} deliveries`), this.list(all.slice(-MOST).reverse()));
@@ -65,7 +65,7 @@ export class Details {
 
   activity(one, model) {
     const parts = [el("p", {}, badge(one.state), one.given ? ` given ${one.given}` : "")];
-    if (one.error) parts.push(el("p", { class: "bad" }, one.error));
+    if (one.error) parts.push(el("div", {}, wrong(one.error)));
     if (one.reason) parts.push(el("p", {}, `Why: ${one.reason}`));
     const causes = (one.causes ?? []).map((cause) => this.cause(cause, model));
     if (causes.length) parts.push(el("h3", {}, "Caused by"), el("ul", {}, ...causes));
@@ -73,7 +73,8 @@ export class Details {
       parts.push(el("h3", {}, "Attempts"), el("ol", {}, ...one.attempts.map((each) => el("li", {},
         `${each.how ?? "running"}, began at ${seconds(each.began) || "0"}`,
         each.ended === undefined ? "" : `, took ${seconds(each.ended - each.began)}`,
-        each.error ? el("span", { class: "bad" }, ` ${each.error}`) : ""))));
+        // What the last one failed with stands above.
+        each.error && each.error !== one.error ? el("div", {}, wrong(each.error)) : ""))));
     }
     const waits = (one.pauses ?? []).filter((each) => each.kind !== "queue");
     if (waits.length) {

@@ -59,6 +59,13 @@ export function clock(unix) {
   return day + at.toLocaleTimeString();
 }
 
+// What went wrong: a long text is folded, for it would push away what stands below.
+export function wrong(text) {
+  if (text.length <= 300) return el("span", { class: "bad" }, text);
+  return el("details", { class: "folded" }, el("summary", { class: "bad" }, `${text.slice(0, 200)}…`),
+    el("pre", {}, text));
+}
+
 // A sign for each state, so that nobody has to tell them by their colours.
 export const SIGNS = {
   pending: "○", queued: "◔", running: "▶", waiting: "‖", retrying: "↻", succeeded: "✓",

@@ -172,7 +172,8 @@ function showRuns() {
     return el("li", {}, link);
   }));
   renew(list, fresh, "a");
-  say(byId("runs-more"), board.more ? `and ${board.more} older ones` : "");
+  const none = board.runs.length ? "" : "There is no run yet.";
+  say(byId("runs-more"), board.more ? `and ${board.more} older ones` : none);
 }
 
 // ---------------------------------------------------------------- what people do

@@ -1,6 +1,6 @@
 // The tables: steps with their limits, the log with its payloads, buffers, and failures with their stories.
 
-import { badge, byId, el, say, seconds, SIGNS } from "./dom.js";
+import { badge, byId, el, say, seconds, SIGNS, wrong } from "./dom.js";
 
 const ROWS = 200;
 const LINES = 300;
@@ -60,8 +60,9 @@ export class Steps {
       }
     }
     this.more.hidden = found <= this.most;
+    byId("steps").hidden = found === 0;
     const cut = found > this.most ? `, ${this.most} of them shown` : "";
-    say(byId("steps-count"), `${found} of ${model.steps.size} steps${cut}`);
+    say(byId("steps-count"), model.steps.size ? `${found} of ${model.steps.size} steps${cut}` : "No step is known yet.");
   }
 
   row(name) {
@@ -149,7 +150,8 @@ export class Log {
     this.last = model.log.at(-1)?.n ?? 0;
     while (this.body.rows.length > LINES) this.body.deleteRow(0);
     if (this.follows) this.box.scrollTop = this.box.scrollHeight;
-    say(byId("log-count"), `${this.body.rows.length} of ${model.count} records`);
+    byId("log").hidden = this.body.rows.length === 0;
+    say(byId("log-count"), model.count ? `${this.body.rows.length} of ${model.count} records` : "Nothing has happened yet.");
   }
 
   line(line) {
@@ -176,11 +178,7 @@ function kind(what) {
 
 // An event with its payload: a short one in the line, a long one behind a click.
 function carried(line) {
-  if (line.error) {
-    if (line.error.length <= 300) return el("span", { class: "bad" }, line.error);
-    return el("details", {}, el("summary", { class: "bad" }, `${line.error.slice(0, 200)}…`),
-      el("pre", {}, line.error));
-  }
+  if (line.error) return wrong(line.error);
   if (!line.event) return "";
   const text = (line.payload ?? "").replace(/\s*\n\s*/g, " ");
   if (text === "{}" || text === "null" || text === "") return line.event;
@@ -232,8 +230,8 @@ export class Failures {
     const attempts = activity?.attempts?.length ?? 0;
     const more = attempts > 1 ? `, after ${attempts} attempts` : "";
     const handled = failure.handled ? ", and was handled" : "";
-    const head = el("p", {}, el("strong", {}, `${SIGNS.failed} ${failure.step ?? failure.id ?? ""}`),
-      ` failed at ${seconds(failure.at) || "0"}${more}${handled}: `, el("span", { class: "bad" }, failure.said));
+    const head = el("div", {}, el("strong", {}, `${SIGNS.failed} ${failure.step ?? failure.id ?? ""}`),
+      ` failed at ${seconds(failure.at) || "0"}${more}${handled}: `, wrong(failure.said));
     const open = el("button", { type: "button" }, "How it came to this");
     open.addEventListener("click", () => this.choose(failure.id));
     const story = failure.story

@@ -42,7 +42,11 @@ export class Timeline {
 
   show(model) {
     this.model = model;
-    if (!model || model.run === null) return;
+    this.canvas.hidden = !model || model.run === null;
+    if (this.canvas.hidden) {
+      say(this.about, "Nothing has begun yet.");
+      return;
+    }
     if (!this.colours) this.read();
     const { rows, left } = placed(model);
     const end = Math.max(model.time(), 0.001);
