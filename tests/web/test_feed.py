@@ -16,13 +16,17 @@ class Counting:
     def __init__(self):
         self.taken = []
         self.missed = 0
+        self.caught_up = 0
 
     def take(self, first, records):
         self.taken += records
         return {"first": first, "records": list(records)}
 
-    def miss(self, number):
-        self.missed += number
+    def miss(self, place):
+        self.missed = place - len(self.taken)
+
+    def catch_up(self):
+        self.caught_up += 1
 
     def news(self):
         return {}

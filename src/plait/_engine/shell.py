@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from .native import Backend, CancelScope, Happening, Nursery
 
 Answer: TypeAlias = Begin | Give | None
+#: Takes records, and neither raises nor sends anything.
+Tap: TypeAlias = Callable[[Sequence[AnyRecord]], object]
 
 #: The ends whose error says how the run stood.
 TOLD: Final = (TimedOut, Stalled)
@@ -115,8 +117,9 @@ class Shell:
         #: The waits that have not ended.
         self.waiting: dict[WaitKey, Answerable] = {}
         self.observers: list[Observer] = []
-        #: Takes the records of each decision at once, see `tap`.
-        self._tap: Callable[[Sequence[AnyRecord]], object] | None = None
+        #: Are given the records of each decision at once, see `tap`.
+        self._taps: Sequence[Tap] = ()
+        self._tap: Tap | None = None
         #: How many records it was given.
         self.tapped: int = 0
         self.conclusion: Conclusion | None = None
@@ -487,22 +490,27 @@ class Shell:
             self.deadline = scope.deadline = now + self._left
             self._left = None
 
-    def tap(self, take: Callable[[Sequence[AnyRecord]], object]) -> None:
+    def tap(self, take: Tap, *, instead_of: Tap | None = None) -> None:
         """Have `take` given the records of each decision, for whoever looks at them later.
 
         An observer costs a hop a sixth of its time, since it may raise, and send; this costs next to
         nothing. So `take` must do neither: it is a `deque.extend`.
+
+        Args:
+            take: Is given them.
+            instead_of: Is given no more of them.
         """
-        first = self._tap
-        if first is None:
+        taps = [one for one in self._taps if one != instead_of]
+        self._taps = [*taps, take]
+        if not taps:
             self._tap = take
             return
 
-        def both(records: Sequence[AnyRecord]) -> None:
-            first(records)
-            take(records)
+        def all_of_them(records: Sequence[AnyRecord]) -> None:
+            for one in self._taps:
+                one(records)
 
-        self._tap = both
+        self._tap = all_of_them
 
     def _report(self, records: Sequence[AnyRecord]) -> None:
         """Tell the observers, in the order of the records even if one of them sends something."""

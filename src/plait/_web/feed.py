@@ -1,11 +1,13 @@
 """What a window reads of one run: messages, each with the place of the last record that is in it.
 
-Rule 1: records cost the run one `extend` of a deque that does not grow for ever, whoever watches: what is
-    kept, the garbage collector goes through. All work is done in the task of a window, and if there is
-    no window, nobody does it.
+Rule 1: records cost the run one `extend` of a deque that does not grow for ever, whoever watches. All
+    work is done in the task of a window, and if there is no window, nobody does it. Then few records
+    are kept: the garbage collector goes through them, and a deque that is full makes it no work.
 Rule 2: no window holds anybody up. All of them read the same messages, each at its own place; the oldest
     are let go, and who has fallen that far behind is given the whole view afresh.
 Rule 3: who comes back says which place it has seen, and is given what follows.
+Rule 4: where records are missing, the view catches up with the state of the run as soon as it has taken
+    in the last that there is, and every window is given it whole.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ import attrs
 #: Messages that are kept for windows that come back or are slow.
 MOST_MESSAGES: Final = 2_000
 MOST_SIGNS: Final = 32_000_000
-#: Records that wait for the first window. Of older ones it is known how many there were.
-MOST_RECORDS: Final = 20_000
+#: Records that wait for a window while there is none. Of older ones it is known how many there were.
+MOST_RECORDS: Final = 4_000
+#: And while there is one, which looks ten times a second.
+MOST_WATCHED: Final = 40_000
 #: Records in one message, at most: while it is made, nothing else happens.
 AT_ONCE: Final = 250
 
@@ -37,8 +41,12 @@ class View(Protocol):
         """Take records in, the first of which is the `first`-th of the run; what changes by them."""
         ...
 
-    def miss(self, number: int) -> None:
-        """Take in that so many records are not there any more."""
+    def miss(self, place: int) -> None:
+        """Take in that records are not there any more: the next one comes after this place."""
+        ...
+
+    def catch_up(self) -> None:
+        """Take in how things stand after the last record: some have been missing."""
         ...
 
     def news(self) -> Fields:
@@ -97,7 +105,7 @@ class Feed:
         view: Makes them.
         most_messages: So many are kept.
         most_signs: And so many characters of them.
-        most_records: So many records wait for somebody to look.
+        most_records: So many records wait for somebody to look; `None`: all.
         told: How many records `tap` was called with so far, if that is called by somebody who counts.
     """
 
@@ -107,7 +115,7 @@ class Feed:
         *,
         most_messages: int = MOST_MESSAGES,
         most_signs: int = MOST_SIGNS,
-        most_records: int = MOST_RECORDS,
+        most_records: int | None = MOST_RECORDS,
         told: Callable[[], int] | None = None,
     ) -> None:
         self.name: str = secrets.token_hex(4)
@@ -121,6 +129,10 @@ class Feed:
         #: Of those that `tap` was called with, so many were shown, or came too early.
         self._taken = 0
         self._told = told or self._count
+        self._most_records = most_records
+        self._windows = 0
+        #: Were some missing that the view has not caught up with?
+        self._behind = False
         self._messages: deque[Message] = deque()
         self._signs = 0
         self._place = 0
@@ -136,13 +148,34 @@ class Feed:
         self._put += len(records)
         self.tap(records)
 
+    @property
+    def missing(self) -> int:
+        """How many records are there no more that nobody has seen."""
+        return self._told() - self._taken - len(self._waiting)
+
     def _find_missing(self) -> None:
-        """Count the oldest records, for which nobody has come in time."""
-        missing = self._told() - self._taken - len(self._waiting)
-        if missing:
+        if missing := self.missing:
             self._taken += missing
             self._place += missing
-            self._view.miss(missing)
+            self._behind = True
+            self._view.miss(self._place)
+
+    def widen(self, *, by: int) -> bool:
+        """Count a window that comes, or goes: while there is one, more records are kept.
+
+        Args:
+            by: 1 or -1.
+
+        Returns:
+            Whether `tap` is another one now.
+        """
+        before, self._windows = self._windows, self._windows + by
+        if self._most_records is None or bool(before) == bool(self._windows):
+            return False
+        most = max(self._most_records, MOST_WATCHED) if self._windows else self._most_records
+        self._waiting = deque(self._waiting, most)
+        self.tap = self._waiting.extend
+        return True
 
     @property
     def first(self) -> Any:
@@ -174,7 +207,18 @@ class Feed:
             self._say(self._view.take(first, records))
         elif news := self._view.news():
             self._say(news)
-        return bool(self._past or self._waiting)
+        more = bool(self._past or self._waiting)
+        if self._behind and not more:
+            self._behind = False
+            self._view.catch_up()
+            self._say_all_again()
+        return more
+
+    def _say_all_again(self) -> None:
+        """Have every window be given the whole view."""
+        self._messages.clear()
+        self._signs = 0
+        self._serial += 1
 
     def _say(self, fields: Fields) -> None:
         self._serial += 1

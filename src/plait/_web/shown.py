@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Final, Protocol, cast
 
 import anyio
@@ -16,9 +16,10 @@ from plait._engine.journaled import JournaledShell
 from plait._engine.run import Run
 from plait._errors import PlaitError, WorkflowCancelledByUser, WorkflowRuntimeError
 from plait._kernel import records
+from plait._kernel.graph.state import GraphState
 from plait._viz.executions.parts import Status
 
-from .feed import Feed
+from .feed import MOST_RECORDS, Feed
 from .forms import made
 from .kept_records import KeptRecords, info_of
 from .payloads import said
@@ -47,6 +48,10 @@ class Shown(Protocol):
         """Take in what has happened since the last call. A checkpoint."""
         ...
 
+    def watched(self) -> AbstractContextManager[None]:
+        """Have a window look at it, for the length of a block."""
+        ...
+
     def is_of(self, target: Target, /) -> bool:
         """Say whether it is a run of this, as far as its name or plan tells."""
         ...
@@ -69,9 +74,17 @@ class LiveRun:
     def __init__(self, run: Run[Any], target: str, *, resumable: bool = False) -> None:
         self.run = run
         self.created = time.time()
-        self.view = RunView(run.run_id, target, plan=run._shell.plan, cancellable=True)
         shell = run._shell
-        self.feed = Feed(self.view, told=lambda: shell.tapped)
+        #: Of a flow all records are kept, since they have the outputs that `/outputs` gives. It has few.
+        most = None if isinstance(shell.state, GraphState) else MOST_RECORDS
+        self.view = RunView(
+            run.run_id,
+            target,
+            plan=shell.plan,
+            cancellable=True,
+            state=lambda: shell.state,
+        )
+        self.feed = Feed(self.view, most_records=most, told=lambda: shell.tapped)
         self.resumable = resumable
         #: Called when the page has seen that it is over.
         self.ended: Callable[[], object] = bool
@@ -87,7 +100,7 @@ class LiveRun:
     async def pull(self) -> None:
         """Take in what has happened since the last call. A checkpoint."""
         over = self.run.is_done()
-        if self._resumes and isinstance(self.feed.first, records.Reopened):
+        if self._resumes and (self.feed.missing or isinstance(self.feed.first, records.Reopened)):
             await self._recall()
         await taken_in(self.feed)
         questions = [told(one) for one in open_questions(self.run, self.view.asked)]
@@ -98,6 +111,20 @@ class LiveRun:
             self.view.settle(cast("Status", self.run.state))
             self.feed.advance()
             self.ended()
+
+    @contextmanager
+    def watched(self) -> Generator[None]:
+        """Keep more records for as long as a window is there."""
+        self._widen(by=1)
+        try:
+            yield
+        finally:
+            self._widen(by=-1)
+
+    def _widen(self, *, by: int) -> None:
+        before = self.feed.tap
+        if self.feed.widen(by=by):
+            self.run._shell.tap(self.feed.tap, instead_of=before)
 
     def answer(self, name: str, kind: str, fields: Fields) -> None:
         """Answer a question. Not a checkpoint.
@@ -211,6 +238,10 @@ class KeptRun:
                 if self._info.status in ENDED:
                     self.view.settle(cast("Status", self._info.status))
                     self.feed.advance()
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Have a window look at it: what it reads is all in the journal."""
+        return nullcontext()
 
     def is_of(self, target: Target, /) -> bool:
         """Say whether it is called like the runs of this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -78,8 +79,9 @@ class EventStream:
 
             group.start_soon(listen)
             await write(f"retry: {RETRY}\n\n")
-            await self._tell(write)
-            await write(await self._news())  # how the run has ended
+            with nullcontext() if self._shown is None else self._shown.watched():
+                await self._tell(write)
+                await write(await self._news())  # how the run has ended
             await write("event: bye\ndata: {}\n\n", more=False)
             group.cancel_scope.cancel()
 

@@ -7,8 +7,9 @@ that is known of it. The page is told of each change once; whoever comes later i
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -19,10 +20,11 @@ from plait._kernel.calls import records as of_calls
 from plait._kernel.calls.keys import Key, key_text
 from plait._kernel.graph.records import Reused, Skipped
 from plait._kernel.plan import Plan
+from plait._kernel.state import RunState
 from plait._kernel.waits import Wait
 from plait._strands._flows.story import StepDone
 from plait._viz.executions.execution import Execution, written
-from plait._viz.executions.parts import OVER, Status
+from plait._viz.executions.parts import OVER, UNKNOWN, Status
 
 from .asked import Asked
 from .payloads import kind_of, outputs_of, payload, plain, said, story
@@ -101,6 +103,7 @@ class RunView:
         target: What it is of.
         plan: Its plan, if it is known: the steps in their order, and their limits.
         cancellable: Can it be cancelled from here?
+        state: Asked how it stands, where records are missing; `None`: none ever are.
     """
 
     def __init__(
@@ -110,11 +113,14 @@ class RunView:
         *,
         plan: Plan | None = None,
         cancellable: bool = False,
+        state: Callable[[], RunState] | None = None,
     ) -> None:
         self.execution = Execution(plan=plan)
         self.run_id = run_id
         self.target = target
         self.cancellable = cancellable
+        self._state = state
+        self._created = time.time()
         self.steps: dict[str, Tally] = {}
         if plan is not None:
             self.steps = {step.name: Tally() for step in plan.steps}
@@ -137,9 +143,28 @@ class RunView:
 
     # ------------------------------------------------------------ records
 
-    def miss(self, number: int) -> None:
-        """Take in that so many records are not there any more."""
-        self._missed += number
+    def miss(self, place: int) -> None:
+        """Take in that records are not there any more: the next one comes after this place."""
+        assert self._state is not None, "a run of which nothing is missing"
+        self._missed += place - self.execution.count
+        self.execution.go_on_at(place, self._state(), self._created)
+
+    def catch_up(self) -> None:
+        """Take in how the run stands after the last record: some have been missing."""
+        assert self._state is not None, "a run of which nothing is missing"
+        activities = self.execution.activities
+        step_of = {name: activity.name for name, activity in activities.items()}
+        self.execution.catch_up(self._state())
+        for name in step_of.keys() - activities.keys():  # they have ended unseen
+            state, _ = self._states.pop(name)
+            self.steps[step_of[name]].states[state] -= 1
+            del self._at[name]
+        self.steps.pop(UNKNOWN, None)
+        for name, activity in activities.items():
+            if name not in self._at:
+                self._meet(name)
+            if activity.state not in OVER:
+                self._count(name)
 
     def take(self, first: int, taken: Sequence[Any], /) -> Fields:
         """Take in records, and say what has changed."""

@@ -5,7 +5,7 @@ A call has no worker. Its row is the task that makes it: one task makes one call
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from plait._kernel.calls import records
@@ -126,6 +126,14 @@ class Calls:
         self._execution.status, self._execution.outcome = status, outcome
 
     # ------------------------------------------------------------ calls
+
+    def forget(self, gone: Collection[Activity]) -> None:
+        """Take away calls of which it is not known how they ended, see `standing`."""
+        ids = {call.id for call in gone}
+        for name in ids:
+            del self._execution.activities[name]
+        for made in self._made_by.values():
+            made[:] = [one for one in made if one.id not in ids]
 
     def _call(self, key: Key, cause: int, where: tuple[str, ...] | None) -> Activity:
         """Find a call, or take it in; remember what this record is about."""

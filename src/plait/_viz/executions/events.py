@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,17 +10,14 @@ import attrs
 from plait._errors import WorkflowTimeoutError
 from plait._kernel import records
 from plait._kernel.graph.records import Readied, Reused, Skipped
-from plait._kernel.waits import WaitKey
-from plait._show import show
+from plait._kernel.waits import Wait, WaitKey
 
+from .collecting import Collections
 from .names import error_text, event_name
-from .parts import OUTSIDE, OVER, Activity, Buffer, Cause, How, Pause, Status, Stretch
+from .parts import OUTSIDE, OVER, UNKNOWN, Activity, Cause, How, Pause, Status, Stretch
 
 if TYPE_CHECKING:
     from .reduce import Reducer
-
-#: What the events of a list that was returned are told by, and what a join was given.
-LISTED = "list of {}"
 
 
 @attrs.frozen
@@ -41,6 +37,8 @@ class Deliveries:
         self._by_number: dict[int, Activity] = {}
         #: The stream that a delivery is in; those that are in none are missing.
         self._stream_of: dict[int, int] = {}
+        #: Who has been sent something in a stream that is open.
+        self._inside: dict[int, list[Activity]] = {}
         #: Who returned the list that opened a stream.
         self._openers: dict[int, _Sender] = {}
         #: What has come for a step in a stream, and the fan-ins that have been given their list.
@@ -50,8 +48,8 @@ class Deliveries:
         self._of_step: dict[str, list[str]] = {}
         self._waits: dict[WaitKey, Pause] = {}
         self._mailbox: dict[int, Cause] = {}
-        self._collected: dict[tuple[object, ...], dict[str, deque[str]]] = {}
-        self._outcome: records.Outcome | None = None
+        self.collections = Collections(reducer, self._activity)
+        self.outcome: records.Outcome | None = None
         #: Who sent or returned an event last, who failed last, and which body of a flow ended last.
         self._spoke = Cause("", "end")
         self._failed: str | None = None
@@ -75,9 +73,10 @@ class Deliveries:
             records.Failed: self._has_failed,
             records.Interrupted: self._interrupted,
             records.Dropped: self._dropped,
+            records.StreamClosed: self._stream_closed,
             records.Fired: self._fired,
             records.Met: self._met,
-            records.Collected: self._collect,
+            records.Collected: self.collections.take,
             records.Waited: self._waited,
             records.Answered: self._answered,
             records.HandedOver: self._handed_over,
@@ -111,9 +110,12 @@ class Deliveries:
         self._execution.outcome = record.why.text(self._execution.run_id)
 
     def _decided(self, record: records.Decided) -> None:
+        self.learn(record.outcome)
+
+    def learn(self, outcome: records.Outcome) -> None:
+        """Take in how the run is to end."""
+        self.outcome, end = outcome, self._reducer.ended_by
         self._execution.status = "ending"
-        outcome, end = record.outcome, self._reducer.ended_by
-        self._outcome = outcome
         match outcome:
             case records.Stopped():
                 name = event_name(outcome.event)
@@ -144,13 +146,44 @@ class Deliveries:
         """Say how the run has ended, see `plait._journal.codec.status_after`."""
         if self._failed is not None:
             return "failed"
-        match self._outcome:
+        match self.outcome:
             case records.Stopped() | records.Finished():
                 return "completed"
             case records.Cancelled():
                 return "cancelled"
             case _:
                 return "failed"
+
+    # ------------------------------------------------------------ what no record has told, see `standing`
+
+    def knows(self, number: int) -> bool:
+        """Say whether a delivery is known."""
+        return number in self._by_number
+
+    def name_of(self, number: int) -> str:
+        """Find the id of a delivery; that of the outside, if it is not known."""
+        return self._cause(self._sender(number).id, "event").source
+
+    def put(self, activity: Activity) -> None:
+        """Add a delivery."""
+        self._by_number[activity.number] = self._reducer.add(activity)
+
+    def forget(self, gone: Collection[Activity]) -> None:
+        """Take away deliveries of which it is not known how they ended."""
+        numbers = {activity.number for activity in gone}
+        for activity in gone:
+            del self._execution.activities[activity.id]
+            del self._by_number[activity.number]
+        for several in (*self._came.values(), *self._inside.values()):
+            several[:] = [one for one in several if one.number not in numbers]
+        for key in [key for key in self._waits if key[0] in numbers]:
+            del self._waits[key]
+
+    def wait_anew(self, activity: Activity, wait: Wait) -> None:
+        """Take in what a delivery waits for."""
+        pause = Pause("event", event_name(wait.kind), self._reducer.time(wait.since))
+        activity.pauses.append(pause)
+        self._waits[wait.key] = pause
 
     # ------------------------------------------------------------ events on their way
 
@@ -202,6 +235,7 @@ class Deliveries:
         self._by_number[number] = self._reducer.add(activity)
         if sender.stream is not None:
             self._stream_of[number] = sender.stream
+            self._inside.setdefault(sender.stream, []).append(activity)
             self._came.setdefault((step, sender.stream), []).append(activity)
         self._reducer.queue(activity)
         if (step, sender.stream) in self._given:
@@ -211,7 +245,7 @@ class Deliveries:
         self._reducer.end(activity, "dropped")
         activity.reason = "the list was given without it"
 
-    def _activity(self, number: int, step: str = "?") -> Activity:
+    def _activity(self, number: int, step: str = UNKNOWN) -> Activity:
         """Find a delivery; one of which nothing is known has begun before the first record."""
         activity = self._by_number.get(number)
         if activity is None:
@@ -238,7 +272,7 @@ class Deliveries:
         stream = int(record.stream)
         opener = self._openers.get(stream, _Sender(None, None))
         activity = Activity(f"{record.step}#{record.first}", "delivery", record.step, record.first)
-        activity.given = LISTED.format(len(record.events))
+        activity.given = event_name([*record.events])
         activity.causes = [self._cause(opener.id, "event", activity.given)]
         self._by_number[record.first] = self._reducer.add(activity)
         # The list has the first that have come: `Met` says which.
@@ -295,34 +329,12 @@ class Deliveries:
             self._reducer.end(activity, "cancelled" if activity.attempts else "dropped")
             activity.reason = "nobody needs it any more"
 
-    # ------------------------------------------------------------ collecting
-
-    def _collect(self, record: records.Collected) -> None:
-        activity = self._activity(record.delivery)
-        need = {event_name(kind): count for kind, count in record.shape.need.items()}
-        key_text = "" if record.key is None else show(record.key, 80)
-        key = (activity.name, record.buffer_id, key_text, *sorted(need.items()))
-        kept = self._collected.setdefault(key, {})
-        kept.setdefault(event_name(record.kind), deque()).append(activity.id)
-        buffers = self._execution.buffers
-        if all(len(kept.get(kind, ())) >= count for kind, count in need.items()):
-            for kind, count in need.items():
-                for _ in range(count):
-                    source = kept[kind].popleft()
-                    if source != activity.id:
-                        activity.causes.append(Cause(source, "collected", kind))
-        self._reducer.touch(activity)
-        if not any(kept.values()):
-            del self._collected[key]
-            buffers.pop(key, None)
-            return
-        have = {kind: len(sources) for kind, sources in kept.items() if sources}
-        if key in buffers:
-            buffers[key].have = have
-        else:
-            buffers[key] = Buffer(
-                activity.name, record.buffer_id, key_text, have, need, self._reducer.at
-            )
+    def _stream_closed(self, record: records.StreamClosed) -> None:
+        """What is left in the slots of joins is never given to anybody."""
+        for activity in self._inside.pop(int(record.stream), ()):
+            if activity.state == "queued":
+                self._reducer.end(activity, "dropped")
+                activity.reason = "no other event of its list came to be given with it"
 
     # ------------------------------------------------------------ waits
 

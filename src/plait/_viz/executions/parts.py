@@ -48,6 +48,9 @@ it ended the run."""
 OUTSIDE: Final = "(outside)"
 END: Final = "(end)"
 
+#: The step of a delivery of which no record says what it is of.
+UNKNOWN: Final = "?"
+
 #: Of an activity that will change no more.
 OVER: Final[frozenset[State]] = frozenset(
     {"succeeded", "reused", "failed", "cancelled", "skipped", "dropped", "joined"}

@@ -9,7 +9,7 @@ Rule 3: time does not go back. The clock of another process may be behind that o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from plait._kernel import records
@@ -48,6 +48,8 @@ class Reducer:
         #: Seconds that are added to the clock of this process: rule 3.
         self._shift = 0.0
         self._changed: dict[str, None] = {}
+        #: The activities that were known when records were left out last.
+        self.before_gap: Collection[str] = frozenset()
         self.deliveries = Deliveries(self)
         self.calls = Calls(self)
         self._takes: dict[type, Callable[[Any], None]] = {
@@ -74,6 +76,10 @@ class Reducer:
             take(record)
         self.execution.now = max(self.execution.now, self.at)
         return tuple(self._changed)
+
+    def follows(self, epoch: float) -> bool:
+        """Say whether the clock that records are told by is the one with this epoch."""
+        return self._base is not None and self._epoch == epoch
 
     def time(self, at: float, *, on_wall: bool = False) -> float:
         """Turn a record's time into seconds since the run began."""
