@@ -1,13 +1,15 @@
 """`plait runs` and `plait show`: what a journal has of runs."""
 
 import json
+import signal
 
+import attrs
 import pytest
 import trio
 
 from plait._abc import Entry, StreamInfo
 from plait._cli.exits import UsageError
-from plait._cli.journals import chosen, shortened
+from plait._cli.journals import chosen, shortened, standing
 from plait._cli.kept import counted, steps_of
 from plait.durable import App, Context, Event, SqliteJournal, TriggerEvent
 
@@ -196,3 +198,54 @@ def test_steps_of_flows_have_items_reasons_and_outputs():
 def test_nothing_in_a_journal_ends_the_reading(kind, body):
     good = entry("delivery.started", {"delivery": 1, "step": "a"})
     assert [s.name for s in steps_of([Entry("r", 1, kind, 1, 0.0, None, body), good])][-1] == "a"
+
+
+WAITS = """
+import trio
+from plait import StartEvent, StopEvent, Workflow, step
+
+class One(Workflow):
+    @step
+    async def wait(self, ev: StartEvent) -> StopEvent:
+        await trio.sleep_forever()"""
+
+
+def state_of(plait, wanted):
+    listed = json.loads(plait("runs", "--journal", "runs.db", "-j").out)
+    return next(one["state"] for one in listed if one["target"] == wanted)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_run_whose_process_is_gone_is_interrupted(plait, command, here):
+    (here / "waits.py").write_text(WAITS)
+    with command("run", "waits:One", "--journal", "runs.db") as one:
+        one.until("started")
+        assert state_of(plait, "waits.One") == "running"
+        one.process.kill()
+        one.process.wait()
+    assert state_of(plait, "waits.One") == "interrupted"
+    assert ": interrupted, " in plait("show", "last", "--journal", "runs.db").out
+
+
+async def test_another_process_writes_to_the_file():
+    class File:
+        async def written_since(self):
+            return 1_000.0
+
+    def at(name, updated, **more):
+        return attrs.evolve(run(name, status="running", **more), updated=updated)
+
+    runs = [
+        at("old", 900.0),
+        at("of an app", 900.0, app_id="shop"),
+        at("while it was opened", 990.0),
+        at("new", 1_001.0),
+        run("over"),
+    ]
+    assert await standing(File(), runs) == {
+        "old": "interrupted",
+        "of an app": "running",
+        "while it was opened": "running",
+        "new": "running",
+        "over": "completed",
+    }

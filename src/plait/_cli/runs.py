@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from plait._abc import StreamInfo
 
 from .exits import WELL
-from .journals import entries_of, needed, opened, runs_in, shortened
+from .journals import entries_of, needed, opened, runs_in, shortened, standing
 from .kept import counted, steps_of
 from .news import took
 from .printable import printable
@@ -32,18 +32,20 @@ async def runs(
         journal: The file; by default $PLAIT_JOURNAL.
         json: Print them as JSON.
     """
-    async with opened(needed(journal)) as kept:
+    file = needed(journal)
+    async with opened(file) as kept:
         found = await runs_in(kept)
+        stands = await standing(file, found)
         listed = [(run, counted(steps_of(await entries_of(kept, run)))) for run in found]
     if json:
-        print(json_text([about(run, steps) for run, steps in listed]), end="")
+        print(json_text([about(run, stands[run.stream], steps) for run, steps in listed]), end="")
         return WELL
     short = shortened(found)
     rows = [
         (
             short[run.stream],
             printable(run.target),
-            run.status,
+            stands[run.stream],
             local(run.created),
             "" if run.status not in ENDED else took(run.updated - run.created),
             ", ".join(f"{number} {state}" for state, number in steps.items()),
@@ -55,12 +57,12 @@ async def runs(
     return WELL
 
 
-def about(run: StreamInfo, steps: dict[str, int]) -> dict[str, Any]:
+def about(run: StreamInfo, state: str, steps: dict[str, int]) -> dict[str, Any]:
     """Say about a run what can be said in JSON."""
     return {
         "id": run.stream,
         "target": run.target,
-        "state": run.status,
+        "state": state,
         "started": utc(run.created),
         "took": run.updated - run.created if run.status in ENDED else None,
         "parent": run.parent,

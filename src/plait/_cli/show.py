@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from plait._abc import Entry, StreamInfo
 
 from .exits import WELL, UsageError
-from .journals import chosen, entries_of, needed, opened, runs_in
+from .journals import chosen, entries_of, needed, opened, runs_in, standing
 from .kept import KeptStep, counted, steps_of
 from .news import took
 from .output_file import OutputFile
@@ -45,15 +45,22 @@ async def show(
     """
     if json and format_ is not None:
         raise UsageError("--json and --format cannot be used together")
-    async with opened(needed(journal)) as kept:
+    file = needed(journal)
+    async with opened(file) as kept:
         found = chosen(await runs_in(kept), run)
+        state = (await standing(file, [found]))[found.stream]
         entries = await entries_of(kept, found)
     if json:
         steps = steps_of(entries)
-        document = {**about(found, counted(steps)), "steps": [_document(step) for step in steps]}
+        document = {
+            **about(found, state, counted(steps)),
+            "steps": [_document(step) for step in steps],
+        }
         written = json_text(document)
     else:
-        written = _written(found, entries, format_ or "text", to_file=output_file is not None)
+        written = _written(
+            found, state, entries, format_ or "text", to_file=output_file is not None
+        )
     if output_file is None:
         sys.stdout.write(written)
     else:
@@ -62,14 +69,16 @@ async def show(
     return WELL
 
 
-def _written(run: StreamInfo, entries: list[Entry], form: Format, *, to_file: bool) -> str:
+def _written(
+    run: StreamInfo, state: str, entries: list[Entry], form: Format, *, to_file: bool
+) -> str:
     from plait._viz.executions.kept import execution_of
 
     execution = execution_of(run, entries)
     match form:
         case "text":
             width = None if to_file else terminal_width(sys.stdout)
-            return _text(run, steps_of(entries), width) + _in_time(execution, width)
+            return _text(run, state, steps_of(entries), width) + _in_time(execution, width)
         case "svg":
             from plait._viz.timelines.svg import timeline_svg
             from plait._viz.timelines.timeline import timeline
@@ -127,11 +136,9 @@ def _document(step: KeptStep) -> dict[str, Any]:
     }
 
 
-def _text(run: StreamInfo, steps: list[KeptStep], width: int | None) -> str:
+def _text(run: StreamInfo, state: str, steps: list[KeptStep], width: int | None) -> str:
     ended = f", took {took(run.updated - run.created)}" if run.status in ENDED else ""
-    head = (
-        f"run {run.stream} of {printable(run.target)}: {run.status}, {local(run.created)}{ended}\n"
-    )
+    head = f"run {run.stream} of {printable(run.target)}: {state}, {local(run.created)}{ended}\n"
     rows = [_row(run, step) for step in steps]
     if not rows:
         return f"{head}no step has begun\n"

@@ -61,6 +61,11 @@ class Owner:
         return None if row is None else cls(*row)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether that process is known to be gone: of another machine's nothing is known."""
+        return self.host == socket.gethostname() and not self.lives
+
+    @property
     def lives(self) -> bool:
         """Whether that process is still there, as far as its number can tell.
 

@@ -32,6 +32,7 @@ from plait._naming import publish
 from . import reading
 from .faults import patiently, told
 from .inbox import Append, Done
+from .lease import Owner
 from .ledger import Ledger
 from .opening import Sync, open_to_read, open_to_write
 from .verify import faults_in
@@ -337,6 +338,21 @@ class SqliteJournal:
             return reading.streams(connection, app_id, status, after, limit)
 
         return await self._ask(query)
+
+    async def written_since(self) -> float | None:
+        """Say since when somebody has the file open to write, in Unix seconds. A checkpoint.
+
+        A process of another machine counts, since it is not known whether that is still there.
+
+        Returns:
+            `None`: nobody has. What is not over there goes on nowhere.
+
+        Raises:
+            JournalError: It is closed, or the file cannot be read.
+            JournalForkedError: This is a forked child of the process that opened it.
+        """
+        owner = await self._ask(Owner.read)
+        return None if owner is None or owner.is_gone else owner.since
 
     async def verify(self) -> list[str]:
         """List what is wrong with the file, in words; nothing, if it is sound. It reads all of it.
