@@ -54,6 +54,13 @@ async def refused(path, error, text, *, world=None):
     return caught.value
 
 
+async def test_a_folder_is_refused_and_nothing_is_left_beside_it(path):
+    path.mkdir()
+    error = await refused(path, JournalIOError, "is a folder")
+    assert str(error) == f"{path} is a folder. Name a file in it: {path / 'runs.db'}"
+    assert [*path.parent.iterdir()] == [path]
+
+
 async def test_it_makes_the_file_for_this_user_alone(path):
     before = os.umask(0)
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from typing import Final, Literal, TypeAlias
 
-from plait._errors import JournalError
+from plait._errors import JournalError, JournalIOError
 
 from . import schema
 from .faults import code, patiently, told, unsupported
@@ -40,6 +41,7 @@ def open_to_write(
     Raises:
         JournalError: It cannot be had; nothing is left open.
     """
+    _refuse_folder(place)
     with told(place):
         lease = Lease.take(place, world)
     try:
@@ -64,6 +66,7 @@ def open_to_read(place: Place, world: World, patience: float) -> Connection:
     Raises:
         JournalError: There is none, or it cannot be read.
     """
+    _refuse_folder(place)
     if place.identity is None:
         raise JournalError(f"There is no journal {place}. A run that is kept there makes it.")
 
@@ -82,6 +85,12 @@ def open_to_read(place: Place, world: World, patience: float) -> Connection:
 
     with told(place):
         return patiently(open_it, place, world, patience)
+
+
+def _refuse_folder(place: Place) -> None:
+    if os.path.isdir(place.real):  # noqa: PTH112 - as the world names it
+        inside = os.path.join(place.shown, "runs.db")  # noqa: PTH118
+        raise JournalIOError(f"{place} is a folder. Name a file in it: {inside}")
 
 
 def close_untouched(connection: Connection, place: Place, world: World) -> None:

@@ -280,6 +280,18 @@ async def test_children_of_a_worker_s_runs_and_of_children():
 
 
 @in_virtual_time
+async def test_an_id_that_no_function_has_is_told_beside_those_that_there_are():
+    app = app_of()
+
+    async def fn(ctx: Context) -> object:
+        return await ctx.step.invoke_by_id("call", function_id="other-leaf")
+
+    function = declare(app, fn, retries=0)
+    with pytest.raises(ValueError, match=f"(?m)no function 'other-leaf'. It has: '{function.id}'$"):
+        await app.invoke(function)
+
+
+@in_virtual_time
 async def test_spawning_a_child_shifts_no_plain_task_of_the_body():
     app, world = app_of(), World()
 

@@ -133,10 +133,9 @@ class Parts:
         session = self._session
         function = session.roster.find(function_id)
         if function is None:
-            known = ", ".join(map(repr, sorted(session.roster.own)))
-            raise ValueError(
-                f"App {session.roster.app_id!r} has no function {function_id!r}. It has: {known}"
-            )
+            app = session.roster.app_id
+            known = ", ".join(repr(f"{app}-{name}") for name in sorted(session.roster.own))
+            raise ValueError(f"App {app!r} has no function {function_id!r}. It has: {known}")
         try:
             arrival = session.arrival_of(data)
         except ContextSerdeError as error:
