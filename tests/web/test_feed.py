@@ -22,8 +22,8 @@ class Counting:
         self.taken += records
         return {"first": first, "records": list(records)}
 
-    def miss(self, place):
-        self.missed = place - len(self.taken)
+    def miss(self):
+        self.missed += 1
 
     def catch_up(self):
         self.caught_up += 1
@@ -41,7 +41,7 @@ def feed():
 
 
 def say(feed, *records):
-    feed.put(records)
+    feed.tap(records)
     feed.advance()
 
 
@@ -104,27 +104,57 @@ def test_windows_read_the_same_messages(feed):
     assert feed.after(one)[0] is feed.after(other)[0]
 
 
-def test_records_that_nobody_came_for_are_counted(feed):
-    feed.put(range(13))
+def test_where_records_are_gone_the_view_catches_up_and_is_given_whole(feed):
+    say(feed, "a")
+    window = feed.cursor(feed.whole())
+    feed.tap(range(10))
     feed.advance()
-    [whole] = feed.after(None)
-    assert data(whole) == {"all": [*range(3, 13)], "missed": 3}
-    assert whole.place == 13
-    feed.put(["z"])
-    feed.advance()
-    assert (feed._view.taken[-1], feed._view.missed, feed.whole().place) == ("z", 3, 14)
-
-
-def test_a_run_that_counts_its_records_says_how_many_are_not_there_any_more():
-    told = 0
-    feed = Feed(Counting(), most_records=10, told=lambda: told)
+    assert feed._view.missed == 0
     feed.tap(range(25))
-    told = 25
+    assert feed.has_gap
+    feed.advance()
+    [whole] = feed.after(window)
+    assert data(whole) == {"all": ["a", *range(10), *range(14, 25)], "missed": 1}
+    assert (feed._view.caught_up, whole.event) == (1, "whole")
+    window = feed.cursor(whole)
+    say(feed, "z")
+    [change] = feed.after(window)
+    assert (change.event, data(change)["records"]) == ("change", ["z"])
+    assert (feed._view.missed, feed._view.caught_up) == (1, 1)
+
+
+def test_it_catches_up_when_it_has_taken_in_all_that_there_is():
+    feed = Feed(Counting(), most_records=1_000)
+    feed.tap(range(5_000))
     feed.begin_with(["before", "that"])
     while feed.advance():
+        assert not feed._view.caught_up
+    assert feed._view.taken == ["before", "that", *range(3_999, 5_000)]
+    assert (feed._view.missed, feed._view.caught_up) == (1, 1)
+
+
+def test_what_is_pushed_out_while_the_rest_is_taken_in_is_missed():
+    feed = Feed(Counting(), most_records=1_000)
+    feed.tap(range(1_000))
+    assert feed.advance()
+    feed.tap(range(1_000, 3_000))
+    while feed.advance():
         pass
-    assert data(feed.whole()) == {"all": ["before", "that", *range(15, 25)], "missed": 15}
-    assert feed.whole().place == 27
+    assert feed._view.taken == [*range(250), *range(1_999, 3_000)]
+    assert (feed._view.missed, feed._view.caught_up) == (1, 1)
+
+
+def test_with_a_window_more_are_kept(feed):
+    window = feed.cursor(feed.whole())
+    assert feed.widen(by=1)
+    assert not feed.widen(by=1)
+    feed.tap(range(30))
+    assert not feed.has_gap
+    assert not feed.widen(by=-1)
+    assert feed.widen(by=-1)
+    assert feed.has_gap
+    feed.advance()
+    assert data(feed.after(window)[0])["all"] == [*range(19, 30)]
 
 
 def test_messages_are_bounded_by_their_size_too():
@@ -137,13 +167,13 @@ def test_messages_are_bounded_by_their_size_too():
 
 def test_a_long_wait_is_taken_in_part_by_part():
     feed = Feed(Counting())
-    feed.put(range(600))
+    feed.tap(range(600))
     assert [feed.advance() for _ in range(3)] == [True, True, False]
     assert feed._view.taken == [*range(600)]
 
 
 def test_while_nobody_looks_nothing_is_made_of_records(feed):
-    feed.put(range(10))
+    feed.tap(range(10))
     assert feed._view.taken == []
 
 

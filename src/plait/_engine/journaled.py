@@ -133,7 +133,6 @@ class JournaledShell(Shell):
 
     taken_up: Happening | None
     conclusion: Conclusion | None
-    tapped: int
     #: How each record is kept.
     _keeping: Mapping[Any, Keep] = KEEPING
 
@@ -547,7 +546,6 @@ class JournaledShell(Shell):
     ) -> None:
         if self._tap is not None:
             self._tap(records)
-            self.tapped += len(records)
         if self.observers:
             self._report(records)
         if told is not None:

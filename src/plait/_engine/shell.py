@@ -120,8 +120,6 @@ class Shell:
         #: Are given the records of each decision at once, see `tap`.
         self._taps: Sequence[Tap] = ()
         self._tap: Tap | None = None
-        #: How many records it was given.
-        self.tapped: int = 0
         self.conclusion: Conclusion | None = None
         #: The strand's own object for this run, until that is over.
         self.context: object = None
@@ -383,7 +381,6 @@ class Shell:
             return None
         if self._tap is not None:
             self._tap((started,))
-            self.tapped += 1
         return started.delivery
 
     def returned(
@@ -397,7 +394,6 @@ class Shell:
             return answer.delivery if isinstance(answer, Begin) else None
         if self._tap is not None:
             self._tap(passed_on[0])
-            self.tapped += len(passed_on[0])
         begun = None
         for effect in passed_on[1]:  # as in `_act`, a call less: this is every second stimulus
             if isinstance(effect, Offer):
@@ -412,7 +408,6 @@ class Shell:
     def _act(self, records: Sequence[AnyRecord], todo: Sequence[Effect]) -> Answer:
         if self._tap is not None:
             self._tap(records)
-            self.tapped += len(records)
         if self.observers:
             self._report(records)
         if self._pauses:

@@ -16,7 +16,7 @@ import json
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 import attrs
@@ -24,12 +24,14 @@ import attrs
 #: Messages that are kept for windows that come back or are slow.
 MOST_MESSAGES: Final = 2_000
 MOST_SIGNS: Final = 32_000_000
-#: Records that wait for a window while there is none. Of older ones it is known how many there were.
-MOST_RECORDS: Final = 4_000
+#: Records that wait for a window while there is none.
+MOST_RECORDS: Final = 2_000
 #: And while there is one, which looks ten times a second.
 MOST_WATCHED: Final = 40_000
 #: Records in one message, at most: while it is made, nothing else happens.
 AT_ONCE: Final = 250
+#: Stands before the records that wait. Where it has been pushed out, so have records.
+HEAD: Final = object()
 
 Fields: TypeAlias = Mapping[str, Any]
 
@@ -41,8 +43,8 @@ class View(Protocol):
         """Take records in, the first of which is the `first`-th of the run; what changes by them."""
         ...
 
-    def miss(self, place: int) -> None:
-        """Take in that records are not there any more: the next one comes after this place."""
+    def miss(self) -> None:
+        """Take in that records are not there any more: the next one comes after them."""
         ...
 
     def catch_up(self) -> None:
@@ -106,7 +108,6 @@ class Feed:
         most_messages: So many are kept.
         most_signs: And so many characters of them.
         most_records: So many records wait for somebody to look; `None`: all.
-        told: How many records `tap` was called with so far, if that is called by somebody who counts.
     """
 
     def __init__(
@@ -116,19 +117,14 @@ class Feed:
         most_messages: int = MOST_MESSAGES,
         most_signs: int = MOST_SIGNS,
         most_records: int | None = MOST_RECORDS,
-        told: Callable[[], int] | None = None,
     ) -> None:
         self.name: str = secrets.token_hex(4)
         self._view = view
         self._most = most_messages
         self._most_signs = most_signs
-        self._waiting: deque[Any] = deque(maxlen=most_records)
+        self._waiting: deque[Any] = _ring([HEAD], most_records)
         #: Those of the run in another process, which come before.
         self._past: deque[Any] = deque()
-        self._put = 0
-        #: Of those that `tap` was called with, so many were shown, or came too early.
-        self._taken = 0
-        self._told = told or self._count
         self._most_records = most_records
         self._windows = 0
         #: Were some missing that the view has not caught up with?
@@ -140,25 +136,10 @@ class Feed:
         #: Takes records: what the run calls, and all that it does for windows.
         self.tap: Callable[[Iterable[Any]], object] = self._waiting.extend
 
-    def _count(self) -> int:
-        return self._put
-
-    def put(self, records: Sequence[Any]) -> None:
-        """Take records of a run that does not count them."""
-        self._put += len(records)
-        self.tap(records)
-
     @property
-    def missing(self) -> int:
-        """How many records are there no more that nobody has seen."""
-        return self._told() - self._taken - len(self._waiting)
-
-    def _find_missing(self) -> None:
-        if missing := self.missing:
-            self._taken += missing
-            self._place += missing
-            self._behind = True
-            self._view.miss(self._place)
+    def has_gap(self) -> bool:
+        """Are records missing between those that were taken last and those that wait?"""
+        return self._waiting[0] is not HEAD
 
     def widen(self, *, by: int) -> bool:
         """Count a window that comes, or goes: while there is one, more records are kept.
@@ -173,15 +154,14 @@ class Feed:
         if self._most_records is None or bool(before) == bool(self._windows):
             return False
         most = max(self._most_records, MOST_WATCHED) if self._windows else self._most_records
-        self._waiting = deque(self._waiting, most)
+        self._waiting = _ring(self._waiting, most)
         self.tap = self._waiting.extend
         return True
 
     @property
     def first(self) -> Any:
         """The record that has waited longest; `None`: none waits."""
-        waiting = self._past or self._waiting
-        return waiting[0] if waiting else None
+        return next((one for one in chain(self._past, self._waiting) if one is not HEAD), None)
 
     def begin_with(self, records: Sequence[Any]) -> None:
         """Put records before those that wait: they are the run's in another process."""
@@ -193,26 +173,32 @@ class Feed:
         Returns:
             Whether there is more.
         """
-        if waiting := self._past:
-            number = min(len(waiting), AT_ONCE)
-        else:
-            waiting = self._waiting
-            self._find_missing()
-            number = min(len(waiting), AT_ONCE)
-            self._taken += number
-        if number:
-            records = [waiting.popleft() for _ in range(number)]
+        if records := self._next():
             first = self._place + 1
-            self._place += number
+            self._place += len(records)
             self._say(self._view.take(first, records))
         elif news := self._view.news():
             self._say(news)
-        more = bool(self._past or self._waiting)
+        more = bool(self._past) or len(self._waiting) > 1
         if self._behind and not more:
             self._behind = False
             self._view.catch_up()
             self._say_all_again()
         return more
+
+    def _next(self) -> Sequence[Any]:
+        """Take out what comes next. Here is always room for the head: something was taken out."""
+        if past := self._past:
+            return [past.popleft() for _ in range(min(len(past), AT_ONCE))]
+        waiting = self._waiting
+        if self.has_gap:
+            self._behind = True
+            self._view.miss()
+        else:
+            waiting.popleft()
+        records = [waiting.popleft() for _ in range(min(len(waiting), AT_ONCE))]
+        waiting.appendleft(HEAD)
+        return records
 
     def _say_all_again(self) -> None:
         """Have every window be given the whole view."""
@@ -248,6 +234,10 @@ class Feed:
     def cursor(self, message: Message) -> Cursor:
         """Where a window stands that has been told this."""
         return Cursor(self.name, message.serial, message.place)
+
+
+def _ring(held: Iterable[Any], most: int | None) -> deque[Any]:
+    return deque(held, None if most is None else most + 1)  # and the head
 
 
 def written(value: object) -> str:

@@ -84,7 +84,7 @@ class LiveRun:
             cancellable=True,
             state=lambda: shell.state,
         )
-        self.feed = Feed(self.view, most_records=most, told=lambda: shell.tapped)
+        self.feed = Feed(self.view, most_records=most)
         self.resumable = resumable
         #: Called when the page has seen that it is over.
         self.ended: Callable[[], object] = bool
@@ -100,7 +100,7 @@ class LiveRun:
     async def pull(self) -> None:
         """Take in what has happened since the last call. A checkpoint."""
         over = self.run.is_done()
-        if self._resumes and (self.feed.missing or isinstance(self.feed.first, records.Reopened)):
+        if self._resumes and (self.feed.has_gap or isinstance(self.feed.first, records.Reopened)):
             await self._recall()
         await taken_in(self.feed)
         questions = [told(one) for one in open_questions(self.run, self.view.asked)]
@@ -230,7 +230,7 @@ class KeptRun:
         reader = self._reader
         async with self._lock, opened(self._journal) as journal:
             while page := await journal.read(self._info.stream, after=reader.place, limit=PAGE):
-                self.feed.put([*reader.records(page)])
+                self.feed.tap([*reader.records(page)])
                 await taken_in(self.feed)
             self.view.unreadable = reader.unreadable
             if reader.ended and self.view.settled is None:

@@ -132,7 +132,7 @@ class RunView:
         #: What has been asked, and what of that is open: see `questions`.
         self.asked = Asked()
         self.questions: Sequence[Fields] = ()
-        self._missed = 0
+        self._misses = False
         self._log: deque[Fields] = deque(maxlen=MOST_LINES)
         self._failures: deque[Fields] = deque(maxlen=MOST_FAILURES)
         self._states: dict[str, tuple[str, int]] = {}
@@ -143,11 +143,11 @@ class RunView:
 
     # ------------------------------------------------------------ records
 
-    def miss(self, place: int) -> None:
-        """Take in that records are not there any more: the next one comes after this place."""
+    def miss(self) -> None:
+        """Take in that records are not there any more: the next one comes after them."""
         assert self._state is not None, "a run of which nothing is missing"
-        self._missed += place - self.execution.count
-        self.execution.go_on_at(place, self._state(), self._created)
+        self._misses = True
+        self.execution.leave_out(self._state(), self._created)
 
     def catch_up(self) -> None:
         """Take in how the run stands after the last record: some have been missing."""
@@ -330,8 +330,8 @@ class RunView:
             "limits": dict(execution.limits),
             "cancellable": self.cancellable and not execution.over,
         }
-        if self._missed:
-            fields["missed"] = self._missed
+        if self._misses:
+            fields["misses"] = True
         if self.unreadable:
             fields["unreadable"] = self.unreadable
         if self.result is not None:

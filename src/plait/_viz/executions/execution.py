@@ -95,11 +95,10 @@ class Execution:
             self.feed(record)
         return self
 
-    def go_on_at(self, n: int, state: RunState, created: float) -> None:
-        """Leave records out: the next one that is fed comes after the n-th. Not a checkpoint.
+    def leave_out(self, state: RunState, created: float) -> None:
+        """Go on after records that it is not fed. Not a checkpoint.
 
         Args:
-            n: The place of the last one that is missing.
             state: The state of the run, now or later.
             created: When the run began in this process, in Unix seconds.
         """
@@ -108,7 +107,6 @@ class Execution:
             at = created - epoch
             started = records.RunStarted(at, state.run_id, epoch)
             reducer.take(started if not self.count else records.Reopened(at, epoch))
-        self.count = n
         reducer.before_gap = {*self.activities}
 
     def catch_up(self, state: RunState) -> None:

@@ -156,7 +156,7 @@ function facts(run) {
   if (!model.over) parts.push(limit === undefined ? `${running} running` : `${running} of ${limit} workers busy`);
   if (run.outcome) parts.push(run.outcome);
   if (run.unreadable) parts.push(`${run.unreadable} records cannot be read`);
-  if (run.missed) parts.push(`${run.missed} records came while nobody looked: what they said of the past is not shown`);
+  if (run.misses) parts.push("what happened before anybody looked is shown in part");
   if (model.leftOut) parts.push(`${model.leftOut} older activities are not shown`);
   return parts.join(" · ");
 }
