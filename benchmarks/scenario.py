@@ -111,6 +111,8 @@ class Scenario:
     ratios: bool = True
     #: Whether figures can be compared across machines as µs-equivalent.
     equivalent: bool = True
+    #: In so many times as many rounds: a ratio that is to be known to a few percent needs them.
+    rounds: int = 1
     entries: dict[str, Entry] = attrs.field(factory=dict[str, Entry], init=False)
 
     def contender(self, *keys: str, limit: int | None = None) -> Callable[[Builder], Builder]:

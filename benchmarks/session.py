@@ -79,8 +79,9 @@ def measure(
         attempt(key, lambda worker: worker.receive())
     for key in [*workers]:
         attempt(key, lambda worker, key=key: pace.warm(key, worker, sizes[0]))
-    for number in range(effort.rounds):
-        tell(f"{scenario.name}: round {number + 1} of {effort.rounds}")
+    rounds = effort.rounds * scenario.rounds
+    for number in range(rounds):
+        tell(f"{scenario.name}: round {number + 1} of {rounds}")
         outcome.yardstick.append(yardstick.sample(YARDSTICK[2], 1, pace.core).cost)
         for size in sizes:
             order = [*workers]
@@ -126,7 +127,7 @@ class _Pace:
     def sample(self, key: str, worker: Worker, size: int) -> Sample | None:
         """Run the program at a size, or sit the round out if enough time went into it already."""
         spent = self.spent.setdefault((key, size), [])
-        if spent and sum(spent) + max(spent) > self.effort.cell:
+        if spent and sum(spent) + max(spent) > self.effort.cell * self.scenario.rounds:
             return None
         if (key, size) not in self.repeat:
             wanted = self.effort.sample / (self.guess[key] * size)
