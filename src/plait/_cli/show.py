@@ -45,10 +45,10 @@ async def show(
     """
     if json and format_ is not None:
         raise UsageError("--json and --format cannot be used together")
-    file = needed(journal)
-    async with opened(file) as kept:
+    source = needed(journal)
+    async with opened(source) as kept:
         found = chosen(await runs_in(kept), run)
-        state = (await standing(file, [found]))[found.stream]
+        state = (await standing(source, [found]))[found.stream]
         entries = await entries_of(kept, found)
     if json:
         steps = steps_of(entries)

@@ -51,7 +51,8 @@ def catch_up(reducer: Reducer, state: RunState) -> None:
     for activity in known.values():
         if activity.kind != "call":
             place = places.get(activity.number)
-            if not _stays(reducer, activity, place and _given(state, place)):
+            given = None if place is None else _given(state, place)
+            if not _stays(reducer, activity, given):
                 gone.append(activity)
     deliveries.forget(gone)
     lost = [one for one in known.values() if one.kind == "call" and one.id not in calls]
@@ -73,8 +74,8 @@ def _places(state: RunState) -> Iterator[Place]:
                 yield Place("queued", name, kept.number, kept.event)
     for stream in state.streams.values():
         for name, arrived in stream.gathered.items():
-            for one in arrived:
-                yield Place("queued", name, one.number, one.event)
+            for gathered in arrived:
+                yield Place("queued", name, gathered.number, gathered.event)
     answered = {number for step in state.steps.values() for number, _ in step.resuming}
     for one in state.live():
         standing: State = "queued"
