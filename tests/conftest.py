@@ -11,6 +11,7 @@ import asyncio
 import functools
 import inspect
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -34,6 +35,10 @@ settings("nightly", max_examples=10_000)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
 )
+
+# A shell has what it starts in the background ignore Ctrl-C, and that is inherited. Tests are about it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
