@@ -9,6 +9,7 @@ import pytest
 
 import plait.testing
 from plait._viz.executions.execution import Execution
+from plait._viz.executions.followed import FollowedExecution
 from plait._viz.executions.parts import OVER, UNKNOWN
 from tests.model import compile as compiling
 from tests.model.compile import perform
@@ -62,7 +63,7 @@ class Gap:
 
     def compare(self):
         seen, missing = sorted(self.chance.sample(range(len(self.records) + 1), 2))
-        late = Execution(plan=self.shell.plan)
+        late = FollowedExecution(plan=self.shell.plan)
         late.feed_all(self.records[:seen])
         late.leave_out(self.shell.state, self.created)
         late.feed_all(self.records[missing:])

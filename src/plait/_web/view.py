@@ -24,6 +24,7 @@ from plait._kernel.state import RunState
 from plait._kernel.waits import Wait
 from plait._strands._flows.story import StepDone
 from plait._viz.executions.execution import Execution, written
+from plait._viz.executions.followed import FollowedExecution
 from plait._viz.executions.parts import OVER, UNKNOWN, Status
 
 from .asked import Asked
@@ -115,7 +116,7 @@ class RunView:
         cancellable: bool = False,
         state: Callable[[], RunState] | None = None,
     ) -> None:
-        self.execution = Execution(plan=plan)
+        self.execution = FollowedExecution(plan=plan)
         self.run_id = run_id
         self.target = target
         self.cancellable = cancellable

@@ -14,13 +14,10 @@ from typing import Any, Final
 
 import attrs
 
-from plait._kernel import records
 from plait._kernel.plan import Plan
-from plait._kernel.state import RunState
 
 from .parts import END, Activity, Buffer, Cause, Link, Status, plain
 from .reduce import Reducer
-from .standing import catch_up
 
 #: Of what `to_dict` gives.
 FORMAT: Final = 1
@@ -94,30 +91,6 @@ class Execution:
         for record in records:
             self.feed(record)
         return self
-
-    def leave_out(self, state: RunState, created: float) -> None:
-        """Go on after records that it is not fed. Not a checkpoint.
-
-        Args:
-            state: The state of the run, now or later.
-            created: When the run began in this process, in Unix seconds.
-        """
-        reducer, epoch = self._reducer, state.epoch
-        if not reducer.follows(epoch):  # the record that says when the clock began is among them
-            at = created - epoch
-            started = records.RunStarted(at, state.run_id, epoch)
-            reducer.take(started if not self.count else records.Reopened(at, epoch))
-        reducer.before_gap = {*self.activities}
-
-    def catch_up(self, state: RunState) -> None:
-        """Take in how the run stands, after records that were left out. Not a checkpoint.
-
-        Activities of which it is not known how they ended are forgotten.
-
-        Args:
-            state: What the run came to with the last record that was fed.
-        """
-        catch_up(self._reducer, state)
 
     def links(self) -> list[Link]:
         """List what led to what: from the outside, between activities, and to the end.
