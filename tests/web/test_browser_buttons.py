@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 
@@ -233,3 +234,51 @@ def test_an_app_is_sent_an_event_and_its_run_is_cancelled(here, window):
         expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
         page.emulate_media(color_scheme="dark")
         shot(page, "app-dark")
+
+
+def test_a_window_on_the_runs_of_another_process_has_their_buttons(here, window):
+    (here / "asking.py").write_text(ASKING)
+    with webui("asking:Approval") as runner, webui("--runner", runner) as address:
+        page = window(address)
+        asked = page.get_by_role("article", name="Pay")
+        send = asked.get_by_role("button", name="Send")
+        expect(send).to_be_visible(timeout=PATIENCE)
+        send.click()
+        amount = asked.get_by_label("amount")
+        expect(amount).to_have_accessible_description("is needed")
+        amount.fill("20")
+        send.click()
+        expect(page.get_by_label("The answer, as JSON")).to_be_visible(timeout=PATIENCE)
+        page.get_by_role("button", name="Cancel", exact=True).click()
+        state(page).to_contain_text("cancelled", timeout=PATIENCE)
+        page.get_by_role("button", name="Run again").click()
+        state(page).to_contain_text("idle", timeout=PATIENCE)
+        expect(page.locator("#runs li")).to_have_count(2, timeout=PATIENCE)
+        expect(send).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_window_goes_on_with_a_runner_that_was_begun_anew(here, window, monkeypatch):
+    (here / "shop.py").write_text(SHOP)
+    monkeypatch.setenv("PLAIT_TOKEN", "agreed-on-by-both")
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = str(reserved.getsockname()[1])
+    with webui("--runner", f"http://127.0.0.1:{port}/?token=agreed-on-by-both") as address:
+        with Command("webui", "shop:Shop", "--port", port) as runner:
+            runner.until("open http")
+            page = window(address)
+            state(page).to_contain_text("failed", timeout=PATIENCE)
+            page.get_by_role("button", name="Run again").click()  # the window is that run's now
+            expect(page.locator("#runs li")).to_have_count(2, timeout=PATIENCE)
+            state(page).to_contain_text("failed", timeout=PATIENCE)
+            runner.send()
+            runner.wait()
+        expect(page.locator("#line")).to_contain_text("does not answer", timeout=PATIENCE)
+        (here / "go").touch()
+        with Command("webui", "shop:Shop", "--port", port) as runner:
+            runner.until("open http")
+            state(page).to_contain_text("completed", timeout=PATIENCE)
+            expect(page.locator("#runs li")).to_have_count(1)
+            expect(page.locator("#line")).to_be_empty()
+            runner.send()
+            runner.wait()

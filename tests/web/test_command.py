@@ -45,3 +45,45 @@ def test_a_journal_alone_can_be_looked_at(here, plait, command):
         assert page.json(f"/status?run={run['id']}")["steps"]["pack"]["state"] == "succeeded"
         running.send()
         assert running.wait().code == 130
+
+
+def test_the_buttons_of_a_page_apart_are_those_of_the_runs_own_process(here, command):
+    with command("webui", "shop:Waiting", "--port", "0") as running:
+        runner = Page(running.until("open http"))
+        first = runner.until(lambda one: one.get("running_steps") == ["wait"])["run_id"]
+        with command("webui", "--port", "0", "--runner", runner.address) as watching:
+            page = Page(watching.until("open http"))
+            assert page.json("/api/board") == {
+                **runner.json("/api/board"),
+                "remote": runner.base,
+            }
+            assert page.press("cancel", run="nobody") == runner.press("cancel", run="nobody")
+            assert page.press("cancel", run="nobody")[0] == 409
+            assert page.press("cancel", run=first) == (202, {})
+            runner.until(lambda one: one.get("state") == "cancelled")
+            status, found = page.press("run")
+            assert (status, found["run"] == first) == (201, False)
+            page.until(lambda one: one["run_id"] == found["run"] and one["running_count"] == 1)
+            assert page.ask("/api/changes?run=nobody")[0] == 404
+            running.send()
+            assert running.wait().code == 130
+            status, answer = page.press("run")
+            assert (status, "does not answer" in answer["error"]) == (502, True)
+            watching.send()
+            assert watching.wait().code == 130
+
+
+def test_a_page_apart_says_which_token_is_wrong(here, command):
+    with command("run", "shop:Waiting", "--status-port", "0") as running:
+        runner = Page(running.until("open http"))
+        address = f"{runner.base}/?token=another-one"
+        with command("webui", "--port", "0", "--runner", address) as watching:
+            page = Page(watching.until("open http"))
+            status, answer = page.press("cancel", run="any")
+            assert status == 502, "a 401 would say that the page's own token is wrong"
+            assert "says 401: the token is missing or wrong" in answer["error"]
+            assert page.ask("/status")[0] == 502
+            watching.send()
+            watching.wait()
+        running.send()
+        assert running.wait().code == 130

@@ -39,7 +39,7 @@ async def webui(
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     timeout: str | None = None,  # noqa: ASYNC109 - an option that is typed
 ) -> int:
-    """Run flow files or an event workflow, or serve an app, and show it live in a browser.
+    """Show flow files, an event workflow or an app live in a browser, and run it.
 
     The page has the runs of the journal as well, if there is one; with no target it shows only those.
     Open the address that is printed: it has a token, without which nothing is answered. Ctrl-C cancels
@@ -50,7 +50,7 @@ async def webui(
     Args:
         targets: FILE... (- is standard input), module:Workflow, or module:app of durable functions.
         journal: Keep the runs in this file, and list them; by default in $PLAIT_JOURNAL. An app has its own.
-        runner: Show the run of another process: the address that its --ui or --status-port printed.
+        runner: Show the runs of another process, and press its buttons: the address that it has printed.
         host: The address to listen at; by default 127.0.0.1. Any but this machine's own lets others in, unencrypted.
         port: The port; by default 8000, 0 for any that is free.
         max_workers: How many steps may run at once; by default, and for 0, as many as the file says, else 4.

@@ -236,10 +236,6 @@ class JournaledGraphShell(GraphShell, JournaledShell):  # pyright: ignore[report
     archive: GraphArchive
     _keeping = KEEPING
 
-    async def _check_target(self) -> None:
-        """It has a name of its own."""
-        await self.native.checkpoint_if_cancelled()
-
     async def _take_up(self) -> None:
         """Read what it takes over from another run, and begin."""
         self._start_event = await self.archive.before(self)

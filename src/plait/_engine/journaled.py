@@ -17,13 +17,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from plait._abc import Entry, Journal, StreamInfo
+from plait._abc import Entry, Journal
 from plait._errors import (
     ContextSerdeError,
     JournalError,
@@ -37,16 +37,14 @@ from plait._errors import (
 from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId
 from plait._kernel import records, stimuli
-from plait._kernel.delivery_calls import KEEPING, time_of
+from plait._kernel.delivery_calls import KEEPING
 from plait._kernel.effects import Alarm, Begin, Effect, Give, Offer, Publish, Refuse, Wind
 from plait._kernel.explain import explain
-from plait._kernel.fold import fold
 from plait._kernel.functions.reasons import Why
 from plait._kernel.keeping import Keep
 from plait._kernel.life import GOING, Phase
 from plait._kernel.records import AnyRecord, CallRecord
 from plait._kernel.stimuli import Stimulus
-from plait._kernel.waits import WaitKey
 from plait._show import show
 
 from .attempt import HEARD, Attempt
@@ -54,6 +52,7 @@ from .desk import Desk, using
 from .failure import Conclusion, cancelled_early, unkept
 from .lane import Body, Lane
 from .ledger import Ledger, Scribe
+from .past import ENDED, Past, find, say_held
 from .shell import TOLD, Answer, Shell
 
 if TYPE_CHECKING:
@@ -62,8 +61,6 @@ if TYPE_CHECKING:
 
 #: Entries that are read at once.
 PAGE: Final = 1000
-#: Where a run stands that is over.
-ENDED: Final = ("completed", "failed", "cancelled")
 
 #: What a body does while it executes.
 OF_BODIES: Final = (
@@ -198,69 +195,26 @@ class JournaledShell(Shell):
 
     async def _find(self) -> None:
         """Take the run up, if it is there and of this workflow."""
-        listed, unreadable = await self._listed(), None
+        archive, unreadable = self.archive, None
+        listed = await find(archive.journal, self.run_id, archive.target)
         try:
             await self._take_up()
         except UnreadableEntryError as error:
             unreadable = error
         if unreadable is not None:
             if listed is not None and listed.status not in ENDED:
-                await self._hold(listed, unreadable)
+                await say_held(archive.journal, archive.scribe, listed, unreadable, self.native)
             raise unreadable
-
-    async def _listed(self) -> StreamInfo | None:
-        """Look up what is listed of the run.
-
-        Raises:
-            RunConflictError: It is of another workflow: its records would mean something else here.
-        """
-        name, target = self.run_id, self.archive.target
-        # The last text before the name, so that the first stream after it is the run's, if there is one.
-        before = f"{name[:-1]}{chr(ord(name[-1]) - 1)}\U0010ffff"
-        for stream in await self.archive.journal.streams(after=before, limit=1):
-            if stream.stream == name:
-                if stream.target != target:
-                    raise RunConflictError(
-                        f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
-                    )
-                return stream
-        return None
-
-    async def _hold(self, listed: StreamInfo, unreadable: UnreadableEntryError) -> None:
-        """Say in the stream that nobody can read it; not again, if that is what it says last."""
-        journal = self.archive.journal
-        (last,) = await journal.read(self.run_id, after=listed.last_n - 1, limit=1)
-        entry = self.archive.scribe.held(last, unreadable)
-        if entry is None:
-            return
-        kept = self.native.event()
-
-        def done(error: JournalError | None) -> None:
-            if error is not None:  # the other one is what the run's owner is to see
-                log.error("The journal of run %s: %s", self.run_id, error)
-            kept.set()
-
-        journal.append([entry], done)
-        await kept.wait()
 
     async def _take_up(self) -> None:
         """Read what there is of the run, and go on from there."""
-        journal, scribe, past = self.archive.journal, self.archive.scribe, Past()
+        journal, scribe, past = self.archive.journal, self.archive.scribe, Past(self._pauses)
         while entries := await journal.read(self.run_id, after=past.entries, limit=PAGE):
-            if not past.entries:
-                past.entries = len(entries)
+            is_first, many = not past.entries, len(entries)
+            if is_first:
                 entries = self.archive.forked(self, entries)
-            else:
-                past.entries += len(entries)
-            kept = self._looked_at(scribe.records(entries), past)
-            try:
-                fold(self.state, kept, past.shown.append)
-            except PlaitError:
-                raise
-            except Exception as error:  # `apply` never judges: what fails, fails anyhow
-                text = f"it does not follow from the records before it: {error!r}"
-                raise UnreadableEntryError(entries[past.looked_at - 1], text) from error
-            past.looked_at = 0
+            past.entries += many
+            past.read(self.state, entries, scribe.records(entries), partial(self._look, past))
         if not past.entries:
             if self.archive.resumes:
                 raise UnknownRunError(f"The journal has no run {self.run_id!r}.")
@@ -281,22 +235,12 @@ class JournaledShell(Shell):
         if self._cancel_asked:
             self.cancel()
 
-    def _looked_at(self, kept: Iterator[AnyRecord], past: Past) -> Iterator[AnyRecord]:
-        """Note on the way what the state does not say."""
-        for record in kept:
-            past.looked_at += 1
-            if isinstance(record, records.Emitted) and record.cause == OUTSIDE and not past.begun:
-                past.begun = True
-                self._compare(record.event)
-            elif isinstance(record, records.Decided) and isinstance(record.outcome, TOLD):
-                self._story = explain(self.state, record.at)
-            elif isinstance(record, records.Waited) and record.question is not None:
-                past.questions[record.wait.key] = record.question
-            elif isinstance(record, records.Reopened):
-                past.begun = True
-                past.ask_again(self.state.waits)
-            past.count(record, self.state.epoch, idle=self._pauses and self.state.idle)
-            yield record
+    def _look(self, past: Past, record: AnyRecord) -> None:
+        """Look at a record that is being read, before it is applied."""
+        if not past.begun and isinstance(record, records.Emitted) and record.cause == OUTSIDE:
+            self._compare(record.event)
+        elif isinstance(record, records.Decided) and isinstance(record.outcome, TOLD):
+            self._story = explain(self.state, record.at)
 
     def _compare(self, event: object) -> None:
         if not self.archive.resumes and event != self._start_event:
@@ -547,7 +491,7 @@ class JournaledShell(Shell):
         if self._tap is not None:
             self._tap(records)
         if self.observers:
-            self._report(records)
+            self.observers.tell(records)
         if told is not None:
             told()
 
@@ -629,48 +573,3 @@ class JournaledShell(Shell):
             self.conclusion = unkept(self.state, error, None)
         else:
             log.error("The journal of run %s: %s", self.run_id, error)
-
-
-@attrs.define
-class Past:
-    """What is known of the earlier lives of a run."""
-
-    entries: int = 0
-    #: Of the entries that are being read.
-    looked_at: int = 0
-    begun: bool = False
-    #: Seconds that count against the timeout: those of all lives, and not while the run was idle.
-    elapsed: float = 0.0
-    _last: float = math.nan
-
-    #: What was on the stream, and which questions were.
-    shown: list[object] = attrs.field(factory=list[object])
-    questions: dict[WaitKey, object] = attrs.field(factory=dict[WaitKey, object])
-
-    def ask_again(self, waits: Iterable[WaitKey]) -> None:
-        """Take the questions that nobody has answered off the stream: they are asked once more."""
-        still_open = [self.questions.pop(key) for key in waits if key in self.questions]
-        for question in still_open:
-            self.shown[:] = [event for event in self.shown if event is not question]
-
-    def count(self, record: AnyRecord, epoch: float, *, idle: bool) -> None:
-        """Let time pass until this record. `idle`: does the clock stand still until then?
-
-        `epoch`: of the clock before it.
-        """
-        if isinstance(record, records.FunctionHeld):
-            return  # perhaps by a process that did nothing else
-        at = time_of(record, epoch)
-        if isinstance(record, records.Reopened):
-            self.elapsed = record.elapsed
-        elif isinstance(record, records.RunStarted):
-            pass  # the clock is another one
-        else:
-            at = max(at, self._last)  # the clock on the wall may have been set back
-            self.until(at, idle=idle)
-        self._last = at
-
-    def until(self, at: float, *, idle: bool) -> None:
-        """Let time pass until then."""
-        if not idle:
-            self.elapsed += at - self._last

@@ -18,17 +18,14 @@ Rule 4: who sees `Cancelled` first says why (`notice`): the deadline, or the sco
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, assert_never
 
-from plait._abc import Observer
 from plait._errors import WorkflowRuntimeError
 from plait._event import Event
 from plait._ids import OUTSIDE, DeliveryId, RunId
@@ -53,6 +50,7 @@ from .failure import Conclusion, broken, conclude, split, unwrap
 from .gate import Gate
 from .kin import Kin
 from .lane import Lane, Lanes, Work
+from .observers import Observers
 from .states import StateWatcher
 from .stream import Feed
 from .walker import Walker
@@ -66,8 +64,6 @@ Tap: TypeAlias = Callable[[Sequence[AnyRecord]], object]
 
 #: The ends whose error says how the run stood.
 TOLD: Final = (TimedOut, Stalled)
-
-log: Final = logging.getLogger("plait")
 
 
 class Surroundings(AbstractAsyncContextManager[object, bool | None], Protocol):
@@ -116,7 +112,7 @@ class Shell:
         self.feed: Feed = Feed(stream_buffer)
         #: The waits that have not ended.
         self.waiting: dict[WaitKey, Answerable] = {}
-        self.observers: list[Observer] = []
+        self.observers: Observers = Observers(run_id)
         #: Are given the records of each decision at once, see `tap`.
         self._taps: Sequence[Tap] = ()
         self._tap: Tap | None = None
@@ -143,8 +139,6 @@ class Shell:
         self._around = around
         self._bind = work
         self._alarms = Alarms()
-        self._unreported: deque[AnyRecord] = deque()
-        self._reporting = False
         self._cancel_asked = False
         self._begun = False
         #: Will all tasks of the decided run end by themselves, at once? To be cancelled costs more.
@@ -409,7 +403,7 @@ class Shell:
         if self._tap is not None:
             self._tap(records)
         if self.observers:
-            self._report(records)
+            self.observers.tell(records)
         if self._pauses:
             self._pause_or_go_on()
         answer = None
@@ -506,24 +500,6 @@ class Shell:
                 one(records)
 
         self._tap = all_of_them
-
-    def _report(self, records: Sequence[AnyRecord]) -> None:
-        """Tell the observers, in the order of the records even if one of them sends something."""
-        self._unreported.extend(records)
-        if self._reporting:
-            return
-        self._reporting = True
-        try:
-            while self._unreported:
-                record = self._unreported.popleft()
-                for observer in [*self.observers]:
-                    try:
-                        observer(record)
-                    except Exception:
-                        log.exception("An observer of run %s raised; it is removed.", self.run_id)
-                        self.observers.remove(observer)
-        finally:
-            self._reporting = False
 
     def _rest(self) -> None:
         if self._at_rest is not None:

@@ -1,14 +1,16 @@
-"""A run of another process: its `/status` and `/outputs`, and what its windows would be told.
+"""A run of another process: its `/status` and `/outputs`, what its windows would be told, and its buttons.
 
-The page asks for them again and again, and passes the answers on as they are. While nobody answers there,
-it says so: 502, with an error.
+The page asks again and again, and passes the answers on as they are. While nobody answers there, it says
+so: 502, with an error. So it does when it is refused there itself: a 401 would tell a window that the token
+of this page is wrong.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http.client import HTTPException
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
@@ -22,6 +24,8 @@ from plait._errors import ConfigError
 PATIENCE: Final = 5.0
 #: What is taken of an answer, in bytes.
 MOST_BYTES: Final = 64 * 2**20
+#: What a window may be told: there is no such run, a button cannot do it now, or not with these fields.
+TELLING: Final = frozenset({400, 404, 409, 422})
 
 
 @attrs.frozen
@@ -70,15 +74,28 @@ class Remote:
         address = f"{self._base}/{path}" + (f"?{text}" if text else "")
         return await native.current().run_in_thread(self._answer, address)
 
-    def _answer(self, address: str) -> Answer:
-        request = Request(address, headers={"Authorization": f"Bearer {self._token}"})  # noqa: S310 - http, as was checked
+    async def press(self, path: str, fields: Mapping[str, Any]) -> Answer:
+        """Press a button, such as `api/cancel`. A checkpoint; cancelled, it waits for the answer.
+
+        Where no answer comes, it is not known whether anything has come of it.
+        """
+        body = json.dumps(fields).encode()
+        return await native.current().run_in_thread(self._answer, f"{self._base}/{path}", body)
+
+    def _answer(self, address: str, body: bytes | None = None) -> Answer:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        request = Request(address, body, headers)  # noqa: S310 - http, as was checked
         try:
             with self._opener.open(request, timeout=PATIENCE) as found:
                 return _read(found.status, found.read(MOST_BYTES))
         except HTTPError as error:
             with error:
-                said: Any = _read(502, error.read(MOST_BYTES)).body
-            text = said.get("error", error.reason)
+                found = _read(error.code, error.read(MOST_BYTES))
+            if found.status in TELLING:
+                return found
+            text = error.reason
+            if isinstance(found.body, dict):
+                text = cast("Mapping[str, Any]", found.body).get("error", text)
             return Answer(502, {"error": f"the runner at {self._base} says {error.code}: {text}"})
         except (OSError, HTTPException) as error:
             text = f"the runner at {self._base} does not answer: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -124,6 +125,8 @@ def routed(page: LivePage) -> Application:
         "/api/answer": answers.answer,
         "/api/send": answers.send,
     }
+    if page._remote is not None:
+        deeds = {path: partial(answers.passed_on, path.lstrip("/")) for path in deeds}
     routes = [Route(path, answering(one), methods=["GET"]) for path, one in reads.items()]
     routes += [Route(path, answering(one), methods=["POST"]) for path, one in deeds.items()]
     return Starlette(routes=routes)
@@ -178,15 +181,7 @@ class _Answers:
         if self._page._remote is not None:
             answer = await self._page._remote.ask("api/board")
             if answer.status == 200:
-                # Its buttons are pressed there: this page only shows.
-                return Told(
-                    {
-                        **answer.body,
-                        "can_run": False,
-                        "sends": [],
-                        "remote": self._page._remote.base,
-                    }
-                )
+                return Told({**answer.body, "remote": self._page._remote.base})
             return _passed(answer)
         return Told(await self._page._board())
 
@@ -238,6 +233,11 @@ class _Answers:
         return EventStream(self._page, found, cursor)
 
     # ------------------------------------------------------------ buttons
+
+    async def passed_on(self, path: str, request: Request) -> Told:
+        """Press the button of the other process's page."""
+        assert self._page._remote is not None, "a page of its own"
+        return _passed(await self._page._remote.press(path, await _body(request)))
 
     async def run(self, request: Request) -> Told:
         await _body(request)

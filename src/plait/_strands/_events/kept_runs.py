@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
 from plait._abc import Entry
-from plait._engine.journaled import Past
-from plait._errors import ContextSerdeError, PlaitError, UnreadableEntryError
+from plait._engine.past import Past
+from plait._errors import ContextSerdeError, PlaitError
 from plait._event import Event
 from plait._ids import DeliveryId, RunId
 from plait._journal import forms
@@ -26,7 +27,6 @@ from plait._journal.forms import Form, Misfit
 from plait._journal.snapshot import Snapshot, write
 from plait._journal.soundness import faults_of
 from plait._kernel import records
-from plait._kernel.fold import fold
 from plait._kernel.life import GOING
 from plait._kernel.records import AnyRecord, Listed
 from plait._kernel.state import RunState
@@ -129,27 +129,15 @@ def folded(
         rename(state, name, children)
     limit = workflow._timeout
     pauses = isinstance(limit, Timeout) and not limit.while_idle
-    past = Past()
+    past, places = Past(pauses), count(first + 1)
 
-    at = first
+    def see(record: AnyRecord) -> None:
+        if look is not None:
+            look(state, next(places), record)
 
-    def kept() -> Iterator[AnyRecord]:
-        nonlocal at
-        read = Codec(name, values).records(entries[first:], after=first)
-        for n, record in enumerate(read, first + 1):
-            at = n
-            if look is not None:
-                look(state, n, record)
-            past.count(record, state.epoch, idle=pauses and state.idle)
-            yield record
-
-    try:
-        fold(state, kept())
-    except PlaitError:
-        raise
-    except Exception as error:  # `apply` never judges: what fails fails anyhow
-        text = f"it does not follow from the records before it: {error!r}"
-        raise UnreadableEntryError(entries[at - 1], text) from error
+    past.read(
+        state, entries[first:], Codec(name, values).records(entries[first:], after=first), see
+    )
     if until is not None:
         now = until - state.epoch
     if now is not None:

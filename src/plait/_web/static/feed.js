@@ -125,9 +125,12 @@ export class Feed {
           this.version = found.version;
           await this.board();
         }
-      } else if (this.remote) this.stand("lost", found.error ?? `the server says ${answer.status}`);
-      else if (answer.status === 404 && !this.run) await this.board(); // there is no run yet
-      else {
+      } else if (answer.status === 404 && !this.run) { // there is no run yet
+        this.stand("open", "");
+        await this.board();
+      } else if (this.remote && answer.status !== 404) {
+        this.stand("lost", found.error ?? `the server says ${answer.status}`);
+      } else {
         await this.find();
         return;
       }

@@ -107,7 +107,7 @@ function show() {
   picture.show(model);
   graph.show(model);
   timeline.show(model);
-  questions.show(model, Boolean(board.remote));
+  questions.show(model);
   showBuffers(model);
   failures.show(model);
   steps.show(model);

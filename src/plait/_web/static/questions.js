@@ -16,10 +16,10 @@ export class Questions {
   }
 
   forget() {
-    this.show({ questions: [], run: null }, false);
+    this.show({ questions: [], run: null });
   }
 
-  show(model, remote) {
+  show(model) {
     const wanted = new Map(model.questions.map((one) => [`${model.run?.id}/${one.id}`, one]));
     for (const [key, { node, told }] of this.shown) {
       if (told === JSON.stringify(wanted.get(key))) continue;
@@ -31,7 +31,7 @@ export class Questions {
     }
     for (const [key, one] of wanted) {
       if (this.shown.has(key)) continue;
-      const node = this.question(one, `question-${this.number = (this.number ?? 0) + 1}`, remote);
+      const node = this.question(one, `question-${this.number = (this.number ?? 0) + 1}`);
       this.shown.set(key, { node, told: JSON.stringify(one) });
       this.box.append(node);
     }
@@ -43,7 +43,7 @@ export class Questions {
     this.part.hidden = wanted.size === 0;
   }
 
-  question(one, id, remote) {
+  question(one, id) {
     const labels = one.forms.map((form) => form.label).join(" or ");
     const fixed = Object.entries(one.fixed).map(([name, value]) => `${name} = ${value}`).join(", ");
     const parts = [
@@ -51,8 +51,7 @@ export class Questions {
       one.payload ? el("pre", {}, one.payload) : null,
       el("p", { class: "faint" }, `Step ${one.step} waits for ${labels}${fixed ? ` with ${fixed}` : ""}.`),
     ];
-    if (remote) parts.push(el("p", {}, "It is answered on the page of its own process."));
-    else if (one.behind) parts.push(el("p", {}, "Another question waits for the same, and comes first."));
+    if (one.behind) parts.push(el("p", {}, "Another question waits for the same, and comes first."));
     else parts.push(...this.forms(one, id));
     return el("article", { class: "question", "aria-labelledby": id }, ...parts);
   }
