@@ -31,7 +31,7 @@ VERBS: Final = {
     "check": "Say what is wrong with flow files, without running anything.",
     "plan": "Show in which order the steps of flow files would run, and why.",
     "graph": "Draw flow files, an event workflow, or durable functions.",
-    "webui": "Show flow files, an event workflow or an app live in a browser, and run it.",
+    "webui": "Run flow files, a workflow or an app, and show it live in a browser.",
     "schema": "Print the JSON Schema of flow files, for editors.",
     "runs": "List the runs of a journal, the newest first.",
     "show": "Show one run of a journal: step by step and in time, or as a picture.",

@@ -39,7 +39,7 @@ async def webui(
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     timeout: str | None = None,  # noqa: ASYNC109 - an option that is typed
 ) -> int:
-    """Show flow files, an event workflow or an app live in a browser, and run it.
+    """Run flow files, a workflow or an app, and show it live in a browser.
 
     The page has the runs of the journal as well, if there is one; with no target it shows only those.
     Open the address that is printed: it has a token, without which nothing is answered. Ctrl-C cancels
