@@ -7,7 +7,8 @@ import pytest
 
 import plait.web
 from plait import Event
-from plait.durable import App, MemoryJournal, TriggerEvent
+from plait.durable import App, Batch, MemoryJournal, RateLimit, TriggerEvent
+from plait.durable import Event as DurableEvent
 from plait.errors import ConfigError
 from tests.cli.conftest import command as command
 from tests.cli.conftest import here as here
@@ -99,9 +100,127 @@ async def test_a_run_that_waits_is_cancelled_for_good(tmp_path):
         await runs(page, lambda states: states == ["cancelled"])
         told = await ask(page, "/api/cancel", "POST", body={"run": "nobody"})
         assert (told.status, "no run 'nobody'" in told.json["error"]) == (409, True)
-        for deed in ("run", "retry", "resume"):
-            told = await ask(page, f"/api/{deed}", "POST", body={"run": run["id"]})
+        for deed in ("run", "resume"):
+            told = await press(page, deed, run["id"])
             assert told.status == 409
+
+
+async def press(page, deed, run):
+    return await ask(page, f"/api/{deed}", "POST", body={"run": run})
+
+
+async def test_a_run_that_has_failed_is_begun_again_with_its_event(tmp_path):
+    """Its function alone has the event again, and whole: with what the page does not show."""
+    app, taken, others, broke = App("shop", journal=tmp_path / "runs.db"), [], [], [True]
+
+    @app.create_function(fn_id="pay", trigger=TriggerEvent(OrderPlaced), retries=0)
+    async def pay(ctx) -> str:
+        taken.append(ctx.event.data)
+        if broke:
+            raise ValueError("no money")
+        return "paid"
+
+    @app.create_function(fn_id="note", trigger=TriggerEvent(OrderPlaced))
+    async def note(ctx) -> None:
+        others.append(ctx.event.data)
+
+    page = plait.web.app(app, token=TOKEN)
+    async with app.serve(), anyio.create_task_group() as group:
+        await app.send(OrderPlaced(number=3, api_token="hush"))
+        [failed] = [one for one in await runs(page, ended(2)) if one["state"] == "failed"]
+        assert not failed["retryable"], "this page only shows"
+        assert (await press(page, "retry", failed["id"])).status == 409
+        page.open_doors(group)
+        [failed] = [one for one in await runs(page, ended(2)) if one["state"] == "failed"]
+        [done] = [one for one in await runs(page, ended(2)) if one["state"] == "completed"]
+        assert (failed["retryable"], done["retryable"]) == (True, False)
+        assert (await press(page, "retry", done["id"])).status == 409
+        assert (await press(page, "retry", "nobody")).status == 409
+        broke.clear()
+        told = await press(page, "retry", failed["id"])
+        assert told.status == 201
+        assert (await ask(page, f"/api/changes?run={told.json['run']}")).status == 200
+        found = await runs(page, ended(3))
+        assert {one["state"] for one in found if one["id"] == told.json["run"]} == {"completed"}
+        assert taken == [OrderPlaced(number=3, api_token="hush")] * 2
+        assert len(others) == 1
+
+
+def ended(number):
+    return lambda states: len(states) == number and {*states} <= {"completed", "failed"}
+
+
+async def test_what_cannot_be_begun_again_says_why(tmp_path):
+    app = App("shop", journal=tmp_path / "runs.db")
+    batch, limit = Batch(max_size=2, timeout=100), RateLimit(limit=1, period=10_000)
+
+    @app.create_function(fn_id="two", trigger=TriggerEvent("two"), batch_events=batch, retries=0)
+    async def two(ctx) -> None:
+        raise ValueError("no money")
+
+    @app.create_function(fn_id="rare", trigger=TriggerEvent("rare"), rate_limit=limit, retries=0)
+    async def rare(ctx) -> None:
+        raise ValueError("no money")
+
+    page = plait.web.app(app, token=TOKEN)
+    async with app.serve(), anyio.create_task_group() as group:
+        page.open_doors(group)
+        await app.send([DurableEvent(name="two"), DurableEvent(name="two")])
+        [together] = await runs(page, ended(1))
+        told = await press(page, "retry", together["id"])
+        assert (told.status, "2 events together" in told.json["error"]) == (409, True)
+        await app.send(DurableEvent(name="rare"))
+        limited = (await runs(page, ended(2)))[0]
+        told = await press(page, "retry", limited["id"])
+        assert (told.status, "dropped by rate_limit" in told.json["error"]) == (409, True)
+        assert len(await runs(page, ended(2))) == 2
+
+
+async def test_a_run_that_is_held_is_gone_on_with(tmp_path, caplog):
+    def app_with(names):
+        app = App("shop", journal=tmp_path / "runs.db")
+
+        @app.create_function(fn_id="pay", trigger=TriggerEvent("begin"))
+        async def pay(ctx) -> str:
+            async def charge() -> str:
+                return "paid"
+
+            async def refund() -> str:
+                return "paid back"
+
+            handlers = {"charge": charge, "refund": refund}
+            found = await ctx.step.run("pay", handlers[names[0]])
+            await ctx.step.wait_for_event("go", event="go", timeout=10_000.0)
+            return found
+
+        return app
+
+    app = app_with(["charge"])
+    async with app.serve():
+        await app.send(DurableEvent(name="begin"))
+        with anyio.fail_after(60):
+            while (await app.runs())[0].waiting_for is None:
+                await anyio.lowlevel.checkpoint()
+    names = ["refund"]
+    app = app_with(names)
+    page = plait.web.app(app, token=TOKEN)
+    async with app.serve() as worker, anyio.create_task_group() as group:
+        page.open_doors(group)
+        [held] = await runs(page, lambda states: states == ["held"])
+        assert (held["resumable"], held["retryable"]) == (True, False)
+        caplog.set_level("INFO", logger="plait")
+        assert (await press(page, "resume", held["id"])).status == 201
+        with anyio.fail_after(60):
+            while "resumed on the live page" not in caplog.text:
+                await anyio.lowlevel.checkpoint()
+        assert "DeterminismError" in caplog.text, "it is held again"
+        names[:] = ["charge"]
+        assert (await press(page, "resume", held["id"])).json == {"run": held["id"]}
+        await runs(page, lambda states: states == ["running"])
+        assert (await press(page, "resume", held["id"])).status == 409
+        await app.send(DurableEvent(name="go"))
+        await runs(page, lambda states: states == ["completed"])
+        await worker.drain()
 
 
 @pytest.mark.parametrize(

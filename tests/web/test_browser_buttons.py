@@ -234,6 +234,9 @@ def test_an_app_is_sent_an_event_and_its_run_is_cancelled(here, window):
         expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
         page.emulate_media(color_scheme="dark")
         shot(page, "app-dark")
+        page.get_by_role("button", name="Retry").press("Enter")
+        state(page).to_contain_text("running", timeout=PATIENCE)
+        expect(page.locator("#runs li")).to_have_count(2, timeout=PATIENCE)
 
 
 def test_a_window_on_the_runs_of_another_process_has_their_buttons(here, window):

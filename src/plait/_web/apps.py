@@ -1,4 +1,4 @@
-"""What the page of an app of durable functions can do: send it an event, and cancel its runs.
+"""What the page of an app of durable functions can do: send it an event; cancel, retry and resume its runs.
 
 Its runs are those of its journal, which is read again and again: so the page shows also those that a
 process before this one has begun. What an event begins is run by whoever serves the app.
@@ -7,33 +7,46 @@ process before this one has begun. What an event begins is run by whoever serves
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from plait._errors import PlaitError
+from plait._abc import StreamInfo
+from plait._engine import native
+from plait._errors import JournalError, PlaitError, RunLockedError
 from plait._event import Event as TypedEvent
+from plait._strands._durable.again import begin_again
 from plait._strands._durable.app import App
 from plait._strands._durable.event import Event
 from plait._strands._durable.triggers import TriggerEvent
 
 from .forms import Unfit, form_of, made
 from .refused import Refused
+from .shown import BADLY
+
+if TYPE_CHECKING:
+    from plait._engine.native import Nursery
 
 Fields = Mapping[str, Any]
 
 
 class AppDoors:
-    """Sends events to an app, and cancels its runs.
+    """Sends events to an app, and cancels, retries and resumes its runs.
 
     Args:
         app: The app.
-
-    Attributes:
-        open: May events be sent from the page?
     """
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.open = False
+        self._nursery: Nursery | None = None
+
+    def open(self, nursery: Nursery) -> None:
+        """Let runs begin from the page; those that are resumed live in this nursery."""
+        self._nursery = nursery
+
+    def _opened(self) -> Nursery:
+        if self._nursery is None:
+            raise Refused("this page only shows runs: nothing can be begun from here")
+        return self._nursery
 
     def _kinds(self) -> dict[str, type[TypedEvent] | None]:
         """List the events that begin runs, by their names; a class for those that have one."""
@@ -47,7 +60,7 @@ class AppDoors:
 
     def forms(self) -> list[Fields]:
         """Write the forms of these events."""
-        if not self.open:
+        if self._nursery is None:
             return []
         return [
             {"kind": name, "label": name, "fields": [], "free": "{}"}
@@ -68,8 +81,7 @@ class AppDoors:
             Unfit: The fields make no such event.
         """
         kinds = self._kinds()
-        if not self.open:
-            raise Refused("this page only shows runs: nothing can be begun from here")
+        self._opened()
         if name not in kinds:
             raise Refused(f"no function of app {self.app.id!r} is begun by that event")
         kind = kinds[name]
@@ -88,3 +100,58 @@ class AppDoors:
             await self.app.cancel(run_id, reason="cancelled on the live page")
         except PlaitError as error:
             raise Refused(str(error)) from error
+
+    def deeds(self, info: StreamInfo) -> Mapping[str, bool]:
+        """Say which buttons there are for a run: its input has not been looked at."""
+        if self._nursery is None or info.app_id != self.app.id or info.parent is not None:
+            return {}
+        ours = info.target in self.app._roster.functions
+        return {
+            "resumable": ours and info.status == "held",
+            "retryable": ours and info.status in BADLY,
+        }
+
+    async def retry(self, info: StreamInfo) -> str | None:
+        """Begin a run with the same input as one that ended badly. A checkpoint.
+
+        Returns:
+            Its name; `None`: it waits in the queue, and has no stream yet.
+
+        Raises:
+            Refused: It has not ended badly, or no other can begin with what it began with.
+        """
+        self._opened()
+        if not self.deeds(info).get("retryable"):
+            raise Refused(f"run {info.stream} cannot be begun again here: it is {info.status}")
+        try:
+            async with self.app._open() as session:
+                name = await begin_again(session, info.stream)
+                return None if await session.book.info(name) is None else name
+        except JournalError:
+            raise
+        except Exception as error:  # a predicate or a key of the user's may raise anything
+            raise Refused(str(error)) from error
+
+    def resume(self, info: StreamInfo) -> str:
+        """Go on with a run that is held; its name. Not a checkpoint.
+
+        Raises:
+            Refused: It is not held.
+        """
+        nursery = self._opened()
+        if not self.deeds(info).get("resumable"):
+            raise Refused(f"run {info.stream} cannot be resumed here: it is {info.status}")
+        nursery.start_soon(self._resumed, info.stream)
+        return info.stream
+
+    async def _resumed(self, run_id: str) -> None:
+        """Go on with a run, in this task. What it comes to is in the journal. A checkpoint."""
+        cancelled = native.current().cancelled
+        try:
+            await self.app.resume(run_id)
+        except cancelled:
+            raise
+        except (JournalError, RunLockedError) as error:
+            self.app._roster.logger.error("run %s is not resumed: %s", run_id, error)  # noqa: TRY400 - it says all there is to say
+        except Exception as error:  # noqa: BLE001 - its own end, which the page shows
+            self.app._roster.logger.info("run %s, resumed on the live page: %r", run_id, error)

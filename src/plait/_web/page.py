@@ -124,7 +124,7 @@ class LivePage:
         Args:
             nursery: Where they live: a `trio.Nursery` under Trio, an `anyio.abc.TaskGroup` on asyncio.
                 Cancelling it cancels them. What they raise is on the page, and not raised into it. Those of
-                an app are run by whoever serves it.
+                an app are run by whoever serves it, but for one that was held and is resumed.
             params: The params of a flow's runs.
             fields: The fields of a workflow's start event.
             grace: Seconds that processes of a flow have to end by themselves, at most, asked again and
@@ -146,7 +146,7 @@ class LivePage:
                 raise ConfigError(
                     "params, fields and grace are for flows and workflows, not for apps"
                 )
-            self._app.open = True
+            self._app.open(nursery)
             self._version += 1
             return
         if self._target is None:
@@ -213,6 +213,8 @@ class LivePage:
 
     def _deeds(self, info: StreamInfo) -> Mapping[str, bool]:
         doors = self._doors
+        if self._app is not None:
+            return self._app.deeds(info)
         if doors is None:
             return {}
         return {"resumable": doors.resumes(info), "retryable": doors.retries(info)}
@@ -230,6 +232,13 @@ class LivePage:
                 after = page[-1].stream
         found.sort(key=lambda one: (one.created, one.stream), reverse=True)
         return found
+
+    async def _info(self, run_id: str) -> StreamInfo:
+        """Find a run of the journal. A checkpoint; raises `Refused`, and `JournalError`."""
+        for info in await self._infos():
+            if info.stream == run_id:
+                return info
+        raise Refused(f"there is no run {run_id}")
 
     async def _shown(self, run_id: str) -> Shown | None:
         """Find a run: `""` is the newest. `None`: there is none. A checkpoint; raises `JournalError`."""
@@ -257,15 +266,20 @@ class LivePage:
         """Begin a run; its name. Raises `Refused`."""
         return self._open().begin().run.run_id
 
-    def _resume(self, run_id: str) -> str:
-        """Go on where a run has ended; the name of the run that does. Raises `Refused`."""
+    async def _resume(self, run_id: str) -> str:
+        """Go on where a run has ended; the name of the run that does. A checkpoint; raises `Refused`."""
+        if self._app is not None:
+            return self._app.resume(await self._info(run_id))
+        await native.current().checkpoint()
         live = self._live.get(run_id)
         if live is not None and not live.run.is_done():
             raise Refused(f"run {run_id} has not ended: it can be cancelled, and not resumed")
         return self._open().resume(run_id).run.run_id
 
-    async def _retry(self, run_id: str) -> str:
-        """Begin a run with the same input; its name. A checkpoint; raises `Refused`."""
+    async def _retry(self, run_id: str) -> str | None:
+        """Begin a run with the same input; its name, if it has one yet. A checkpoint; raises `Refused`."""
+        if self._app is not None:
+            return await self._app.retry(await self._info(run_id))
         await native.current().checkpoint()
         doors = self._open()
         live = self._live.get(run_id)
@@ -273,9 +287,7 @@ class LivePage:
             state: str = live.run.state
             ours, over = doors.begins(live), live.run.is_done()
         else:
-            info = next((one for one in await self._infos() if one.stream == run_id), None)
-            if info is None:
-                raise Refused(f"there is no run {run_id}")
+            info = await self._info(run_id)
             state, ours = info.status, doors.knows(info)
             over = state in ENDED
         if not ours:

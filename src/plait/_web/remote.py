@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http.client import HTTPException
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
@@ -93,9 +93,11 @@ class Remote:
                 found = _read(error.code, error.read(MOST_BYTES))
             if found.status in TELLING:
                 return found
-            text = error.reason
-            if isinstance(found.body, dict):
-                text = cast("Mapping[str, Any]", found.body).get("error", text)
+            match found.body:
+                case {"error": str(text)}:
+                    pass
+                case _:
+                    text = error.reason
             return Answer(502, {"error": f"the runner at {self._base} says {error.code}: {text}"})
         except (OSError, HTTPException) as error:
             text = f"the runner at {self._base} does not answer: {error}"

@@ -248,7 +248,7 @@ class _Answers:
         return Told({}, 202)
 
     async def resume(self, request: Request) -> Told:
-        return Told({"run": self._page._resume(_run_of(await _body(request)))}, 201)
+        return Told({"run": await self._page._resume(_run_of(await _body(request)))}, 201)
 
     async def retry(self, request: Request) -> Told:
         return Told({"run": await self._page._retry(_run_of(await _body(request)))}, 201)

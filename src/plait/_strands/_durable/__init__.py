@@ -7,5 +7,5 @@ other strand is known.
     in a body: context step group sync entrance attempt arguments branches signatures chance start
     recorded: values failures recorded arrivals book history inspect listing
     an app: app roster compile session admission streams worker ticks waits past terms working
-    a run: host running parts children carrying_out ends telling
+    a run: host running parts children carrying_out again ends telling
 """

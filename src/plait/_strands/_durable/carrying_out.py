@@ -59,7 +59,7 @@ async def carry_out(
     async with working(session):
         if state is None:
             assert asked is not None
-            await _ask_for(session, asked)
+            await ask_for(session, asked)
         elif session.admission.has_started(run_id):
             awaited.start()
         await awaited.wait()
@@ -69,7 +69,14 @@ async def carry_out(
         return _conclude(session.roster, run_id, host.state, outcome)
 
 
-async def _ask_for(session: Session, asked: Invoked) -> None:
+async def ask_for(session: Session, asked: Invoked) -> None:
+    """Ask for a run, and wait until that is on disk. A checkpoint.
+
+    Raises:
+        RunSkippedError: Flow control drops it.
+        Exception: What a predicate or a key of the user's has raised.
+        JournalError: The journal has failed.
+    """
     for effect in await session.admission.commit(asked):
         match effect:
             case effects.SkipRun(_, _, knob, key):

@@ -134,8 +134,8 @@ function showHead() {
   byId("run").hidden = !(board.can_run && there);
   byId("run").textContent = board.runs.length ? "Run again" : "Run";
   byId("cancel").hidden = !(run?.cancellable && !model.over && there && stand !== "gone");
-  byId("resume").hidden = !(listed?.resumable && board.can_run && there);
-  byId("retry").hidden = !(listed?.retryable && board.can_run && there);
+  byId("resume").hidden = !(listed?.resumable && there);
+  byId("retry").hidden = !(listed?.retryable && there);
   if (listed?.error && model.failures.length === 0) trouble(listed.error);
   byId("result-part").hidden = run?.result === undefined;
   say(byId("result"), run?.result ?? "");
