@@ -337,6 +337,30 @@ async def test_the_lock_decides_where_there_are_locks(path):
         await it.keep(entry("r", 1))
 
 
+@pytest.mark.parametrize(
+    ("fields", "gone"),
+    [
+        ({}, False),
+        ({"boot": "another"}, True),
+        ({"pid": os.getpid()}, True),
+        ({"pid": 2**22 + 1}, True),
+        ({"pid": 2**22 + 1, "host": "elsewhere"}, False),
+    ],
+    ids=["alive", "another start of the machine", "my number", "dead", "another machine"],
+)
+async def test_a_reader_knows_since_when_somebody_writes(path, fields, gone):
+    async with desk(SqliteJournal(path)) as it:
+        since = await it.journal.written_since()
+        assert since is not None, "this process does"
+        async with desk(SqliteJournal(path), write=False) as other:
+            assert await other.journal.written_since() == since
+    async with desk(SqliteJournal(path), write=False) as it:
+        assert await it.journal.written_since() is None
+    sign(path, **fields)
+    async with desk(SqliteJournal(path), write=False) as it:
+        assert await it.journal.written_since() == (None if gone else 1_000_000_000.0)
+
+
 def test_a_time_of_today_is_shown_by_its_minutes(monkeypatch):
     assert len(lease.clock(time.time())) in {5, 16}  # midnight may fall between
     assert lease.clock(0.0).startswith("19")

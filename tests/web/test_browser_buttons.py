@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 
 import pytest
@@ -22,6 +23,7 @@ from tests.web.browsing import (
     webui,
     window,
 )
+from tests.web.served import Page
 
 __all__ = ["browser", "here", "window"]
 
@@ -285,3 +287,35 @@ def test_a_window_goes_on_with_a_runner_that_was_begun_anew(here, window, monkey
             expect(page.locator("#line")).to_be_empty()
             runner.send()
             runner.wait()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_run_that_was_killed_stands_still_until_it_is_resumed(here, window):
+    arguments = ("braid:Braid", "--journal", "runs.db")
+    with Command("run", *arguments, "--status-port", "0") as running:
+        page = Page(running.until("open http"))
+        page.until(lambda one: one.get("running_steps") == ["weave"])
+        running.process.kill()
+        running.process.wait()
+    with webui(*arguments) as address:
+        page = window(address)
+        state(page).to_contain_text("running", timeout=PATIENCE)  # the one that the page has begun
+        page.get_by_role("link").filter(has_text="interrupted").click()
+        state(page).to_contain_text("interrupted", timeout=PATIENCE)
+        expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+        shot(page, "interrupted")
+        # Nothing grows: what is shown of the time is that of the last record.
+        assert page.evaluate(
+            """async () => {
+              const facts = () => document.getElementById("facts").textContent;
+              const before = facts();
+              for (let n = 0; n < 3; n += 1) await (await fetch("api/board")).json();
+              const end = performance.now() + 1500;
+              while (performance.now() < end) await new Promise(requestAnimationFrame);
+              return before === facts();
+            }"""
+        )
+        (here / "go").touch()
+        page.get_by_role("button", name="Resume").press("Enter")
+        state(page).to_contain_text("completed", timeout=PATIENCE)
+        expect(page.locator("#result")).to_contain_text("tied")

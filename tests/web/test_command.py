@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+import pytest
+
 from tests.cli.conftest import command as command
 from tests.cli.conftest import here as here
 from tests.cli.conftest import plait as plait
@@ -85,5 +90,72 @@ def test_a_page_apart_says_which_token_is_wrong(here, command):
             assert page.ask("/status")[0] == 502
             watching.send()
             watching.wait()
+        running.send()
+        assert running.wait().code == 130
+
+
+FLOW = """
+flow:
+  - {name: a, source: {type: process, configuration: {command: [echo, hi]}}}
+  - {name: b, source: {type: process, configuration: {command: [sh, -c, 'cat go']}}, depends_on: a}
+"""
+
+
+def killed(command, here, *arguments, step):
+    """Kill a run in the midst of this step, and say which it was."""
+    with command("run", *arguments, "--journal", "runs.db", "--status-port", "0") as running:
+        page = Page(running.until("open http"))
+        run = page.until(lambda one: one.get("running_steps") == [step])["run_id"]
+        running.process.kill()
+        running.process.wait()
+    return run
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_run_whose_process_was_killed_is_interrupted(here, command):
+    run = killed(command, here, "shop:Waiting", step="wait")
+    with command("webui", "--journal", "runs.db", "--port", "0") as running:
+        page = Page(running.until("open http"))
+        [listed] = page.json("/api/board")["runs"]
+        assert (listed["state"], listed["resumable"], listed["retryable"]) == (
+            "interrupted",
+            False,
+            False,
+        )
+        assert page.json(f"/status?run={run}")["state"] == "interrupted"
+        whole = page.json(f"/api/changes?run={run}")["messages"][0]["data"]
+        assert whole["run"]["status"] == "interrupted"
+        # Whoever takes it up in another process is seen from here.
+        with command("run", "shop:Waiting", "--journal", "runs.db", "--resume", "last") as other:
+            page.until(lambda one: one["state"] == "running")
+            assert page.json("/api/board")["runs"][0]["state"] == "running"
+            other.send()
+            other.wait()
+        page.until(lambda one: one["state"] == "cancelled")
+        running.send()
+        assert running.wait().code == 130
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_flow_that_was_killed_goes_on_and_is_begun_again_on_the_page(here, command):
+    os.mkfifo(here / "go")
+    (here / "flow.yaml").write_text(FLOW)
+    run = killed(command, here, "flow.yaml", step="b")
+    with (here / "go").open("w"):
+        pass  # what the killed process has left behind ends
+    with command("webui", "flow.yaml", "--journal", "runs.db", "--port", "0") as running:
+        page = Page(running.until("open http"))
+        page.until(lambda one: one.get("running_steps") == ["b"])
+        listed = {one["id"]: one for one in page.json("/api/board")["runs"]}[run]
+        assert (listed["state"], listed["resumable"], listed["retryable"]) == (
+            "interrupted",
+            True,
+            True,
+        )
+        status, found = page.press("resume", run=run)
+        assert status == 201
+        page.until(lambda one: one["run_id"] == found["run"] and one["running_steps"] == ["b"])
+        assert page.json("/status")["steps"]["a"]["state"] == "succeeded"
+        assert page.press("retry", run=run)[0] == 201
         running.send()
         assert running.wait().code == 130

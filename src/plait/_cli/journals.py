@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 PAGE = 1000
 #: How much of a run's id is shown, at least.
 SHORT = 6
-#: How a run stands whose process is gone.
-INTERRUPTED = "interrupted"
-#: Seconds that it may take to open a file, of which others have to let go first.
-OPENING = 60.0
 #: What stands for the newest run.
 LAST = "last"
 
@@ -58,23 +54,6 @@ async def opened(journal: Journal) -> AsyncGenerator[Journal]:
     """Have a journal open to read it. A checkpoint; raises `JournalError`."""
     async with reading(journal, native.current()):
         yield journal
-
-
-async def standing(journal: SqliteJournal, runs: Sequence[StreamInfo]) -> dict[str, str]:
-    """Say where each run stands. One that goes on nowhere is interrupted. A checkpoint."""
-    stands = {run.stream: str(run.status) for run in runs}
-    going = [run for run in runs if run.status == "running"]
-    if going:
-        since = await journal.written_since()
-        # Who serves an app takes all its runs up. Any other run that goes on has a record that was made
-        # since, or while the file was being opened.
-        left = [
-            run
-            for run in going
-            if since is None or (not run.app_id and run.updated < since - OPENING)
-        ]
-        stands.update((run.stream, INTERRUPTED) for run in left)
-    return stands  # noqa: ASYNC910 - it has read
 
 
 async def runs_in(journal: Journal) -> list[StreamInfo]:

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from plait._abc import StreamInfo
+from plait._journal.standing import standing
 
 from .exits import WELL
-from .journals import entries_of, needed, opened, runs_in, shortened, standing
+from .journals import entries_of, needed, opened, runs_in, shortened
 from .kept import counted, steps_of
 from .news import took
 from .printable import printable

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter
 
 from plait._abc import Entry, StreamInfo
+from plait._journal.standing import standing
 
 from .exits import WELL, UsageError
-from .journals import chosen, entries_of, needed, opened, runs_in, standing
+from .journals import chosen, entries_of, needed, opened, runs_in
 from .kept import KeptStep, counted, steps_of
 from .news import took
 from .output_file import OutputFile

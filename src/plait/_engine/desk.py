@@ -11,7 +11,7 @@ Rule 3: who only reads opens it to read: another process may be writing to it. W
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
@@ -64,6 +64,11 @@ class Desk:
         self._native = native
         self._turn: Lock = native.lock()
         self._open = False
+
+    @property
+    def writes(self) -> bool:
+        """Is it open to be written?"""
+        return self._open
 
     async def enter(self) -> None:
         """Open the journal, unless somebody has. Raises `JournalError`."""
@@ -160,3 +165,11 @@ async def _at_desk(journal: Journal, native: Backend) -> AsyncGenerator[Desk]:
             await desk.leave()  # noqa: ASYNC102 - it is shielded
         if not desk.users:  # else somebody has come meanwhile, and has opened it again
             _desks.pop(id(journal), None)
+
+
+def under_way(journal: Journal) -> Collection[RunId] | None:
+    """List the runs of this process on a journal; `None`: it does not write to it by this object."""
+    desk = _desks.get(id(journal))
+    if desk is None or desk.pid != os.getpid() or not desk.writes:
+        return None
+    return desk.runs

@@ -12,5 +12,5 @@ kernel and the leaves; no event loop library. `import plait` loads none of SQLit
     world      connections, clocks: the seam   codec      records as entries
     registry   what a table of kinds is        kinds      those of event workflows
     call_kinds those of functions' calls       app_kinds  those of an app's stream
-    scribes    functions and apps, written and read
+    scribes    functions and apps, written and read    standing  who goes on nowhere
 """

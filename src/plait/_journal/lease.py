@@ -63,7 +63,14 @@ class Owner:
     @property
     def is_gone(self) -> bool:
         """Whether that process is known to be gone: of another machine's nothing is known."""
-        return self.host == socket.gethostname() and not self.lives
+        return self.host == socket.gethostname() and not self.lives and self._lease() is None
+
+    def _lease(self) -> Lease | None:
+        """Find the lease of this process that has written the row."""
+        for lease in [*_leases.values()]:
+            if lease.token == self.process and lease.pid == os.getpid():
+                return lease
+        return None
 
     @property
     def lives(self) -> bool:
@@ -119,9 +126,8 @@ class Lease:
         with transaction(connection):
             owner = Owner.read(connection)
             if owner is not None:
-                for lease in _leases.values():
-                    if lease.token == owner.process and lease.pid == os.getpid():
-                        raise in_use_here(self.place, lease)
+                if (mine := owner._lease()) is not None:
+                    raise in_use_here(self.place, mine)
                 if not self.locked and owner.lives:
                     raise in_use(self.place, owner)
             connection.execute(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from plait._abc import StreamInfo
 from plait._engine import native
 from plait._errors import JournalError, PlaitError, RunLockedError
 from plait._event import Event as TypedEvent
@@ -20,7 +19,7 @@ from plait._strands._durable.triggers import TriggerEvent
 
 from .forms import Unfit, form_of, made
 from .refused import Refused
-from .shown import BADLY
+from .shown import BADLY, KeptInfo
 
 if TYPE_CHECKING:
     from plait._engine.native import Nursery
@@ -101,17 +100,18 @@ class AppDoors:
         except PlaitError as error:
             raise Refused(str(error)) from error
 
-    def deeds(self, info: StreamInfo) -> Mapping[str, bool]:
+    def deeds(self, kept: KeptInfo) -> Mapping[str, bool]:
         """Say which buttons there are for a run: its input has not been looked at."""
+        info = kept.info
         if self._nursery is None or info.app_id != self.app.id or info.parent is not None:
             return {}
         ours = info.target in self.app._roster.functions
         return {
-            "resumable": ours and info.status == "held",
-            "retryable": ours and info.status in BADLY,
+            "resumable": ours and kept.state == "held",
+            "retryable": ours and kept.state in BADLY,
         }
 
-    async def retry(self, info: StreamInfo) -> str | None:
+    async def retry(self, kept: KeptInfo) -> str | None:
         """Begin a run with the same input as one that ended badly. A checkpoint.
 
         Returns:
@@ -121,28 +121,29 @@ class AppDoors:
             Refused: It has not ended badly, or no other can begin with what it began with.
         """
         self._opened()
-        if not self.deeds(info).get("retryable"):
-            raise Refused(f"run {info.stream} cannot be begun again here: it is {info.status}")
+        run_id = kept.info.stream
+        if not self.deeds(kept).get("retryable"):
+            raise Refused(f"run {run_id} cannot be begun again here: it is {kept.state}")
         try:
             async with self.app._open() as session:
-                name = await begin_again(session, info.stream)
+                name = await begin_again(session, run_id)
                 return None if await session.book.info(name) is None else name
         except JournalError:
             raise
         except Exception as error:  # a predicate or a key of the user's may raise anything
             raise Refused(str(error)) from error
 
-    def resume(self, info: StreamInfo) -> str:
+    def resume(self, kept: KeptInfo) -> str:
         """Go on with a run that is held; its name. Not a checkpoint.
 
         Raises:
             Refused: It is not held.
         """
-        nursery = self._opened()
-        if not self.deeds(info).get("resumable"):
-            raise Refused(f"run {info.stream} cannot be resumed here: it is {info.status}")
-        nursery.start_soon(self._resumed, info.stream)
-        return info.stream
+        nursery, run_id = self._opened(), kept.info.stream
+        if not self.deeds(kept).get("resumable"):
+            raise Refused(f"run {run_id} cannot be resumed here: it is {kept.state}")
+        nursery.start_soon(self._resumed, run_id)
+        return run_id
 
     async def _resumed(self, run_id: str) -> None:
         """Go on with a run, in this task. What it comes to is in the journal. A checkpoint."""

@@ -12,11 +12,12 @@ from plait._abc import Journal, StreamInfo
 from plait._engine import native
 from plait._engine.run import Run
 from plait._errors import PlaitError
+from plait._journal.standing import INTERRUPTED
 from plait._strands._flows.flow import Flow
 
 from .inputs import input_of, params_of
 from .refused import Refused as Refused
-from .shown import BADLY, ENDED, LiveRun
+from .shown import ENDED, STOPPED, KeptInfo, LiveRun
 from .targets import Target, journal_of, name_of
 
 if TYPE_CHECKING:
@@ -110,13 +111,13 @@ class Doors:
         params = self._params if params is None else params
         return flow.start(params=params, journal=self._journal, resume=resume, grace=self._grace)
 
-    def resumes(self, info: StreamInfo) -> bool:
+    def resumes(self, kept: KeptInfo) -> bool:
         """Say whether a run of the journal can be gone on with."""
-        return self.knows(info) and self._can(info.status)
+        return self.knows(kept.info) and self._can(kept.state)
 
-    def retries(self, info: StreamInfo) -> bool:
+    def retries(self, kept: KeptInfo) -> bool:
         """Say whether a run of the journal may be begun again: its input has not been looked at."""
-        return self.knows(info) and info.status in BADLY
+        return self.knows(kept.info) and kept.state in STOPPED
 
     def knows(self, info: StreamInfo) -> bool:
         """Say whether a run of the journal is one of what is begun here."""
@@ -130,7 +131,9 @@ class Doors:
 
     def _can(self, state: str) -> bool:
         # A workflow's run that has ended would only give its result once more.
-        return state in ENDED if isinstance(self._target, Flow) else state not in ENDED
+        if isinstance(self._target, Flow):  # one that goes on elsewhere is left alone
+            return state in ENDED or state == INTERRUPTED
+        return state not in ENDED
 
     def _host(self, make: Callable[[], Run[Any]]) -> LiveRun:
         try:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from plait._abc import Journal, StreamInfo
 from plait._engine import native
+from plait._engine.desk import under_way
 from plait._engine.run import Run
 from plait._errors import ConfigError, JournalError
+from plait._journal.standing import standing
 from plait._naming import publish
 from plait._strands._durable.app import App
 
@@ -19,7 +21,7 @@ from .pictures import Pictures
 from .refused import Refused
 from .remote import Remote
 from .routes import routed
-from .shown import BADLY, ENDED, KeptRun, LiveRun, Shown, about, opened
+from .shown import BADLY, ENDED, STOPPED, KeptInfo, KeptRun, LiveRun, Shown, about, opened
 from .targets import Target, journal_of, name_of
 
 if TYPE_CHECKING:
@@ -187,9 +189,9 @@ class LivePage:
         trouble = None
         try:
             past = [
-                about(info, **self._deeds(info))
-                for info in await self._infos()
-                if info.stream not in names
+                about(one, **self._deeds(one))
+                for one in await self._infos()
+                if one.info.stream not in names
             ]
         except JournalError as error:
             trouble = str(error)
@@ -211,15 +213,15 @@ class LivePage:
             return listed
         return {**listed, "retryable": doors.begins(live)}
 
-    def _deeds(self, info: StreamInfo) -> Mapping[str, bool]:
+    def _deeds(self, kept: KeptInfo) -> Mapping[str, bool]:
         doors = self._doors
         if self._app is not None:
-            return self._app.deeds(info)
+            return self._app.deeds(kept)
         if doors is None:
             return {}
-        return {"resumable": doors.resumes(info), "retryable": doors.retries(info)}
+        return {"resumable": doors.resumes(kept), "retryable": doors.retries(kept)}
 
-    async def _infos(self) -> list[StreamInfo]:
+    async def _infos(self) -> list[KeptInfo]:
         """List the runs of the journal, the newest first. A checkpoint; raises `JournalError`."""
         await native.current().checkpoint()
         if self._journal is None:
@@ -230,14 +232,15 @@ class LivePage:
             while page := await journal.streams(after=after, limit=1_000):
                 found += [one for one in page if not one.stream.startswith("app/")]
                 after = page[-1].stream
+            stands = await standing(journal, found, here=under_way(journal))
         found.sort(key=lambda one: (one.created, one.stream), reverse=True)
-        return found
+        return [KeptInfo(one, stands[one.stream]) for one in found]
 
-    async def _info(self, run_id: str) -> StreamInfo:
+    async def _info(self, run_id: str) -> KeptInfo:
         """Find a run of the journal. A checkpoint; raises `Refused`, and `JournalError`."""
-        for info in await self._infos():
-            if info.stream == run_id:
-                return info
+        for one in await self._infos():
+            if one.info.stream == run_id:
+                return one
         raise Refused(f"there is no run {run_id}")
 
     async def _shown(self, run_id: str) -> Shown | None:
@@ -250,12 +253,12 @@ class LivePage:
         if run_id in self._kept:
             return self._kept[run_id]
         infos = await self._infos()
-        info = next((one for one in infos if not run_id or one.stream == run_id), None)
-        if info is None or self._journal is None:
+        one = next((one for one in infos if not run_id or one.info.stream == run_id), None)
+        if one is None or self._journal is None:
             return None
-        ours = self._app is not None and info.app_id == self._app.app.id
-        kept = KeptRun(info, self._journal, deeds=self._deeds, cancellable=ours)
-        self._kept[info.stream] = kept
+        ours = self._app is not None and one.info.app_id == self._app.app.id
+        kept = KeptRun(one, self._journal, deeds=self._deeds, cancellable=ours)
+        self._kept[one.info.stream] = kept
         while len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         return kept
@@ -287,12 +290,11 @@ class LivePage:
             state: str = live.run.state
             ours, over = doors.begins(live), live.run.is_done()
         else:
-            info = await self._info(run_id)
-            state, ours = info.status, doors.knows(info)
-            over = state in ENDED
+            kept = await self._info(run_id)
+            state, ours, over = kept.state, doors.knows(kept.info), True
         if not ours:
             raise Refused(f"run {run_id} is not of {self._name}: only that can be begun from here")
-        if not over or state not in BADLY:
+        if not over or state not in STOPPED:
             raise Refused(f"run {run_id} has not ended badly: it is {state}")
         return (await doors.retry(run_id, live)).run.run_id
 

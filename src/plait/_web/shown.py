@@ -8,13 +8,20 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any, Final, Protocol, cast
 
 import anyio
+import attrs
 
 from plait._abc import Journal, StreamInfo
 from plait._engine import native
-from plait._engine.desk import reading
+from plait._engine.desk import reading, under_way
 from plait._engine.journaled import JournaledShell
 from plait._engine.run import Run
-from plait._errors import PlaitError, WorkflowCancelledByUser, WorkflowRuntimeError
+from plait._errors import (
+    PlaitError,
+    UnknownRunError,
+    WorkflowCancelledByUser,
+    WorkflowRuntimeError,
+)
+from plait._journal.standing import INTERRUPTED, standing
 from plait._kernel import records
 from plait._kernel.graph.state import GraphState
 from plait._viz.executions.parts import Status
@@ -36,6 +43,16 @@ PAGE: Final = 1_000
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 #: And has ended badly.
 BADLY: Final = frozenset({"failed", "cancelled"})
+#: Or was stopped in the midst of its work.
+STOPPED: Final = BADLY | {INTERRUPTED}
+
+
+@attrs.frozen
+class KeptInfo:
+    """What a journal says of a run, and where that stands: as is written there, or interrupted."""
+
+    info: StreamInfo
+    state: str
 
 
 class Shown(Protocol):
@@ -203,7 +220,7 @@ class KeptRun:
     """A run of a journal. If another process goes on writing it, so does this go on reading.
 
     Args:
-        info: What the journal says of it.
+        kept: What the journal says of it.
         journal: Where it is.
         deeds: Says which buttons there are for it, see `about`.
         cancellable: Can it be cancelled from here?
@@ -211,15 +228,16 @@ class KeptRun:
 
     def __init__(
         self,
-        info: StreamInfo,
+        kept: KeptInfo,
         journal: Journal,
         *,
-        deeds: Callable[[StreamInfo], Mapping[str, bool]],
+        deeds: Callable[[KeptInfo], Mapping[str, bool]],
         cancellable: bool = False,
     ) -> None:
+        info = kept.info
         self.view = RunView(info.stream, info.target, cancellable=cancellable)
         self.feed = Feed(self.view)
-        self._info = info
+        self._kept = kept
         self._journal = journal
         self._reader = KeptRecords(info.stream)
         self._lock = anyio.Lock()
@@ -229,15 +247,27 @@ class KeptRun:
         """Read what has been written since the last call. A checkpoint; raises `JournalError`."""
         reader = self._reader
         async with self._lock, opened(self._journal) as journal:
-            while page := await journal.read(self._info.stream, after=reader.place, limit=PAGE):
+            name = self._kept.info.stream
+            while page := await journal.read(name, after=reader.place, limit=PAGE):
                 self.feed.tap([*reader.records(page)])
                 await taken_in(self.feed)
             self.view.unreadable = reader.unreadable
-            if reader.ended and self.view.settled is None:
-                self._info = await info_of(journal, self._info.stream)
-                if self._info.status in ENDED:
-                    self.view.settle(cast("Status", self._info.status))
-                    self.feed.advance()
+            if self.view.settled is None:
+                await self._look_up(journal)
+
+    async def _look_up(self, journal: Journal) -> None:
+        """See where the run stands now: of an end, and of no end, its records do not say all."""
+        name = self._kept.info.stream
+        try:
+            info = await info_of(journal, name)
+        except UnknownRunError:  # it was pruned: what was read is there to be seen
+            return
+        state = (await standing(journal, [info], here=under_way(journal)))[name]
+        self._kept = KeptInfo(info, state)
+        self.view.interrupted = state == INTERRUPTED
+        if self._reader.ended and info.status in ENDED:
+            self.view.settle(cast("Status", info.status))
+        self.feed.advance()
 
     def watched(self) -> AbstractContextManager[None]:
         """Have a window look at it: what it reads is all in the journal."""
@@ -245,12 +275,13 @@ class KeptRun:
 
     def is_of(self, target: Target, /) -> bool:
         """Say whether it is called like the runs of this."""
-        return not self._info.app_id and self._info.target == name_of(target)
+        info = self._kept.info
+        return not info.app_id and info.target == name_of(target)
 
     @property
     def listed(self) -> Fields:
         """What the list of runs says of it."""
-        return about(self._info, **self._deeds(self._info))
+        return about(self._kept, **self._deeds(self._kept))
 
 
 async def taken_in(feed: Feed) -> None:
@@ -260,12 +291,13 @@ async def taken_in(feed: Feed) -> None:
         await native.current().checkpoint()
 
 
-def about(info: StreamInfo, *, resumable: bool = False, retryable: bool = False) -> Fields:
+def about(kept: KeptInfo, *, resumable: bool = False, retryable: bool = False) -> Fields:
     """What the list of runs says of one that a journal has."""
+    info = kept.info
     return {
         "id": info.stream,
         "target": info.target,
-        "state": info.status,
+        "state": kept.state,
         "started": info.created,
         "ended": info.updated if info.status in ENDED else None,
         "live": False,

@@ -39,7 +39,7 @@ def status(view: RunView) -> dict[str, Any]:
     running = [name for name, step in steps.items() if step["state"] == "running"]
     return {
         "run_id": view.run_id,
-        "state": execution.status,
+        "state": view.status,
         "started_at": epoch,
         "ended_at": _time(epoch, execution.ended),
         "total_steps": len(steps),

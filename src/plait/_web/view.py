@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 import attrs
 
+from plait._journal.standing import INTERRUPTED
 from plait._kernel import records
 from plait._kernel.calls import records as of_calls
 from plait._kernel.calls.keys import Key, key_text
@@ -129,6 +130,8 @@ class RunView:
         self.outputs: dict[str, dict[str, Any]] = {}
         self.result: str | None = None
         self.settled: Status | None = None
+        #: Has it stopped in the midst of its work, with nobody left to write its end?
+        self.interrupted = False
         self.unreadable = 0
         #: What has been asked, and what of that is open: see `questions`.
         self.asked = Asked()
@@ -318,13 +321,19 @@ class RunView:
         self._told.update(news)
         return news
 
+    @property
+    def status(self) -> str:
+        """Where the run stands."""
+        over = self.execution.over
+        return INTERRUPTED if self.interrupted and not over else self.execution.status
+
     def run(self) -> dict[str, Any]:
         """What there is to say of the run as a whole."""
         execution = self.execution
         fields: dict[str, Any] = {
             "id": self.run_id,
             "target": self.target,
-            "status": execution.status,
+            "status": self.status,
             "outcome": execution.outcome,
             "epoch": execution.epoch,
             "ended": execution.ended,

@@ -70,7 +70,7 @@ export function wrong(text) {
 export const SIGNS = {
   pending: "○", queued: "◔", running: "▶", waiting: "‖", retrying: "↻", succeeded: "✓",
   reused: "✓", failed: "✗", cancelled: "⊘", skipped: "–", dropped: "–", joined: "⤵",
-  completed: "✓", idle: "‖", ending: "…", held: "‖", created: "○",
+  completed: "✓", idle: "‖", ending: "…", held: "‖", created: "○", interrupted: "!",
 };
 
 export function badge(state) {

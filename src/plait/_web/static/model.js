@@ -61,7 +61,7 @@ export class Model {
   }
 
   get over() {
-    return this.run !== null && ["completed", "failed", "cancelled"].includes(this.run.status);
+    return this.run !== null && ["completed", "failed", "cancelled", "interrupted"].includes(this.run.status);
   }
 
   // Seconds since the run began. Between two messages of a run that goes on, time goes on too.
