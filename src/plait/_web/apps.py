@@ -145,7 +145,7 @@ class AppDoors:
         nursery.start_soon(self._resumed, run_id)
         return run_id
 
-    async def _resumed(self, run_id: str) -> None:
+    async def _resumed(self, run_id: str) -> None:  # noqa: ASYNC910 - `resume` waits
         """Go on with a run, in this task. What it comes to is in the journal. A checkpoint."""
         cancelled = native.current().cancelled
         try:

@@ -261,7 +261,7 @@ class KeptRun:
         try:
             info = await info_of(journal, name)
         except UnknownRunError:  # it was pruned: what was read is there to be seen
-            return
+            return  # noqa: ASYNC910 - it has looked for it
         state = (await standing(journal, [info], here=under_way(journal)))[name]
         self._kept = KeptInfo(info, state)
         self.view.interrupted = state == INTERRUPTED
