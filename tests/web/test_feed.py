@@ -166,7 +166,7 @@ def test_messages_are_bounded_by_their_size_too():
 
 
 def test_a_long_wait_is_taken_in_part_by_part():
-    feed = Feed(Counting())
+    feed = Feed(Counting(), most_records=1_000)
     feed.tap(range(600))
     assert [feed.advance() for _ in range(3)] == [True, True, False]
     assert feed._view.taken == [*range(600)]

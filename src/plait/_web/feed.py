@@ -25,7 +25,7 @@ import attrs
 MOST_MESSAGES: Final = 2_000
 MOST_SIGNS: Final = 32_000_000
 #: Records that wait for a window while there is none.
-MOST_RECORDS: Final = 2_000
+MOST_RECORDS: Final = 500
 #: And while there is one, which looks ten times a second.
 MOST_WATCHED: Final = 40_000
 #: Records in one message, at most: while it is made, nothing else happens.

@@ -236,7 +236,8 @@ class KeptRun:
     ) -> None:
         info = kept.info
         self.view = RunView(info.stream, info.target, cancellable=cancellable)
-        self.feed = Feed(self.view)
+        #: What is read is taken in at once, however much it is.
+        self.feed = Feed(self.view, most_records=None)
         self._kept = kept
         self._journal = journal
         self._reader = KeptRecords(info.stream)
