@@ -216,6 +216,22 @@ async def pay(ctx) -> str:
 """
 
 
+def test_an_app_of_another_process_is_sent_an_event(here, window):
+    """Its runs come up in its journal some time later, and are no news of the page."""
+    (here / "served.py").write_text(APP)
+    with webui("served:app") as runner, webui("--runner", runner) as address:
+        page = window(address)
+        page.get_by_text("Send an event, which begins runs").press("Enter")
+        page.get_by_label("number").fill("7")
+        page.get_by_role("button", name="Send").press("Enter")
+        state(page).to_contain_text("running", timeout=PATIENCE)
+        page.get_by_role("button", name="Cancel", exact=True).press("Enter")
+        state(page).to_contain_text("cancelled", timeout=PATIENCE)
+        page.get_by_role("button", name="Retry").press("Enter")
+        state(page).to_contain_text("running", timeout=PATIENCE)
+        expect(page.locator("#runs li")).to_have_count(2, timeout=PATIENCE)
+
+
 def test_an_app_is_sent_an_event_and_its_run_is_cancelled(here, window):
     (here / "served.py").write_text(APP)
     with webui("served:app") as address:

@@ -200,6 +200,8 @@ async def test_runs_of_a_journal_are_listed_and_shown(tmp_path):
     page = plait.web.app(journal=path, token=TOKEN)
     board = (await ask(page, "/api/board")).json
     assert [one["id"] for one in board["runs"]] == [run_id]
+    unseen = (await ask(page, "/api/board?picture=no")).json
+    assert unseen == {name: value for name, value in board.items() if name != "picture"}
     assert board["runs"][0]["state"] == "completed"
     assert not board["can_run"]
     shown = await whole(page, run_id)

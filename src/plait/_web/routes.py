@@ -177,13 +177,15 @@ class _Answers:
         view = await self._view(request)
         return Told({} if view is None else outputs(view))
 
-    async def board(self, _: Request) -> Told:
+    async def board(self, request: Request) -> Told:
+        """Which runs there are, and buttons; with `?picture=no` without the picture of the plan."""
         if self._page._remote is not None:
-            answer = await self._page._remote.ask("api/board")
+            answer = await self._page._remote.ask("api/board", _query(request, "picture"))
             if answer.status == 200:
                 return Told({**answer.body, "remote": self._page._remote.base})
             return _passed(answer)
-        return Told(await self._page._board())
+        picture = request.query_params.get("picture") != "no"
+        return Told(await self._page._board(picture=picture))
 
     async def picture(self, request: Request) -> Told:
         """Where the boxes and lines of a run's graph are, or of the part around a step."""

@@ -4,6 +4,7 @@
 const PACE = 500;
 const PACE_HIDDEN = 2000;
 const PACE_LOST = 1000;
+const LOOKS = 4; // so often it is asked what happens before it is asked which runs there are: a journal may have others
 const REFUSED = "The server refuses this window. Open the address that plait has printed.";
 const LOST = "Connection lost; trying again. What is shown may be old.";
 const GONE = "The server has no such run. Perhaps it was started anew.";
@@ -19,6 +20,7 @@ export class Feed {
     this.closed = false;
     this.after = null; // the place of the last message
     this.version = null; // of the board
+    this.looks = 0; // since then
     this.turns = 0; // what was asked for before the last turn is not heard any more
     this.turned = () => this.begin();
     if (!remote) document.addEventListener("visibilitychange", this.turned);
@@ -104,7 +106,7 @@ export class Feed {
 
   async board() {
     const turn = this.turns;
-    const answer = await fetch("api/board");
+    const answer = await fetch("api/board?picture=no");
     const board = await answer.json();
     if (answer.ok && turn === this.turns) this.hear("board", board);
   }
@@ -121,8 +123,10 @@ export class Feed {
           if (turn !== this.turns) return;
           this.take(one.id, one.event, one.data);
         }
-        if (found.version !== this.version) {
+        this.looks += 1;
+        if (found.version !== this.version || this.looks >= LOOKS) {
           this.version = found.version;
+          this.looks = 0;
           await this.board();
         }
       } else if (answer.status === 404 && !this.run) { // there is no run yet
