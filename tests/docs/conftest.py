@@ -18,11 +18,12 @@ import difflib
 import functools
 import io
 import linecache
+import math
 import re
 import sys
 import tempfile
 import types
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.myst import CodeBlockParser, SkipParser
 from trio.testing import MockClock
 
+from plait.durable import SqliteJournal
 from tests.docs.consoles import FILE, Desk
 
 MARK = re.compile(r"^<!--+\s*output\b.*$", re.MULTILINE)
@@ -115,7 +117,53 @@ class Page:
 
 
 def run_on_a_mock_clock(run, async_fn, *args, clock=None, **options):
-    return run(async_fn, *args, clock=clock or MockClock(autojump_threshold=0), **options)
+    if clock is not None:
+        return run(async_fn, *args, clock=clock, **options)
+    jumping = MockClock(autojump_threshold=0)
+    with standing_still_for_files(jumping):
+        return run(async_fn, *args, clock=jumping, **options)
+
+
+@contextmanager
+def standing_still_for_files(clock):
+    """Have time stand still while a journal is at work: Trio's clock does not know of its thread.
+
+    Otherwise a second is over before a step has begun that waits for the disk.
+    """
+    write, waiting = SqliteJournal.append, 0
+
+    def count(more):
+        nonlocal waiting
+        waiting += more
+        clock.autojump_threshold = math.inf if waiting else 0
+
+    def append(journal, entries, done):
+        def told(error):
+            count(-1)
+            done(error)
+
+        count(1)
+        try:
+            write(journal, entries, told)
+        except BaseException:
+            count(-1)
+            raise
+
+    def counted(own):
+        async def counting(*args, **options):
+            count(1)
+            try:
+                return await own(*args, **options)
+            finally:
+                count(-1)
+
+        return counting
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteJournal, "append", append)
+        for name in ("open", "aclose", "read", "streams", "prune"):
+            patch.setattr(SqliteJournal, name, counted(getattr(SqliteJournal, name)))
+        yield
 
 
 def lines_of(text: str) -> list[str]:

@@ -215,3 +215,35 @@ def test_nothing_of_a_page_stays(check):
     assert sys.modules["__main__"] is main
     assert not hasattr(main, "left")
     assert trio.run is run
+
+
+def test_time_stands_still_while_a_journal_is_written(check):
+    check("""
+        ```python
+        import tempfile
+        import trio
+        from plait import StartEvent, StopEvent, Workflow, step
+
+        class Short(Workflow):
+            @step
+            async def only(self, ev: StartEvent) -> StopEvent:
+                return StopEvent(result=trio.current_time())
+
+        async def main():
+            with tempfile.TemporaryDirectory() as folder:
+                run = Short(journal=f"{folder}/runs.db").run()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.sleep, 60)
+                    begun = trio.current_time()
+                    print(await run - begun, trio.current_time() - begun)
+                print(trio.current_time() - begun)
+
+        trio.run(main)
+        ```
+
+        <!-- output -->
+        ```text
+        0.0 0.0
+        60.0
+        ```
+    """)
