@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple, Union
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple, Union
 
 import attrs
 
@@ -43,6 +43,9 @@ class Observer(Protocol):
 
 Status: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled", "held"]
 """Where a stream stands. `held`: it waits for somebody to mend it."""
+
+ENDED: Final[tuple[Status, ...]] = ("completed", "failed", "cancelled")
+"""Where one stands that has come to its end."""
 
 
 @attrs.frozen

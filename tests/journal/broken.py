@@ -6,7 +6,8 @@ import threading
 import anyio.lowlevel
 import attrs
 
-from plait._journal.memory import ENDED, OUTCOMES, MemoryJournal
+from plait._abc import ENDED
+from plait._journal.memory import OUTCOMES, MemoryJournal
 from plait.errors import JournalError, JournalFullError, JournalIOError, StreamConflictError
 
 BROKEN = []

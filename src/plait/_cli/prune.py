@@ -9,10 +9,9 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from plait._abc import StreamInfo
+from plait._abc import ENDED, StreamInfo
 from plait._engine import native
 from plait._engine.desk import using
-from plait._journal.ledger import ENDED
 from plait._journal.retention import ended_families
 
 from .exits import WELL, UsageError

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from plait._abc import StreamInfo
+from plait._abc import ENDED, StreamInfo
 from plait._journal.standing import standing
 
 from .exits import WELL
@@ -17,9 +17,6 @@ from .kept import counted, steps_of
 from .news import took
 from .printable import printable
 from .results import columns, json_text, terminal_width
-
-#: Where a run has come to its end.
-ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
 async def runs(

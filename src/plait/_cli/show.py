@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from plait._abc import Entry, StreamInfo
+from plait._abc import ENDED, Entry, StreamInfo
 from plait._journal.standing import standing
 
 from .exits import WELL, UsageError
@@ -17,7 +17,7 @@ from .news import took
 from .output_file import OutputFile
 from .printable import printable
 from .results import columns, json_text, one_line, terminal_width
-from .runs import ENDED, about, local, utc
+from .runs import about, local, utc
 
 if TYPE_CHECKING:
     from plait._viz.executions.execution import Execution

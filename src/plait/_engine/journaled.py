@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from plait._abc import Entry, Journal
+from plait._abc import ENDED, Entry, Journal
 from plait._errors import (
     ContextSerdeError,
     JournalError,
@@ -52,7 +52,7 @@ from .desk import Desk, using
 from .failure import Conclusion, cancelled_early, unkept
 from .lane import Body, Lane
 from .ledger import Ledger, Scribe
-from .past import ENDED, Past, find, say_held
+from .past import Past, find, say_held
 from .shell import TOLD, Answer, Shell
 
 if TYPE_CHECKING:

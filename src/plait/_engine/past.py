@@ -28,10 +28,22 @@ if TYPE_CHECKING:
     from .ledger import Scribe
     from .native import Backend
 
-#: Where a run stands that is over.
-ENDED: Final = ("completed", "failed", "cancelled")
 
 log: Final = logging.getLogger("plait")
+
+
+async def listed(journal: Journal, name: str) -> StreamInfo | None:
+    """Look up what is listed of one stream; `None`: there is none. As `Journal.streams`."""
+    found = await journal.streams(after=_just_before(name), limit=1)
+    return found[0] if found and found[0].stream == name else None
+
+
+def _just_before(name: str) -> str:
+    """Give the last text before a name: the first stream after it is that one, if there is one."""
+    head, last = name[:-1], ord(name[-1:] or "\0")
+    if last == 0:
+        return head
+    return f"{head}{chr(0xD7FF if last == 0xE000 else last - 1)}\U0010ffff"
 
 
 async def find(journal: Journal, name: RunId, target: str) -> StreamInfo | None:
@@ -40,16 +52,12 @@ async def find(journal: Journal, name: RunId, target: str) -> StreamInfo | None:
     Raises:
         RunConflictError: It is of another workflow: its records would mean something else here.
     """
-    # The last text before the name, so that the first stream after it is the run's, if there is one.
-    before = f"{name[:-1]}{chr(ord(name[-1]) - 1)}\U0010ffff"
-    for stream in await journal.streams(after=before, limit=1):
-        if stream.stream == name:
-            if stream.target != target:
-                raise RunConflictError(
-                    f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
-                )
-            return stream
-    return None
+    stream = await listed(journal, name)
+    if stream is not None and stream.target != target:
+        raise RunConflictError(
+            f"Run {name!r} in the journal is of workflow {stream.target!r}, not of {target!r}."
+        )
+    return stream
 
 
 async def say_held(

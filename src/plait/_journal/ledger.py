@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-from plait._abc import Entry, Opening
+from plait._abc import ENDED, Entry, Opening
 from plait._errors import StreamConflictError
 
 from .faults import ROW
@@ -23,8 +23,6 @@ from .world import Connection, Place, transaction
 #: What became of each append: `None` where it was committed.
 Verdicts: TypeAlias = list[StreamConflictError | None]
 
-#: Where a stream stands when nothing more will come.
-ENDED: Final = ("completed", "failed", "cancelled")
 #: Streams whose last place is known by heart, at most.
 BY_HEART: Final = 50_000
 

@@ -13,14 +13,12 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
-from plait._abc import Backend, Entry, Opening, Status, StreamInfo
+from plait._abc import ENDED, Backend, Entry, Opening, Status, StreamInfo
 from plait._errors import JournalError, JournalLockedError, StreamConflictError
 from plait._naming import publish
 
 #: Of these a step has one.
 OUTCOMES: Final = frozenset({"step.completed", "step.failed"})
-#: Where a stream stands when nothing more will come.
-ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 
 Done: TypeAlias = Callable[[JournalError | None], object]
 

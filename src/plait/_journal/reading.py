@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from plait._abc import Entry, StreamInfo
+from plait._abc import ENDED, Entry, StreamInfo
 
-from .ledger import ENDED
 from .world import Connection
 
 ENTRIES: Final = (

@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from plait._abc import Journal, StreamInfo
-
-from .ledger import ENDED
+from plait._abc import ENDED, Journal, StreamInfo
 
 #: Streams that are listed at once.
 PAGE: Final = 1000

@@ -18,6 +18,7 @@ from plait._strands._durable.event import Event
 from plait._strands._durable.triggers import TriggerEvent
 
 from .forms import Unfit, form_of, made
+from .payloads import said
 from .refused import Refused
 from .shown import BADLY, KeptInfo
 
@@ -131,7 +132,8 @@ class AppDoors:
         except JournalError:
             raise
         except Exception as error:  # a predicate or a key of the user's may raise anything
-            raise Refused(str(error)) from error
+            text = str(error) if isinstance(error, PlaitError) else said(error)
+            raise Refused(text) from error
 
     def resume(self, kept: KeptInfo) -> str:
         """Go on with a run that is held; its name. Not a checkpoint.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from plait._abc import Journal, StreamInfo
+from plait._abc import ENDED, Journal, StreamInfo
 from plait._engine import native
 from plait._engine.run import Run
 from plait._errors import PlaitError
@@ -17,7 +17,7 @@ from plait._strands._flows.flow import Flow
 
 from .inputs import input_of, params_of
 from .refused import Refused as Refused
-from .shown import ENDED, STOPPED, KeptInfo, LiveRun
+from .shown import STOPPED, KeptInfo, LiveRun
 from .targets import Target, journal_of, name_of
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from plait._abc import Entry, Journal, StreamInfo
-from plait._errors import UnknownRunError, UnreadableEntryError
+from plait._abc import Entry
+from plait._errors import UnreadableEntryError
 from plait._journal import life_kinds
 from plait._journal.codec import Codec
 from plait._journal.scribes import AS_THEY_COME
 from plait._kernel import records
 from plait._kernel.records import AnyRecord
-from plait._viz.executions.kept import FORKED, OF_A_FUNCTION, PAGE, KeptValues
+from plait._viz.executions.kept import FORKED, OF_A_FUNCTION, KeptValues
 
 
 class WireValues(KeptValues):
@@ -71,21 +71,3 @@ class KeptRecords:
                 continue
             self.ended |= isinstance(record, records.Closed)
             yield record
-
-
-async def info_of(journal: Journal, run_id: str) -> StreamInfo:
-    """Find what a journal that is open says of a run. A checkpoint.
-
-    Raises:
-        UnknownRunError: It has no such run.
-        JournalError: It cannot be read.
-    """
-    before = run_id[:-1]  # comes before it, in the order of code points
-    while page := await journal.streams(after=before, limit=PAGE):
-        for info in page:
-            if info.stream == run_id:
-                return info
-        before = page[-1].stream
-        if before > run_id:
-            break
-    raise UnknownRunError(f"The journal has no run {run_id!r}.")

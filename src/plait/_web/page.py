@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from plait._abc import Journal, StreamInfo
+from plait._abc import ENDED, Journal, StreamInfo
 from plait._engine import native
 from plait._engine.desk import under_way
 from plait._engine.run import Run
@@ -21,7 +21,7 @@ from .pictures import Pictures
 from .refused import Refused
 from .remote import Remote
 from .routes import routed
-from .shown import BADLY, ENDED, STOPPED, KeptInfo, KeptRun, LiveRun, Shown, about, opened
+from .shown import BADLY, STOPPED, KeptInfo, KeptRun, LiveRun, Shown, about, opened
 from .targets import Target, journal_of, name_of
 
 if TYPE_CHECKING:

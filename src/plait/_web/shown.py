@@ -10,14 +10,14 @@ from typing import Any, Final, Protocol, cast
 import anyio
 import attrs
 
-from plait._abc import Journal, StreamInfo
+from plait._abc import ENDED, Journal, StreamInfo
 from plait._engine import native
 from plait._engine.desk import reading, under_way
 from plait._engine.journaled import JournaledShell
+from plait._engine.past import listed
 from plait._engine.run import Run
 from plait._errors import (
     PlaitError,
-    UnknownRunError,
     WorkflowCancelledByUser,
     WorkflowRuntimeError,
 )
@@ -28,7 +28,7 @@ from plait._viz.executions.parts import Status
 
 from .feed import MOST_RECORDS, Feed
 from .forms import made
-from .kept_records import KeptRecords, info_of
+from .kept_records import KeptRecords
 from .payloads import said
 from .questions import check_reach, find, kind_named, open_questions, told
 from .refused import Refused
@@ -39,8 +39,6 @@ Fields = Mapping[str, Any]
 
 #: Entries of a journal that are read at once.
 PAGE: Final = 1_000
-#: Statuses of a stream that has come to its end.
-ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 #: And has ended badly.
 BADLY: Final = frozenset({"failed", "cancelled"})
 #: Or was stopped in the midst of its work.
@@ -259,9 +257,8 @@ class KeptRun:
     async def _look_up(self, journal: Journal) -> None:
         """See where the run stands now: of an end, and of no end, its records do not say all."""
         name = self._kept.info.stream
-        try:
-            info = await info_of(journal, name)
-        except UnknownRunError:  # it was pruned: what was read is there to be seen
+        info = await listed(journal, name)
+        if info is None:  # it was pruned: what was read is there to be seen
             return  # noqa: ASYNC910 - it has looked for it
         state = (await standing(journal, [info], here=under_way(journal)))[name]
         self._kept = KeptInfo(info, state)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import cast
 
-from plait._abc import Journal
+from plait._abc import ENDED, Journal
 from plait._errors import ConfigError
 from plait._ids import is_run_id
 from plait._journal import given as journals
-from plait._journal.ledger import ENDED
 from plait._journal.memory import MemoryJournal
 from plait._show import show
 from plait._steps.checks import SHOWN, Duration, check_word, seconds

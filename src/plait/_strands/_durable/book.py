@@ -14,8 +14,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
-from plait._abc import Entry, Journal, Opening, StreamInfo
+from plait._abc import ENDED, Entry, Journal, Opening, StreamInfo
 from plait._engine.passes import Passes
+from plait._engine.past import listed
 from plait._errors import (
     JournalError,
     PlaitInternalError,
@@ -47,8 +48,6 @@ Kept: TypeAlias = Callable[[int, JournalError | None], object]
 #: Entries that are read at a time.
 PAGE: Final = 1000
 
-#: Where a stream stands when nothing more will come.
-ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 #: The tag of a snapshot of an app.
 SNAPSHOT: Final = "app.snapshot"
 #: The tag of what says that a run is held.
@@ -265,12 +264,8 @@ class Book:
 
     async def info(self, stream: str) -> StreamInfo | None:
         """Look up what is listed of one stream of this app; `None`: there is none. As `Journal.streams`."""
-        for info in await self.journal.streams(
-            app_id=self.app_id, after=_just_before(stream), limit=1
-        ):
-            if info.stream == stream:
-                return info
-        return None
+        info = await listed(self.journal, stream)
+        return None if info is None or info.app_id != self.app_id else info
 
     async def entries(self, stream: str) -> list[Entry]:
         """Read all of a stream, page by page; nothing, if there is none. As `Journal.read`."""
@@ -377,16 +372,6 @@ def _patient_way(journal: Journal) -> Callable[[Sequence[Entry], Done], object] 
             way = getattr(journal, "append_patiently") if "append_patiently" in own else None  # noqa: B009
             return way
     return None
-
-
-def _just_before(stream: str) -> str:
-    """Name what no stream of an app lies behind, and before this one.
-
-    Run ids are ASCII, and have no slash, as the name of the app's own stream has.
-    """
-    if "/" in stream or not stream.isascii() or not stream:
-        return stream[:-1]
-    return stream[:-1] + chr(max(ord(stream[-1]) - 1, 0)) + "~"
 
 
 def _says_the_same(entry: Entry, written: Entry, scribe: FunctionScribe) -> bool:

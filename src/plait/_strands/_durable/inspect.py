@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 
 import attrs
 
-from plait._abc import Status, StreamInfo
+from plait._abc import ENDED, Status, StreamInfo
 from plait._errors import ContextSerdeError
 from plait._journal.failures import Failure
 from plait._journal.recorded import error_of, write_error
@@ -21,7 +21,6 @@ from plait._kernel.functions.records import FunctionFailed
 from plait._kernel.functions.state import FunctionState
 from plait._naming import publish
 
-from .book import ENDED
 from .ends import held_error
 
 

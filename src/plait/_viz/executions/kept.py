@@ -15,7 +15,7 @@ from functools import lru_cache
 from os import PathLike
 from typing import Any, Final
 
-from plait._abc import Entry, Journal, StreamInfo
+from plait._abc import ENDED, Entry, Journal, StreamInfo
 from plait._engine import native
 from plait._engine.desk import reading
 from plait._errors import UnknownRunError, UnreadableEntryError
@@ -33,8 +33,6 @@ PAGE: Final = 1000
 #: The first entry of a run of a function, and that of a run that began from a snapshot.
 OF_A_FUNCTION: Final = "run.queued"
 FORKED: Final = "run.forked"
-#: Where a run that has ended stands.
-ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 #: The keys that the values of a flow begin with: see `plait._strands._flows.kept`.
 OF_A_FLOW: Final = frozenset({"flow", "outputs", "failed", "raised"})
 
